@@ -1,0 +1,4 @@
+//! A SQL-centric KPI engine.
+pub mod diagnostic;
+pub mod error;
+pub mod spec;

@@ -1,0 +1,23 @@
+//! What analysts write, exactly as written, with the place of every word.
+//!
+//! These types are the definition language: `load` reads files into them, and the JSON Schema that editors use is made
+//! from them. They hold no judgement. Whether a name exists or an expression makes sense is decided in `validate`, which
+//! turns a `KpiSpec` into a `Kpi`.
+
+mod kpi;
+mod project;
+mod spanned;
+mod table;
+
+pub use kpi::{Better, Fill, KpiSpec, TargetSpec};
+pub use project::{ProjectSpec, SettingValue};
+pub use spanned::{Later, OneOrMany, Pairs, Spanned};
+pub use table::{ColumnSpec, CsvSpec, DimensionSpec, FreshnessSpec, JoinSpec, TableSpec};
+
+/// One YAML document, or the header of one `.sql` file. The first key says what it is.
+#[derive(Debug, Clone)]
+pub enum Document {
+    Project(ProjectSpec),
+    Table(TableSpec),
+    Kpi(KpiSpec),
+}

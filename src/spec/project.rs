@@ -1,0 +1,84 @@
+//! The `project:` document: what holds for every table and KPI.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Deserialize;
+use serde::de::{self, Deserializer, Visitor};
+
+use super::spanned::{Pairs, Spanned};
+
+/// What holds for the whole project. Exactly one per project.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProjectSpec {
+    /// The project's name, in snake_case.
+    pub project: Spanned<String>,
+    /// What the project measures, for people.
+    pub description: Option<Spanned<String>>,
+    /// The IANA time zone whose days, weeks and months are reported, such as `America/New_York`. Default: UTC.
+    pub time_zone: Option<Spanned<String>>,
+    /// The first day of a week, such as `monday` (the default) or `sunday`.
+    pub week_starts: Option<Spanned<String>>,
+    /// The month (1 to 12) in which the fiscal year starts. Default: 1. Quarters and years follow it.
+    pub fiscal_year_starts: Option<Spanned<u32>>,
+    /// The reporting currency, as an ISO 4217 code; units of `currency` show it.
+    pub currency: Option<Spanned<String>>,
+    /// Where relative table sources start: a folder, relative to this file. Default: `../data`.
+    pub data: Option<Spanned<String>>,
+    /// Where results are published: a folder, relative to this file. Default: `../out`.
+    pub output: Option<Spanned<String>>,
+    /// Values for `{{ name }}` in expressions.
+    #[serde(default)]
+    pub settings: Pairs<Spanned<SettingValue>>,
+}
+
+/// The value of a setting: a number, a text or a boolean.
+#[derive(Debug, Clone, PartialEq)]
+pub enum SettingValue {
+    Boolean(bool),
+    Integer(i64),
+    Number(f64),
+    Text(String),
+}
+
+impl<'de> Deserialize<'de> for SettingValue {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct SettingVisitor;
+        impl<'de> Visitor<'de> for SettingVisitor {
+            type Value = SettingValue;
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a number, a text or a boolean")
+            }
+            fn visit_bool<E: de::Error>(self, value: bool) -> Result<Self::Value, E> {
+                Ok(SettingValue::Boolean(value))
+            }
+            fn visit_i64<E: de::Error>(self, value: i64) -> Result<Self::Value, E> {
+                Ok(SettingValue::Integer(value))
+            }
+            fn visit_u64<E: de::Error>(self, value: u64) -> Result<Self::Value, E> {
+                i64::try_from(value).map(SettingValue::Integer).map_err(|_| E::custom("the number is too large"))
+            }
+            fn visit_f64<E: de::Error>(self, value: f64) -> Result<Self::Value, E> {
+                Ok(SettingValue::Number(value))
+            }
+            fn visit_str<E: de::Error>(self, value: &str) -> Result<Self::Value, E> {
+                Ok(SettingValue::Text(value.to_owned()))
+            }
+        }
+        deserializer.deserialize_any(SettingVisitor)
+    }
+}
+
+impl JsonSchema for SettingValue {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "SettingValue".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["boolean", "number", "string"] })
+    }
+}
