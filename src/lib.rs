@@ -1,4 +1,8 @@
 //! A SQL-centric KPI engine.
+pub mod catalog;
 pub mod diagnostic;
 pub mod error;
+pub mod functions;
+pub mod session;
 pub mod spec;
+pub mod time;

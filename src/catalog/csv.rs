@@ -1,0 +1,302 @@
+//! CSV files as a table of texts, with the type that each column looks like.
+//!
+//! The raw rows are text, and the table's definition casts them: so a value that does not fit is found by name instead of
+//! breaking the reader, and an id such as `007` keeps its zeros. All files of a table must have the same header.
+
+use std::fs::File;
+use std::io::Read;
+use std::sync::Arc;
+
+use ::csv::{ByteRecord, Reader, ReaderBuilder};
+use chrono::{NaiveDate, NaiveDateTime};
+use datafusion::arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+use datafusion::datasource::file_format::csv::CsvFormat;
+use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
+use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig};
+use datafusion::prelude::SessionContext;
+
+use super::files::{Found, InputFile, locations, unreadable};
+use super::{Format, Source, SourceError, SourceOptions};
+
+/// How CSV files are written.
+#[derive(Debug, Clone)]
+pub struct CsvOptions {
+    pub delimiter: u8,
+    pub quote: u8,
+    /// Words that mean "no value", beside the empty one.
+    pub null_values: Vec<String>,
+}
+
+impl Default for CsvOptions {
+    fn default() -> Self {
+        CsvOptions { delimiter: b',', quote: b'"', null_values: Vec::new() }
+    }
+}
+
+/// How many rows of the first and the last file are looked at to see what a column holds.
+const ROWS_LOOKED_AT: usize = 10_000;
+
+pub(super) async fn open(
+    _context: &SessionContext,
+    found: Found,
+    options: &SourceOptions,
+) -> Result<Source, SourceError> {
+    let names = common_header(&found, &options.csv)?;
+    let suggested_types = look_at(&found, &options.csv, &names)?;
+    let fields: Vec<Field> = names.iter().map(|name| Field::new(name, DataType::Utf8View, true)).collect();
+
+    let locations = locations(&found, !options.partitions.is_empty())?;
+    let format = CsvFormat::default()
+        .with_has_header(true)
+        .with_delimiter(options.csv.delimiter)
+        .with_quote(options.csv.quote)
+        // A line break inside quotes must not cut a row; the price is that one file is read by one core.
+        .with_newlines_in_values(true)
+        .with_file_compression_type(found.compression);
+    let listing = ListingOptions::new(Arc::new(format))
+        .with_file_extension(found.ending.clone())
+        .with_table_partition_cols(options.partitions.clone());
+    let config = ListingTableConfig::new_with_multi_paths(locations)
+        .with_listing_options(listing)
+        .with_schema(Arc::new(Schema::new(fields)));
+    let table = ListingTable::try_new(config).map_err(|error| SourceError::unreadable(error.strip_backtrace()))?;
+    Ok(Source { provider: Arc::new(table), files: found.files, format: Format::Csv, suggested_types })
+}
+
+/// The header that all files share. Rows are read by position, so another order in one file would mix columns up.
+fn common_header(found: &Found, options: &CsvOptions) -> Result<Vec<String>, SourceError> {
+    let mut common: Option<(Vec<String>, &InputFile)> = None;
+    for file in &found.files {
+        let names = header(file, found.compression, options)?;
+        match &common {
+            None => common = Some((names, file)),
+            Some((expected, first)) if *expected != names => {
+                return Err(SourceError::unreadable(format!(
+                    "the headers of `{}` and `{}` differ: `{}` and `{}`",
+                    first.path.display(),
+                    file.path.display(),
+                    expected.join(","),
+                    names.join(",")
+                ))
+                .with_hint("give all files of a table the same columns in the same order, or make them two tables"));
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(common.map(|(names, _)| names).unwrap_or_default())
+}
+
+fn header(
+    file: &InputFile,
+    compression: FileCompressionType,
+    options: &CsvOptions,
+) -> Result<Vec<String>, SourceError> {
+    let mut reader = reader(file, compression, options)?;
+    let record = reader.byte_headers().map_err(|error| broken(file, &error))?;
+    let mut names = Vec::new();
+    for (index, name) in record.iter().enumerate() {
+        let name = if index == 0 { name.strip_prefix(b"\xef\xbb\xbf").unwrap_or(name) } else { name };
+        let name = std::str::from_utf8(name).map_err(|_| {
+            SourceError::unreadable(format!("the header of `{}` is not UTF-8", file.path.display()))
+                .with_hint("save the file as UTF-8")
+        })?;
+        if names.iter().any(|known| known == name) {
+            return Err(SourceError::unreadable(format!("`{}` has two columns `{name}`", file.path.display()))
+                .with_hint("give each column a name of its own in the header"));
+        }
+        names.push(name.to_owned());
+    }
+    if names.is_empty() {
+        return Err(SourceError::unreadable(format!("`{}` is empty; it has no header", file.path.display()))
+            .with_hint("a CSV file begins with a line of column names"));
+    }
+    Ok(names)
+}
+
+fn look_at(found: &Found, options: &CsvOptions, names: &[String]) -> Result<Vec<(String, DataType)>, SourceError> {
+    let mut guesses = vec![Guess::default(); names.len()];
+    let ends = [found.files.first(), found.files.last().filter(|_| found.files.len() > 1)];
+    for file in ends.into_iter().flatten() {
+        let mut reader = reader(file, found.compression, options)?;
+        let mut record = ByteRecord::new();
+        for _ in 0..ROWS_LOOKED_AT {
+            if !reader.read_byte_record(&mut record).map_err(|error| broken(file, &error))? {
+                break;
+            }
+            for (guess, value) in guesses.iter_mut().zip(record.iter()) {
+                let text = String::from_utf8_lossy(value);
+                if !text.is_empty() && !options.null_values.iter().any(|null| *null == text) {
+                    guess.see(text.trim());
+                }
+            }
+        }
+    }
+    Ok(names.iter().cloned().zip(guesses.iter().map(Guess::data_type)).collect())
+}
+
+/// What the values of a column could still be. Text is always left.
+#[derive(Debug, Clone)]
+struct Guess {
+    seen: bool,
+    candidates: Vec<Candidate>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Candidate {
+    Boolean,
+    Integer,
+    Double,
+    Date,
+    Timestamp,
+}
+
+impl Default for Guess {
+    fn default() -> Self {
+        use Candidate::*;
+        Guess { seen: false, candidates: vec![Boolean, Integer, Double, Date, Timestamp] }
+    }
+}
+
+impl Guess {
+    fn see(&mut self, text: &str) {
+        self.seen = true;
+        self.candidates.retain(|candidate| candidate.fits(text));
+    }
+
+    fn data_type(&self) -> DataType {
+        match self.candidates.first() {
+            Some(candidate) if self.seen => candidate.data_type(),
+            _ => DataType::Utf8View,
+        }
+    }
+}
+
+impl Candidate {
+    fn fits(self, text: &str) -> bool {
+        match self {
+            Candidate::Boolean => matches!(text.to_ascii_lowercase().as_str(), "true" | "false"),
+            Candidate::Integer => text.parse::<i64>().is_ok() && !is_code(text),
+            Candidate::Double => text.parse::<f64>().is_ok_and(f64::is_finite) && !is_code(text),
+            Candidate::Date => NaiveDate::parse_from_str(text, "%Y-%m-%d").is_ok() && text.len() == 10,
+            Candidate::Timestamp => is_timestamp(text),
+        }
+    }
+
+    fn data_type(self) -> DataType {
+        match self {
+            Candidate::Boolean => DataType::Boolean,
+            Candidate::Integer => DataType::Int64,
+            Candidate::Double => DataType::Float64,
+            Candidate::Date => DataType::Date32,
+            Candidate::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+        }
+    }
+}
+
+/// Digits that are a code rather than a number: a leading zero (`007`), or a plus as in a telephone number.
+fn is_code(text: &str) -> bool {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    text.starts_with('+') || (digits.len() > 1 && digits.starts_with('0') && !digits.starts_with("0."))
+}
+
+fn is_timestamp(text: &str) -> bool {
+    chrono::DateTime::parse_from_rfc3339(text).is_ok()
+        || ["%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d", "%Y-%m-%d %H:%M"]
+            .iter()
+            .any(|format| NaiveDateTime::parse_from_str(text, format).is_ok())
+        || NaiveDate::parse_from_str(text, "%Y-%m-%d").is_ok()
+}
+
+/// The first value of a column that does not fit its type, with its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BrokenValue {
+    pub file: std::path::PathBuf,
+    pub line: u64,
+    pub value: String,
+}
+
+/// Looks for the first value of `column` that `fits` refuses, reading the files in order.
+pub fn find_broken_value(
+    source: &Source,
+    options: &CsvOptions,
+    column: &str,
+    fits: impl Fn(&str) -> bool,
+) -> Option<BrokenValue> {
+    for file in &source.files {
+        let name = file.path.to_string_lossy().to_lowercase();
+        let compression = match name.rsplit('.').next() {
+            Some("gz") => FileCompressionType::GZIP,
+            Some("zst") => FileCompressionType::ZSTD,
+            _ => FileCompressionType::UNCOMPRESSED,
+        };
+        let mut reader = reader(file, compression, options).ok()?;
+        let index = reader.headers().ok()?.iter().position(|name| name.trim_start_matches('\u{feff}') == column)?;
+        for record in reader.into_records() {
+            let Ok(record) = record else { break };
+            let Some(value) = record.get(index) else { continue };
+            let is_null = value.is_empty() || options.null_values.iter().any(|null| null == value);
+            if !is_null && !fits(value.trim()) {
+                let line = record.position().map_or(0, |position| position.line());
+                return Some(BrokenValue { file: file.path.clone(), line, value: value.to_owned() });
+            }
+        }
+    }
+    None
+}
+
+fn reader(
+    file: &InputFile,
+    compression: FileCompressionType,
+    options: &CsvOptions,
+) -> Result<Reader<Box<dyn Read>>, SourceError> {
+    let opened = File::open(&file.path).map_err(|error| unreadable(&file.path, &error))?;
+    let bytes: Box<dyn Read> = if compression == FileCompressionType::GZIP {
+        Box::new(flate2::read::MultiGzDecoder::new(opened))
+    } else if compression == FileCompressionType::ZSTD {
+        Box::new(zstd::Decoder::new(opened).map_err(|error| unreadable(&file.path, &error))?)
+    } else {
+        Box::new(opened)
+    };
+    Ok(ReaderBuilder::new().delimiter(options.delimiter).quote(options.quote).from_reader(bytes))
+}
+
+fn broken(file: &InputFile, error: &::csv::Error) -> SourceError {
+    let path = file.path.display();
+    match error.kind() {
+        ::csv::ErrorKind::UnequalLengths { pos, expected_len, len } => {
+            let line = pos.as_ref().map_or(0, |position| position.line());
+            SourceError::unreadable(format!(
+                "line {line} of `{path}` has {len} values where the header has {expected_len}"
+            ))
+            .with_hint("mend the line; a value that holds the delimiter or a quote must stand in quotes")
+        }
+        _ => SourceError::unreadable(format!("`{path}` cannot be read: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn guess(values: &[&str]) -> DataType {
+        let mut guess = Guess::default();
+        values.iter().for_each(|value| guess.see(value));
+        guess.data_type()
+    }
+
+    #[test]
+    fn columns_are_what_their_values_look_like() {
+        let utc = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+        assert_eq!(guess(&["1", "-2"]), DataType::Int64);
+        assert_eq!(guess(&["1", "2.5"]), DataType::Float64);
+        assert_eq!(guess(&["true", "False"]), DataType::Boolean);
+        assert_eq!(guess(&["2025-01-31"]), DataType::Date32);
+        assert_eq!(guess(&["2025-01-31", "2025-01-31 10:00:00"]), utc);
+        assert_eq!(guess(&["2025-01-31T10:00:00Z"]), utc);
+        assert_eq!(guess(&["007", "12"]), DataType::Utf8View, "a code keeps its zeros");
+        assert_eq!(guess(&["0.5", "0"]), DataType::Float64);
+        assert_eq!(guess(&["31/01/2025"]), DataType::Utf8View);
+        assert_eq!(guess(&[]), DataType::Utf8View);
+        assert_eq!(guess(&["NaN"]), DataType::Utf8View);
+    }
+}

@@ -1,0 +1,147 @@
+//! From the `source` of a table to the files behind it: one file, a folder, or a glob.
+//!
+//! Names that begin with `.` or `_` are not data (`_SUCCESS`, `.part.crc`). All files of a table have one format.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
+use datafusion::datasource::listing::ListingTableUrl;
+
+use super::{Format, SourceError};
+
+/// One file of a table, with what tells whether it changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InputFile {
+    pub path: PathBuf,
+    pub bytes: u64,
+    pub modified: Option<SystemTime>,
+}
+
+/// The files of a source, before any of them is opened.
+pub(super) struct Found {
+    pub files: Vec<InputFile>,
+    pub format: Format,
+    pub compression: FileCompressionType,
+    /// The common ending, such as `.csv.gz`.
+    pub ending: String,
+    /// The folder that Hive partitions are counted from.
+    pub folder: Option<PathBuf>,
+}
+
+const ENDINGS: [(&str, Format, FileCompressionType); 6] = [
+    (".parquet", Format::Parquet, FileCompressionType::UNCOMPRESSED),
+    (".csv", Format::Csv, FileCompressionType::UNCOMPRESSED),
+    (".csv.gz", Format::Csv, FileCompressionType::GZIP),
+    (".csv.zst", Format::Csv, FileCompressionType::ZSTD),
+    (".tsv", Format::Csv, FileCompressionType::UNCOMPRESSED),
+    (".txt", Format::Csv, FileCompressionType::UNCOMPRESSED),
+];
+
+pub(super) fn find(data: &Path, source: &str) -> Result<Found, SourceError> {
+    if let Some((scheme, _)) = source.split_once("://") {
+        return Err(SourceError::unreadable(format!("`{scheme}://` sources are not in this version of kpi"))
+            .with_hint("copy the files below the project's `data` folder"));
+    }
+    let is_glob = source.contains(['*', '?', '[']);
+    let path = data.join(source);
+    let mut paths = Vec::new();
+    let mut folder = None;
+    if is_glob {
+        let pattern = path.to_string_lossy().into_owned();
+        let matches = glob::glob(&pattern)
+            .map_err(|error| SourceError::unreadable(format!("`{source}` is no valid pattern: {}", error.msg)))?;
+        for entry in matches {
+            let path = entry.map_err(|error| unreadable(error.path(), error.error()))?;
+            if path.is_dir() { walk(&path, &mut paths)? } else { paths.push(path) }
+        }
+    } else {
+        let metadata = fs::metadata(&path).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => {
+                SourceError::Absent(format!("there is no `{}`", path.display()))
+            }
+            _ => unreadable(&path, &error),
+        })?;
+        if metadata.is_dir() {
+            walk(&path, &mut paths)?;
+            folder = Some(path.clone());
+        } else {
+            paths.push(path.clone());
+        }
+    }
+    let is_named = !is_glob && folder.is_none();
+    paths.retain(|path| is_named || ending_of(path).is_some());
+    paths.sort();
+    if paths.is_empty() {
+        let what = if is_glob { "matches no data file" } else { "holds no data files" };
+        return Err(SourceError::Absent(format!("`{}` {what} (.parquet, .csv, .csv.gz, .csv.zst)", path.display())));
+    }
+    describe(paths, folder)
+}
+
+fn describe(paths: Vec<PathBuf>, folder: Option<PathBuf>) -> Result<Found, SourceError> {
+    let first = &paths[0];
+    let Some((ending, format, compression)) = ending_of(first) else {
+        return Err(SourceError::unreadable(format!("`{}` has no ending that kpi knows", first.display()))
+            .with_hint("name it .parquet, .csv, .csv.gz or .csv.zst"));
+    };
+    if let Some(other) = paths.iter().find(|path| ending_of(path).is_none_or(|(other, ..)| other != ending)) {
+        return Err(SourceError::unreadable(format!(
+            "one table has files of one kind, but there are `{}` and `{}`",
+            first.display(),
+            other.display()
+        ))
+        .with_hint(format!("name one kind with a glob such as `*{ending}`")));
+    }
+    let mut files = Vec::with_capacity(paths.len());
+    for path in &paths {
+        let metadata = fs::metadata(path).map_err(|error| unreadable(path, &error))?;
+        // Opening shows at once what a permission forbids, by the file's name.
+        fs::File::open(path).map_err(|error| unreadable(path, &error))?;
+        files.push(InputFile { path: path.clone(), bytes: metadata.len(), modified: metadata.modified().ok() });
+    }
+    Ok(Found { files, format, compression, ending: ending.to_owned(), folder })
+}
+
+fn ending_of(path: &Path) -> Option<(&'static str, Format, FileCompressionType)> {
+    let name = path.file_name()?.to_string_lossy().to_lowercase();
+    ENDINGS.into_iter().filter(|(ending, ..)| name.ends_with(ending)).max_by_key(|(ending, ..)| ending.len())
+}
+
+fn walk(folder: &Path, paths: &mut Vec<PathBuf>) -> Result<(), SourceError> {
+    for entry in fs::read_dir(folder).map_err(|error| unreadable(folder, &error))? {
+        let entry = entry.map_err(|error| unreadable(folder, &error))?;
+        let name = entry.file_name();
+        if name.to_string_lossy().starts_with(['.', '_']) {
+            continue;
+        }
+        let path = entry.path();
+        if path.is_dir() { walk(&path, paths)? } else { paths.push(path) }
+    }
+    Ok(())
+}
+
+pub(super) fn unreadable(path: &Path, error: &std::io::Error) -> SourceError {
+    let hint = match error.kind() {
+        std::io::ErrorKind::PermissionDenied => "allow the user that runs kpi to read it",
+        _ => "check the file and the disk it lies on",
+    };
+    SourceError::unreadable(format!("`{}` cannot be read: {error}", path.display())).with_hint(hint)
+}
+
+/// The locations that DataFusion lists: the folder where Hive partitions must be seen, else exactly the files found.
+pub(super) fn locations(found: &Found, is_partitioned: bool) -> Result<Vec<ListingTableUrl>, SourceError> {
+    let url = |path: &Path, is_folder: bool| {
+        let path = std::path::absolute(path).map_err(|error| unreadable(path, &error))?;
+        let url = if is_folder { url::Url::from_directory_path(&path) } else { url::Url::from_file_path(&path) };
+        let url = url.map_err(|()| SourceError::unreadable(format!("`{}` is no usable path", path.display())))?;
+        ListingTableUrl::try_new(url, None).map_err(|error| SourceError::unreadable(error.strip_backtrace()))
+    };
+    match &found.folder {
+        Some(folder) if is_partitioned => Ok(vec![url(folder, true)?]),
+        _ if is_partitioned => Err(SourceError::unreadable("`partitioned_by` needs a `source` that is a folder")
+            .with_hint("name the folder that holds the `name=value` folders")),
+        _ => found.files.iter().map(|file| url(&file.path, false)).collect(),
+    }
+}

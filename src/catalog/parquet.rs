@@ -1,0 +1,71 @@
+//! Parquet files as a table. Files that contradict each other are named.
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::Schema;
+use datafusion::datasource::file_format::FileFormat;
+use datafusion::datasource::file_format::parquet::ParquetFormat;
+use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig};
+use datafusion::parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
+use datafusion::prelude::SessionContext;
+
+use super::files::{Found, InputFile, locations, unreadable};
+use super::{Format, Source, SourceError, SourceOptions};
+
+pub(super) async fn open(
+    context: &SessionContext,
+    found: Found,
+    options: &SourceOptions,
+) -> Result<Source, SourceError> {
+    schemas_agree(&found.files)?;
+    let locations = locations(&found, !options.partitions.is_empty())?;
+    let format: Arc<dyn FileFormat> = Arc::new(ParquetFormat::default());
+    let listing = ListingOptions::new(format)
+        .with_file_extension(found.ending.clone())
+        .with_table_partition_cols(options.partitions.clone());
+    let failed = |error: datafusion::error::DataFusionError| SourceError::unreadable(error.strip_backtrace());
+    let config = ListingTableConfig::new_with_multi_paths(locations)
+        .with_listing_options(listing)
+        .infer_schema(&context.state())
+        .await
+        .map_err(failed)?;
+    let table = ListingTable::try_new(config).map_err(failed)?;
+    Ok(Source { provider: Arc::new(table), files: found.files, format: Format::Parquet, suggested_types: Vec::new() })
+}
+
+/// Reads every footer, so that a broken file, or one whose column has another type, is named before anything runs.
+fn schemas_agree(files: &[InputFile]) -> Result<(), SourceError> {
+    let mut known: Vec<(Arc<Schema>, &InputFile)> = Vec::new();
+    for file in files {
+        let schema = read_schema(file)?;
+        for (other, other_file) in &known {
+            for field in schema.fields() {
+                let Some((_, before)) = other.column_with_name(field.name()) else { continue };
+                if before.data_type() != field.data_type() {
+                    return Err(SourceError::unreadable(format!(
+                        "column `{}` is {} in `{}` and {} in `{}`",
+                        field.name(),
+                        before.data_type(),
+                        other_file.path.display(),
+                        field.data_type(),
+                        file.path.display()
+                    ))
+                    .with_hint("write the files anew with one schema, or move the odd ones to a table of their own"));
+                }
+            }
+        }
+        if !known.iter().any(|(other, _)| other == &schema) {
+            known.push((schema, file));
+        }
+    }
+    Ok(())
+}
+
+fn read_schema(file: &InputFile) -> Result<Arc<Schema>, SourceError> {
+    let opened = std::fs::File::open(&file.path).map_err(|error| unreadable(&file.path, &error))?;
+    let metadata = ArrowReaderMetadata::load(&opened, ArrowReaderOptions::default()).map_err(|error| {
+        SourceError::unreadable(format!("`{}` is no readable Parquet file: {error}", file.path.display()))
+            .with_hint("export the file again; it may have been cut short")
+    })?;
+    Ok(metadata.schema().clone())
+}
