@@ -1,0 +1,139 @@
+//! Arithmetic over other KPIs: each input computed by itself, then put side by side by period and member.
+//!
+//! Inputs meet in a full outer join where NULL members are equal, so that nothing one of them has is lost.
+
+use datafusion::common::{Result, internal_datafusion_err};
+use datafusion::functions::expr_fn::{coalesce, least};
+use datafusion::logical_expr::{Expr, JoinType, LogicalPlanBuilder, cast, lit, when};
+
+use super::aggregate::{keys, null_safe, of, sides};
+use super::bounds::date;
+use super::{Cell, Compiler, DENOMINATOR, NUMERATOR, OBSERVATIONS, PERIOD_START, VALUE, column};
+use crate::functions::period_shift;
+use crate::model::{Arithmetic, Input, Kpi, ROWS, Shape};
+
+pub(super) fn plan(compiler: &Compiler, arithmetic: &Arithmetic, cell: &Cell) -> Result<LogicalPlanBuilder> {
+    let mut inputs = arithmetic.inputs.iter();
+    let first = inputs.next().ok_or_else(|| internal_datafusion_err!("arithmetic without inputs"))?;
+    let mut plan = input_plan(compiler, first, cell)?;
+    let mut names = vec![first.name.as_str()];
+    for input in inputs {
+        plan = side_by_side(plan, &names, input_plan(compiler, input, cell)?, &input.name, cell)?;
+        names.push(&input.name);
+    }
+    plan = within_data(compiler, arithmetic, cell, plan)?;
+
+    let mut columns = keys(cell);
+    for input in &arithmetic.inputs {
+        columns.push(filled(compiler, input, cell)?.alias(&input.name));
+    }
+    let rows: Vec<Expr> =
+        names.iter().map(|name| coalesce(vec![column(&rows_of(name)), lit(0_i64)])).collect();
+    columns.push(if rows.len() == 1 { rows[0].clone() } else { least(rows) }.alias(ROWS));
+    let plan = plan.project(columns)?;
+
+    let value = &arithmetic.value;
+    let (numerator, denominator) = sides(&value.ratio);
+    let mut columns = keys(cell);
+    columns.push(value.expression.clone().alias(VALUE));
+    columns.push(numerator.alias(NUMERATOR));
+    columns.push(denominator.alias(DENOMINATOR));
+    columns.push(value.observations.clone().alias(OBSERVATIONS));
+    plan.project(columns)
+}
+
+fn rows_of(name: &str) -> String {
+    format!("{name}_{ROWS}")
+}
+
+/// One input: the keys, its value under its name, and its number of observations.
+fn input_plan(compiler: &Compiler, input: &Input, cell: &Cell) -> Result<LogicalPlanBuilder> {
+    let kpi = input_kpi(compiler, input)?;
+    let plan = compiler.kpi_plan(kpi, cell)?;
+    let period = match input.previous {
+        None => column(PERIOD_START),
+        Some(previous) => {
+            let count = previous
+                .periods(cell.grain)
+                .ok_or_else(|| internal_datafusion_err!("an offset that is no whole number of {}s", cell.grain))?;
+            period_shift().call(vec![column(PERIOD_START), lit(cell.grain.name()), lit(count)])
+        }
+    };
+    let mut columns = vec![period.alias(PERIOD_START)];
+    columns.extend(cell.dimensions.iter().map(|name| column(name)));
+    columns.push(column(VALUE).alias(&input.name));
+    columns.push(column(OBSERVATIONS).alias(rows_of(&input.name)));
+    plan.project(columns)
+}
+
+fn input_kpi<'a>(compiler: &'a Compiler, input: &Input) -> Result<&'a Kpi> {
+    let kpi = compiler.model.kpis.get(&input.kpi);
+    Ok(kpi.ok_or_else(|| internal_datafusion_err!("input `{}` was not prepared", input.kpi))?)
+}
+
+fn side_by_side(
+    left: LogicalPlanBuilder,
+    left_inputs: &[&str],
+    right: LogicalPlanBuilder,
+    right_input: &str,
+    cell: &Cell,
+) -> Result<LogicalPlanBuilder> {
+    let left = left.alias("before")?;
+    let right = right.alias(right_input)?;
+    let key_names: Vec<&str> = [PERIOD_START].into_iter().chain(cell.dimensions.iter().map(String::as_str)).collect();
+    let same: Vec<Expr> = key_names.iter().map(|name| null_safe(of("before", name), of(right_input, name))).collect();
+    let joined = left.join_on(right.build()?, JoinType::Full, same)?;
+    // Where a side has no row, its period is NULL; only then the other side's member counts, which may be NULL itself.
+    let is_left = of("before", PERIOD_START).is_not_null();
+    let mut columns = Vec::new();
+    for name in key_names {
+        let key = when(is_left.clone(), of("before", name)).otherwise(of(right_input, name))?;
+        columns.push(key.alias(name));
+    }
+    for name in left_inputs {
+        columns.push(of("before", name).alias(*name));
+        columns.push(of("before", &rows_of(name)).alias(rows_of(name)));
+    }
+    columns.push(of(right_input, right_input).alias(right_input));
+    columns.push(of(right_input, &rows_of(right_input)).alias(rows_of(right_input)));
+    joined.project(columns)
+}
+
+/// Leaves out periods that only an earlier input reaches into: behind the data there are no periods.
+fn within_data(
+    compiler: &Compiler,
+    arithmetic: &Arithmetic,
+    cell: &Cell,
+    plan: LogicalPlanBuilder,
+) -> Result<LogicalPlanBuilder> {
+    if arithmetic.inputs.iter().all(|input| input.previous.is_none()) {
+        return Ok(plan);
+    }
+    let mut last = None;
+    for input in &arithmetic.inputs {
+        let extent = compiler.extent(input_kpi(compiler, input)?);
+        last = last.max(extent.and_then(|extent| compiler.calendar().period_start(extent.last, cell.grain)));
+    }
+    match last {
+        Some(last) => plan.filter(column(PERIOD_START).lt_eq(lit(date(last)))),
+        None => Ok(plan),
+    }
+}
+
+/// An input's value, where a missing row counts as 0 if its definition fills with zero and its data covers the period.
+fn filled(compiler: &Compiler, input: &Input, cell: &Cell) -> Result<Expr> {
+    let kpi = input_kpi(compiler, input)?;
+    let value = column(&input.name);
+    let Shape::Aggregate(aggregate) = &kpi.shape else { return Ok(value) };
+    let Some(extent) = compiler.extents.get(&kpi.name).filter(|_| aggregate.fill_zero && aggregate.value.ratio.is_none())
+    else {
+        return Ok(value);
+    };
+    let count = input.previous.and_then(|previous| previous.periods(cell.grain)).unwrap_or(0);
+    let calendar = compiler.calendar();
+    let shifted = |day| calendar.shift(calendar.period_start(day, cell.grain)?, cell.grain, count);
+    let (Some(first), Some(last)) = (shifted(extent.first), shifted(extent.last)) else { return Ok(value) };
+    let is_covered = column(PERIOD_START).between(lit(date(first)), lit(date(last)));
+    let is_missing = column(&rows_of(&input.name)).is_null().and(is_covered);
+    when(is_missing, cast(lit(0_i64), kpi.value_type.clone())).otherwise(value)
+}

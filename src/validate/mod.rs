@@ -1,0 +1,367 @@
+//! From what was written to what is meant: every name resolved, every expression typed against the real schemas.
+//!
+//! All mistakes are collected and none hides another: a broken table is reported once, and what stands on it is left out
+//! in silence. Nothing is computed here, and nothing is printed.
+
+mod expression;
+mod kpis;
+mod tables;
+mod typing;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use chrono::Weekday;
+use chrono_tz::Tz;
+use datafusion::arrow::datatypes::DataType;
+use datafusion::error::DataFusionError;
+use datafusion::prelude::SessionContext;
+
+use crate::diagnostic::{Diagnostic, Sources, Span, nearest};
+use crate::load::{LoadedDocument, LoadedProject};
+use crate::model::{Dimension, Kpi, Model, Project, Shape};
+use crate::spec::{Document, ProjectSpec, SettingValue, Spanned};
+use crate::time::Calendar;
+use expression::{Language, Unresolved};
+use tables::Tables;
+
+/// A project as far as it makes sense, and everything that does not.
+#[derive(Debug)]
+pub struct Validated {
+    /// The tables and KPIs that can run, even where others have mistakes.
+    pub model: Model,
+    /// Mistakes of this stage; those of loading are in [`LoadedProject::diagnostics`].
+    pub diagnostics: Vec<Diagnostic>,
+    scope: Scope,
+}
+
+/// What naming further dimensions needs after validation.
+#[derive(Debug)]
+struct Scope {
+    tables: Tables,
+    functions: BTreeSet<String>,
+    settings: BTreeMap<String, SettingValue>,
+}
+
+/// Checks a loaded project against the data that it names. Tables are registered in `context` under their names.
+pub async fn validate(loaded: &LoadedProject, context: &SessionContext) -> Validated {
+    let mut problems = Problems::default();
+    let documents = Documents::sort(loaded, &mut problems);
+    let project = project(loaded, documents.project, &mut problems);
+    let settings: BTreeMap<String, SettingValue> = (documents.project.into_iter())
+        .flat_map(|project| project.settings.iter())
+        .map(|(name, value)| (name.value.clone(), value.value.clone()))
+        .collect();
+    let functions = functions(context);
+    let time_zone = project.calendar.time_zone.name();
+    let language = Language { sources: &loaded.sources, settings: &settings, time_zone, functions: &functions };
+    let tables = tables::tables(context, &language, &project.data, &documents.tables, &mut problems).await;
+    let state = context.state();
+    let kpi_context = kpis::Context {
+        state: &state,
+        language: &language,
+        project: &project,
+        tables: &tables,
+        table_specs: &documents.tables,
+    };
+    let (ordered, skipped) = kpis::kpis(&kpi_context, &documents.kpis, &mut problems);
+    let model = Model {
+        tables: tables.states.keys().filter_map(|name| Some((name.clone(), tables.ready(name)?.clone()))).collect(),
+        order: ordered.iter().map(|kpi| kpi.name.clone()).collect(),
+        kpis: ordered.into_iter().map(|kpi| (kpi.name.clone(), kpi)).collect(),
+        skipped,
+        project,
+    };
+    Validated { model, diagnostics: problems.found, scope: Scope { tables, functions, settings } }
+}
+
+impl Validated {
+    /// The KPI with further dimensions, as `--by` asks; any dimension, column or path of its table is possible.
+    ///
+    /// # Errors
+    /// A message and a hint where a KPI below it has no such dimension.
+    pub fn with_dimensions(
+        &self,
+        context: &SessionContext,
+        kpi: &Kpi,
+        names: &[String],
+    ) -> Result<Model, (String, Option<String>)> {
+        let mut model = self.model.clone();
+        self.add_dimensions(context, &kpi.name, names, &mut model)?;
+        Ok(model)
+    }
+
+    fn add_dimensions(
+        &self,
+        context: &SessionContext,
+        kpi: &str,
+        names: &[String],
+        model: &mut Model,
+    ) -> Result<(), (String, Option<String>)> {
+        let mut changed = model.kpis[kpi].as_ref().clone();
+        match &mut changed.shape {
+            Shape::Arithmetic(arithmetic) => {
+                for input in &arithmetic.inputs {
+                    self.add_dimensions(context, &input.kpi, names, model)?;
+                }
+            }
+            Shape::Aggregate(aggregate) => {
+                for name in names {
+                    let dimension = self.dimension(context, &model.project, &aggregate.table, name)?;
+                    aggregate.dimensions.insert(name.clone(), dimension);
+                }
+            }
+        }
+        model.kpis.insert(kpi.to_owned(), Arc::new(changed));
+        Ok(())
+    }
+
+    fn dimension(
+        &self,
+        context: &SessionContext,
+        project: &Project,
+        table: &str,
+        name: &str,
+    ) -> Result<Dimension, (String, Option<String>)> {
+        let mut sources = Sources::default();
+        let file = sources.add("--by", name);
+        let text = Spanned::new(name.to_owned(), Span { file, start: 0, end: name.len() });
+        let language = Language {
+            sources: &sources,
+            settings: &self.scope.settings,
+            time_zone: project.calendar.time_zone.name(),
+            functions: &self.scope.functions,
+        };
+        let specs = BTreeMap::new();
+        let state = context.state();
+        let context =
+            kpis::Context { state: &state, language: &language, project, tables: &self.scope.tables, table_specs: &specs };
+        kpis::dimension(&context, table, &text).map_err(|problem| match problem {
+            Unresolved::Mistake(diagnostic) => (diagnostic.message, diagnostic.hint),
+            Unresolved::Missing { table } => (format!("table `{table}` has no data"), None),
+            Unresolved::Elsewhere => (format!("the definition of `{name}` has mistakes"), Some("run `kpi check`".into())),
+        })
+    }
+}
+
+/// The documents of a project by kind and name.
+struct Documents<'a> {
+    project: Option<&'a ProjectSpec>,
+    tables: BTreeMap<String, &'a crate::spec::TableSpec>,
+    kpis: BTreeMap<String, (&'a LoadedDocument, &'a crate::spec::KpiSpec)>,
+}
+
+impl<'a> Documents<'a> {
+    fn sort(loaded: &'a LoadedProject, problems: &mut Problems) -> Self {
+        let mut documents = Documents { project: None, tables: BTreeMap::new(), kpis: BTreeMap::new() };
+        let mut first: BTreeMap<(&str, String), Span> = BTreeMap::new();
+        for loaded in &loaded.documents {
+            let (kind, name) = match &loaded.document {
+                Document::Project(project) => ("project", &project.project),
+                Document::Table(table) => ("table", &table.table),
+                Document::Kpi(kpi) => ("KPI", &kpi.kpi),
+            };
+            check_name(kind, name, problems);
+            // There is one project, whatever its name.
+            let key = (kind, if kind == "project" { String::new() } else { name.value.clone() });
+            if let Some(before) = first.get(&key) {
+                let message = match kind {
+                    "project" => "there are two `project` documents".to_owned(),
+                    _ => format!("there are two {kind}s `{}`", name.value),
+                };
+                problems.add(
+                    Diagnostic::error("duplicate-name", message)
+                        .at(name.span)
+                        .label(*before, "the first one is here")
+                        .hint("rename one of them, or leave it out"),
+                );
+                continue;
+            }
+            first.insert(key, name.span);
+            match &loaded.document {
+                Document::Project(project) => documents.project = Some(project),
+                Document::Table(table) => {
+                    documents.tables.insert(table.table.value.clone(), table);
+                }
+                Document::Kpi(kpi) => {
+                    documents.kpis.insert(kpi.kpi.value.clone(), (loaded, kpi));
+                }
+            }
+        }
+        documents
+    }
+}
+
+fn check_name(kind: &str, name: &Spanned<String>, problems: &mut Problems) {
+    let mut letters = name.chars();
+    let is_snake_case = letters.next().is_some_and(|first| first.is_ascii_lowercase())
+        && letters.all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_');
+    let is_free = kind == "table" || name.value != "kpi_values";
+    if !is_snake_case {
+        let suggestion: String = name
+            .chars()
+            .map(|letter| if letter.is_ascii_alphanumeric() { letter.to_ascii_lowercase() } else { '_' })
+            .collect();
+        let suggestion = suggestion.trim_matches('_');
+        problems.add(
+            Diagnostic::error("invalid-name", format!("`{}` is no name for a {kind}", name.value))
+                .at(name.span)
+                .hint(format!("names are lower-case letters, digits and underscores, such as `{suggestion}`")),
+        );
+    } else if !is_free {
+        problems.add(
+            Diagnostic::error("invalid-name", "`kpi_values` is the table of all results").at(name.span).hint("take another name"),
+        );
+    }
+}
+
+fn project(loaded: &LoadedProject, spec: Option<&ProjectSpec>, problems: &mut Problems) -> Project {
+    let mut calendar = Calendar::default();
+    let folder = |text: Option<&Spanned<String>>, default: &str, base: &Path| {
+        crate::load::plain_path(&base.join(text.map_or(default, |text| text.value.as_str())))
+    };
+    let Some(spec) = spec else {
+        let has_other = !loaded.documents.is_empty();
+        if has_other && loaded.diagnostics.iter().all(|diagnostic| !diagnostic.is_error()) {
+            problems.add(
+                Diagnostic::error("missing-project", "no file has a `project:` document")
+                    .hint("add `kpis/project.yaml` with `project: my_company` and, if need be, `time_zone`, `data` and `output`"),
+            );
+        }
+        let base = loaded.root.join("kpis");
+        return Project {
+            name: String::new(),
+            description: None,
+            calendar,
+            currency: None,
+            data: folder(None, "../data", &base),
+            output: folder(None, "../out", &base),
+        };
+    };
+    if let Some(zone) = &spec.time_zone {
+        match zone.parse::<Tz>() {
+            Ok(found) => calendar.time_zone = found,
+            Err(_) => problems.add(unknown_zone(zone)),
+        }
+    }
+    if let Some(day) = &spec.week_starts {
+        match day.parse::<Weekday>() {
+            Ok(found) => calendar.week_starts = found,
+            Err(_) => {
+                const DAYS: [&str; 7] = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
+                let diagnostic = Diagnostic::error("unknown-value", format!("`{}` is no day of the week", day.value)).at(day.span);
+                problems.add(match nearest(day, DAYS) {
+                    Some(near) => diagnostic.hint(format!("did you mean `{near}`?")),
+                    None => diagnostic.hint("such as `monday` or `sunday`"),
+                });
+            }
+        }
+    }
+    if let Some(month) = &spec.fiscal_year_starts {
+        match month.value {
+            1..=12 => calendar.fiscal_year_starts = month.value,
+            other => problems.add(
+                Diagnostic::error("wrong-value", format!("`{other}` is no month")).at(month.span).hint("write 1 for January to 12 for December"),
+            ),
+        }
+    }
+    // Paths in the file are relative to the file's folder, as people expect of a file.
+    let file = loaded.documents.iter().find(|document| matches!(document.document, Document::Project(_)));
+    let base = file
+        .and_then(|document| loaded.sources.get(document.file).path.parent().map(|folder| loaded.root.join(folder)))
+        .unwrap_or_else(|| loaded.root.clone());
+    let text = |text: &Option<Spanned<String>>| text.as_ref().map(|text| text.value.trim().to_owned());
+    for location in [&spec.data, &spec.output].into_iter().flatten() {
+        if let Some((scheme, _)) = location.value.split_once("://") {
+            problems.add(not_yet(&format!("`{scheme}://` locations"), location.span));
+        }
+    }
+    Project {
+        name: spec.project.value.clone(),
+        description: text(&spec.description),
+        calendar,
+        currency: text(&spec.currency),
+        data: folder(spec.data.as_ref(), "../data", &base),
+        output: folder(spec.output.as_ref(), "../out", &base),
+    }
+}
+
+fn unknown_zone(zone: &Spanned<String>) -> Diagnostic {
+    let diagnostic = Diagnostic::error("unknown-value", format!("there is no time zone `{}`", zone.value)).at(zone.span);
+    match nearest(zone, chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name())) {
+        Some(near) => diagnostic.hint(format!("did you mean `{near}`?")),
+        None => diagnostic.hint("write an IANA name such as `America/New_York` or `Europe/Berlin`"),
+    }
+}
+
+/// A part of the language that this version does not have.
+fn not_yet(what: &str, span: Span) -> Diagnostic {
+    let what = if what.contains(['`', ' ', '(']) { what.to_owned() } else { format!("`{what}`") };
+    Diagnostic::error("not-yet-supported", format!("{what} is part of the language, but not of this version of kpi"))
+        .at(span)
+        .hint("leave this definition out for now, or write it as a derived table (a `.sql` file) and aggregate that")
+}
+
+fn functions(context: &SessionContext) -> BTreeSet<String> {
+    let state = context.state();
+    let scalar = state.scalar_functions().keys();
+    scalar.chain(state.aggregate_functions().keys()).map(|name| name.to_lowercase()).collect()
+}
+
+/// The mistakes found so far.
+#[derive(Debug, Default)]
+struct Problems {
+    found: Vec<Diagnostic>,
+    /// Raised also for what cannot go on because of a mistake that is reported elsewhere.
+    silent: usize,
+}
+
+impl Problems {
+    fn add(&mut self, diagnostic: Diagnostic) {
+        self.found.push(diagnostic);
+    }
+
+    /// How many errors there are; to see whether a step added any.
+    fn count(&self) -> usize {
+        self.silent + self.found.iter().filter(|diagnostic| diagnostic.is_error()).count()
+    }
+
+    fn take<T>(&mut self, result: Result<T, Box<Diagnostic>>) -> Option<T> {
+        result.map_err(|diagnostic| self.add(*diagnostic)).ok()
+    }
+
+    fn resolved<T>(&mut self, result: Result<T, Unresolved>) -> Option<T> {
+        match result {
+            Ok(value) => Some(value),
+            Err(Unresolved::Mistake(diagnostic)) => {
+                self.add(*diagnostic);
+                None
+            }
+            Err(Unresolved::Missing { .. }) => None,
+            Err(Unresolved::Elsewhere) => {
+                self.silent += 1;
+                None
+            }
+        }
+    }
+
+    /// DataFusion's verdict on an expression or a plan.
+    fn planned<T>(&mut self, result: Result<T, DataFusionError>, span: Span) -> Option<T> {
+        result
+            .map_err(|error| self.add(Diagnostic::error("invalid-expression", typing::message(&error)).at(span)))
+            .ok()
+    }
+
+    fn is_condition(&mut self, data_type: &DataType, text: &Spanned<String>) -> bool {
+        let is_boolean = matches!(data_type, DataType::Boolean | DataType::Null);
+        if !is_boolean {
+            self.add(
+                Diagnostic::error("wrong-type", format!("a condition is true or false, but this is {}", typing::type_name(data_type)))
+                    .at(text.span)
+                    .hint("compare it with something, such as `= 'web'` or `IS NOT NULL`"),
+            );
+        }
+        is_boolean
+    }
+}

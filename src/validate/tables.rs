@@ -1,0 +1,778 @@
+//! From `table:` documents to tables with data: files opened, columns cleaned, the standard filter applied, queries
+//! planned, joins proven many-to-one by their declared keys.
+//!
+//! A table whose files are absent is no mistake: what stands on it is skipped. Whether a declared key is unique in the
+//! data is not decided here; a run audits it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{DataType, SchemaRef, TimeUnit};
+use datafusion::common::{Column, DFSchema, TableReference};
+use datafusion::datasource::{ViewTable, provider_as_source};
+use datafusion::functions::expr_fn::{arrow_cast, btrim, to_date, to_timestamp_micros};
+use datafusion::logical_expr::{Expr, LogicalPlanBuilder, cast, lit, when};
+use datafusion::prelude::SessionContext;
+use datafusion::sql::parser::{DFParser, Statement};
+use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
+
+use super::expression::{Language, Names, Namespace, Unresolved, list, resolve, resolve_definition};
+use super::{Problems, typing};
+use crate::catalog::{self, CsvOptions, Source, SourceError, SourceOptions};
+use crate::diagnostic::{Diagnostic, Span, nearest};
+use crate::model::{Join, JoinPath, Origin, Table, join_alias};
+use crate::spec::{ColumnSpec, JoinSpec, Spanned, TableSpec, line_column_to_char, source_span};
+
+/// What became of a `table:` document.
+#[derive(Debug, Clone)]
+pub(super) enum State {
+    Ready(Arc<Table>),
+    /// There is no data, and why.
+    Absent(String),
+    /// It has mistakes, which are reported.
+    Broken,
+}
+
+/// All tables of the project by name, and the names that they offer to expressions.
+#[derive(Debug, Default)]
+pub(super) struct Tables {
+    pub states: BTreeMap<String, State>,
+    pub namespace: Namespace,
+}
+
+impl Tables {
+    pub fn ready(&self, name: &str) -> Option<&Arc<Table>> {
+        match self.states.get(name) {
+            Some(State::Ready(table)) => Some(table),
+            Some(State::Absent(_) | State::Broken) | None => None,
+        }
+    }
+
+    /// The schema of a table's rows with those of the joins behind them, each qualified by its name in queries.
+    pub fn joined_schema(&self, table: &str, joins: &BTreeSet<JoinPath>) -> Option<DFSchema> {
+        let base = self.ready(table)?;
+        let mut schema = qualified(table, &base.schema)?;
+        for path in joins {
+            let target = self.table_at(table, path)?;
+            schema = schema.join(&qualified(&join_alias(path), &target.schema)?).ok()?;
+        }
+        Some(schema)
+    }
+
+    /// The table at the end of a join path.
+    pub fn table_at(&self, table: &str, path: &[String]) -> Option<&Arc<Table>> {
+        path.iter().try_fold(self.ready(table)?, |table, join| self.ready(&table.joins.get(join)?.table))
+    }
+}
+
+fn qualified(name: &str, schema: &SchemaRef) -> Option<DFSchema> {
+    DFSchema::try_from_qualified_schema(TableReference::bare(name), schema).ok()
+}
+
+/// Opens and checks every table.
+pub(super) async fn tables(
+    context: &SessionContext,
+    language: &Language<'_>,
+    data: &std::path::Path,
+    specs: &BTreeMap<String, &TableSpec>,
+    problems: &mut Problems,
+) -> Tables {
+    let mut tables = Tables::default();
+    for (name, spec) in specs.iter().filter(|(_, spec)| spec.query.is_none()) {
+        let state = from_files(context, language, data, spec, problems).await;
+        register(context, &mut tables, name, state);
+    }
+    for (name, spec) in in_dependency_order(context, specs, problems) {
+        let state = from_query(context, language, &tables, specs, spec, problems).await;
+        register(context, &mut tables, &name, state);
+    }
+    tables.namespace = namespace(language, &tables, specs, problems);
+    check_definitions(context, language, &tables, specs, problems);
+    let joins: Vec<(String, BTreeMap<String, Join>)> =
+        specs.iter().map(|(name, spec)| (name.clone(), joins(&tables, specs, spec, problems))).collect();
+    for (name, joins) in joins {
+        if let Some(State::Ready(table)) = tables.states.get_mut(&name) {
+            Arc::make_mut(table).joins = joins;
+        }
+    }
+    tables
+}
+
+fn register(context: &SessionContext, tables: &mut Tables, name: &str, state: State) {
+    if let State::Ready(table) = &state {
+        let view = ViewTable::new(table.plan.as_ref().clone(), None);
+        // A name of the project replaces nothing of DataFusion's, and each name comes once.
+        let registered = context.register_table(TableReference::bare(name), Arc::new(view));
+        debug_assert!(registered.is_ok());
+    }
+    tables.states.insert(name.to_owned(), state);
+}
+
+async fn from_files(
+    context: &SessionContext,
+    language: &Language<'_>,
+    data: &std::path::Path,
+    spec: &TableSpec,
+    problems: &mut Problems,
+) -> State {
+    let Some(source) = &spec.source else {
+        problems.add(
+            Diagnostic::error("missing-key", format!("table `{}` has no `source`", spec.table.value))
+                .at(spec.table.span)
+                .hint(format!("write where its files are, such as `source: {}.csv`", spec.table.value)),
+        );
+        return State::Broken;
+    };
+    let Some(options) = source_options(spec, problems) else { return State::Broken };
+    match catalog::open(context, data, source, &options).await {
+        Err(SourceError::Absent(reason)) => State::Absent(reason),
+        Err(SourceError::Unreadable { message, hint }) => {
+            let mut diagnostic = Diagnostic::error("unreadable-source", message).at(source.span);
+            diagnostic.hint = hint;
+            problems.add(diagnostic);
+            State::Broken
+        }
+        Ok(opened) => {
+            let provider = provider_as_source(opened.provider.clone());
+            let name = format!("files of {}", spec.table.value);
+            let Ok(raw) = LogicalPlanBuilder::scan(TableReference::bare(name), provider, None) else {
+                return State::Broken;
+            };
+            let origin = Origin::Files {
+                source: source.value.clone(),
+                opened: Arc::new(opened.clone()),
+                csv: options.csv.clone(),
+            };
+            finish(context, language, spec, raw, Some((&opened, &options.csv)), origin, problems)
+        }
+    }
+}
+
+async fn from_query(
+    context: &SessionContext,
+    language: &Language<'_>,
+    tables: &Tables,
+    specs: &BTreeMap<String, &TableSpec>,
+    spec: &TableSpec,
+    problems: &mut Problems,
+) -> State {
+    let Some(query) = &spec.query else { return State::Broken };
+    let Some(statement) = parse_query(language, query, problems) else { return State::Broken };
+    let used = used_tables(context, &statement, query);
+    for name in &used {
+        match tables.states.get(name) {
+            Some(State::Ready(_)) => {}
+            Some(State::Absent(reason)) => return State::Absent(format!("it reads `{name}`, and {reason}")),
+            Some(State::Broken) => return State::Broken,
+            None if specs.contains_key(name) => return State::Broken,
+            None => {
+                let diagnostic = Diagnostic::error("unknown-table", format!("there is no table `{name}`"))
+                    .at(find_word(language, query, name));
+                problems.add(match nearest(name, specs.keys().map(String::as_str)) {
+                    Some(near) => diagnostic.hint(format!("did you mean `{near}`?")),
+                    None => diagnostic.hint(format!("the tables are {}", list(specs.keys().map(String::as_str)))),
+                });
+                return State::Broken;
+            }
+        }
+    }
+    match context.state().statement_to_plan(statement).await {
+        Ok(plan) => {
+            let origin = Origin::Query { tables: used };
+            finish(context, language, spec, LogicalPlanBuilder::from(plan), None, origin, problems)
+        }
+        Err(error) => {
+            let span = error.diagnostic().and_then(|diagnostic| diagnostic.span).map(|span| {
+                let char_at = |location: datafusion::common::Location| {
+                    line_column_to_char(&query.value, location.line as usize, location.column as usize)
+                };
+                let text = &language.sources.get(query.span.file).text;
+                source_span(text, query.span, &query.value, char_at(span.start), char_at(span.end).max(char_at(span.start) + 1))
+            });
+            problems.add(
+                Diagnostic::error("invalid-query", format!("the query is not valid: {}", typing::message(&error)))
+                    .at(span.unwrap_or(query.span)),
+            );
+            State::Broken
+        }
+    }
+}
+
+fn parse_query(language: &Language, query: &Spanned<String>, problems: &mut Problems) -> Option<Statement> {
+    let mut statements = match DFParser::parse_sql(&query.value) {
+        Ok(statements) => statements,
+        Err(error) => {
+            problems.add(
+                Diagnostic::error("sql-syntax", format!("the query cannot be read: {}", typing::message(&error)))
+                    .at(query.span),
+            );
+            return None;
+        }
+    };
+    let statement = statements.pop_front();
+    match statement {
+        Some(Statement::Statement(sql)) if statements.is_empty() && matches!(*sql, SqlStatement::Query(_)) => {
+            Some(Statement::Statement(sql))
+        }
+        _ => {
+            let first = query.value.split_whitespace().next().unwrap_or_default();
+            problems.add(
+                Diagnostic::error("not-a-query", "a definition holds one SELECT and nothing else")
+                    .at(find_word(language, query, first))
+                    .hint("write `SELECT ... FROM ...`; a definition only reads"),
+            );
+            None
+        }
+    }
+}
+
+fn used_tables(context: &SessionContext, statement: &Statement, _query: &Spanned<String>) -> BTreeSet<String> {
+    let references = context.state().resolve_table_references(statement).unwrap_or_default();
+    references.into_iter().map(|reference| reference.table().to_owned()).collect()
+}
+
+/// The place of a word in a query; the query's own place where it cannot be found.
+fn find_word(language: &Language, query: &Spanned<String>, word: &str) -> Span {
+    let is_letter = |letter: Option<char>| letter.is_some_and(|letter| letter.is_alphanumeric() || letter == '_');
+    let text = &query.value;
+    let found = text.match_indices(word).map(|(at, _)| at).find(|at| {
+        !is_letter(text[..*at].chars().next_back()) && !is_letter(text[at + word.len()..].chars().next())
+    });
+    let Some(at) = found else { return query.span };
+    let start = text[..at].chars().count();
+    let file = &language.sources.get(query.span.file).text;
+    source_span(file, query.span, text, start, start + word.chars().count())
+}
+
+/// Derived tables, each behind the derived tables that it reads. Those in a cycle are reported and left out.
+fn in_dependency_order<'a>(
+    context: &SessionContext,
+    specs: &BTreeMap<String, &'a TableSpec>,
+    problems: &mut Problems,
+) -> Vec<(String, &'a TableSpec)> {
+    let mut waiting: BTreeMap<String, (&TableSpec, BTreeSet<String>)> = BTreeMap::new();
+    for (name, spec) in specs {
+        let Some(query) = &spec.query else { continue };
+        let statement = DFParser::parse_sql(&query.value).ok().and_then(|mut statements| statements.pop_front());
+        let used = statement.map(|statement| used_tables(context, &statement, query)).unwrap_or_default();
+        let used = used.into_iter().filter(|used| specs.get(used).is_some_and(|spec| spec.query.is_some())).collect();
+        waiting.insert(name.clone(), (spec, used));
+    }
+    let mut ordered = Vec::new();
+    while let Some(name) =
+        waiting.iter().find(|(_, (_, used))| used.iter().all(|used| !waiting.contains_key(used))).map(|(name, _)| name.clone())
+    {
+        if let Some((spec, _)) = waiting.remove(&name) {
+            ordered.push((name, spec));
+        }
+    }
+    for (name, (spec, used)) in &waiting {
+        problems.add(
+            Diagnostic::error("cycle", format!("table `{name}` is made from itself, through {}", list(used.iter().map(String::as_str))))
+                .at(spec.table.span),
+        );
+    }
+    ordered
+}
+
+fn source_options(spec: &TableSpec, problems: &mut Problems) -> Option<SourceOptions> {
+    let mut options = SourceOptions::default();
+    let before = problems.count();
+    if let Some(csv) = &spec.csv {
+        let mut character = |key: &str, text: &Option<Spanned<String>>, default: u8| match text {
+            None => default,
+            Some(text) if text.len() == 1 => text.as_bytes()[0],
+            Some(text) => {
+                problems.add(
+                    Diagnostic::error("wrong-value", format!("`{key}` is one character, not `{}`", text.value))
+                        .at(text.span)
+                        .hint("such as `\";\"` or `\"\\t\"`"),
+                );
+                default
+            }
+        };
+        options.csv = CsvOptions {
+            delimiter: character("delimiter", &csv.delimiter, b','),
+            quote: character("quote", &csv.quote, b'"'),
+            null_values: csv.null_values.iter().flatten().map(|word| word.value.clone()).collect(),
+        };
+    }
+    for (name, data_type) in spec.partitioned_by.iter() {
+        if let Some(data_type) = parse_type(data_type, problems) {
+            options.partitions.push((name.value.clone(), data_type));
+        }
+    }
+    (problems.count() == before).then_some(options)
+}
+
+/// Reads the name of a type.
+fn parse_type(text: &Spanned<String>, problems: &mut Problems) -> Option<DataType> {
+    const NAMES: [&str; 7] = ["text", "integer", "double", "decimal(18,2)", "boolean", "date", "timestamp"];
+    let name = text.value.to_lowercase().replace(' ', "");
+    let simple = match name.as_str() {
+        "text" => Some(DataType::Utf8View),
+        "integer" => Some(DataType::Int64),
+        "double" => Some(DataType::Float64),
+        "boolean" => Some(DataType::Boolean),
+        "date" => Some(DataType::Date32),
+        "timestamp" => Some(DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))),
+        _ => None,
+    };
+    let decimal = || {
+        let (precision, scale) = name.strip_prefix("decimal(")?.strip_suffix(')')?.split_once(',')?;
+        let (precision, scale): (u8, i8) = (precision.parse().ok()?, scale.parse().ok()?);
+        let fits = (1..=38).contains(&precision) && scale >= 0 && scale as u8 <= precision;
+        fits.then_some(DataType::Decimal128(precision, scale))
+    };
+    let found = simple.or_else(decimal);
+    if found.is_none() {
+        let diagnostic = Diagnostic::error("unknown-type", format!("there is no type `{}`", text.value)).at(text.span);
+        problems.add(match nearest(&name, NAMES) {
+            Some(near) => diagnostic.hint(format!("did you mean `{near}`?")),
+            None => diagnostic.hint("the types are text, integer, double, decimal(p,s), boolean, date and timestamp"),
+        });
+    }
+    found
+}
+
+/// The steps that files and queries share: columns, the standard filter, keys.
+fn finish(
+    context: &SessionContext,
+    language: &Language,
+    spec: &TableSpec,
+    raw: LogicalPlanBuilder,
+    files: Option<(&Source, &CsvOptions)>,
+    origin: Origin,
+    problems: &mut Problems,
+) -> State {
+    let before = problems.count();
+    let projected = clean_columns(context, language, spec, &raw, files, problems);
+    if problems.count() > before {
+        return State::Broken;
+    }
+    let named = raw.project(projected).and_then(|plan| plan.alias(TableReference::bare(spec.table.value.as_str())));
+    let Some(mut plan) = problems.planned(named, spec.table.span) else { return State::Broken };
+    let schema = plan.schema().inner().clone();
+    let columns: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
+
+    if let Some(condition) = &spec.condition
+        && let Some(filter) = standard_filter(context, language, spec, condition, &columns, plan.schema(), problems)
+    {
+        let Some(filtered) = problems.planned(plan.filter(filter), condition.span) else { return State::Broken };
+        plan = filtered;
+    }
+    let primary_key = spec.primary_key.as_ref().map(|key| key.items()).unwrap_or_default();
+    for key in primary_key.iter().chain(spec.freshness.as_ref().map(|freshness| &freshness.column)) {
+        if !columns.contains(&key.value) {
+            problems.add(unknown_column(key, &spec.table.value, columns.iter().map(String::as_str)));
+        }
+    }
+    if problems.count() > before {
+        return State::Broken;
+    }
+    let Some(plan) = problems.planned(plan.build(), spec.table.span) else { return State::Broken };
+    let fingerprint = blake3::hash(plan.display_indent_schema().to_string().as_bytes()).to_hex().to_string();
+    State::Ready(Arc::new(Table {
+        name: spec.table.value.clone(),
+        plan: Arc::new(plan),
+        schema,
+        primary_key: primary_key.into_iter().map(|key| key.value).collect(),
+        joins: BTreeMap::new(),
+        freshness: spec.freshness.as_ref().map(|freshness| freshness.column.value.clone()),
+        origin,
+        fingerprint,
+    }))
+}
+
+fn unknown_column<'a>(name: &Spanned<String>, table: &str, known: impl Iterator<Item = &'a str> + Clone) -> Diagnostic {
+    let diagnostic =
+        Diagnostic::error("unknown-column", format!("there is no column `{}` in `{table}`", name.value)).at(name.span);
+    match nearest(&name.value, known.clone()) {
+        Some(near) => diagnostic.hint(format!("did you mean `{near}`?")),
+        None => diagnostic.hint(format!("`{table}` has {}", list(known))),
+    }
+}
+
+/// The columns of a table as its definition names, casts and cleans them.
+fn clean_columns(
+    context: &SessionContext,
+    language: &Language,
+    spec: &TableSpec,
+    raw: &LogicalPlanBuilder,
+    files: Option<(&Source, &CsvOptions)>,
+    problems: &mut Problems,
+) -> Vec<Expr> {
+    let raw_names: Vec<String> = raw.schema().fields().iter().map(|field| field.name().clone()).collect();
+    let null_values: &[String] = files.map(|(_, csv)| csv.null_values.as_slice()).unwrap_or_default();
+    let suggested = |name: &str| {
+        let (source, _) = files?;
+        source.suggested_types.iter().find(|(column, _)| column == name).map(|(_, data_type)| data_type.clone())
+    };
+    let mut projected = Vec::new();
+    let mut used: BTreeSet<String> = BTreeSet::new();
+    for (name, column) in spec.columns.iter() {
+        if let Some(tests) = &column.tests {
+            problems.add(super::not_yet("tests", tests.span));
+        }
+        let wanted = column.data_type.as_ref().map(|data_type| parse_type(data_type, problems));
+        let wanted = match wanted {
+            Some(None) => continue,
+            Some(Some(data_type)) => Some(data_type),
+            None => None,
+        };
+        if let Some(expression) = &column.expression {
+            let schema = raw.schema();
+            let Some((expression, found)) = raw_expression(context, language, spec, expression, schema, problems) else {
+                continue;
+            };
+            used.insert(name.value.clone());
+            projected.push(convert(expression, &found, wanted.as_ref(), column, &[], problems).alias(&name.value));
+            continue;
+        }
+        let from = column.from.as_ref().unwrap_or(name);
+        let Some((qualifier, field)) =
+            raw.schema().iter().find(|(_, field)| field.name() == &from.value).map(|(q, f)| (q.cloned(), f.clone()))
+        else {
+            let mut diagnostic = unknown_column(from, &spec.table.value, raw_names.iter().map(String::as_str));
+            if column.from.is_none() {
+                diagnostic.hint = diagnostic.hint.map(|hint| format!("{hint}; or name the file's column with `from:`"));
+            }
+            problems.add(diagnostic);
+            continue;
+        };
+        used.insert(from.value.clone());
+        let wanted = wanted.or_else(|| suggested(&from.value).filter(|_| column.format.is_none()));
+        let expression = Expr::Column(Column::new(qualifier, field.name()));
+        projected
+            .push(convert(expression, field.data_type(), wanted.as_ref(), column, null_values, problems).alias(&name.value));
+    }
+    let mut rest = Vec::new();
+    for (qualifier, field) in raw.schema().iter() {
+        if used.contains(field.name()) || spec.columns.get(field.name()).is_some() {
+            continue;
+        }
+        let expression = Expr::Column(Column::new(qualifier.cloned(), field.name()));
+        let plain = ColumnSpec::default();
+        let wanted = suggested(field.name());
+        rest.push(
+            convert(expression, field.data_type(), wanted.as_ref(), &plain, null_values, problems).alias(field.name()),
+        );
+    }
+    rest.extend(projected);
+    rest
+}
+
+fn raw_expression(
+    context: &SessionContext,
+    language: &Language,
+    spec: &TableSpec,
+    text: &Spanned<String>,
+    schema: &DFSchema,
+    problems: &mut Problems,
+) -> Option<(Expr, DataType)> {
+    let parsed = problems.take(language.parse(text))?;
+    let names = Names {
+        table: spec.table.value.clone(),
+        columns: schema.fields().iter().map(|field| field.name().clone()).collect(),
+        ..Names::default()
+    };
+    let unqualified = DFSchema::try_from_qualified_schema(TableReference::bare(spec.table.value.as_str()), schema.as_arrow());
+    let unqualified = problems.planned(unqualified, text.span)?;
+    let namespace = Namespace::from([(names.table.clone(), names)]);
+    let resolved = problems.resolved(resolve(language, &namespace, &spec.table.value, &parsed))?;
+    let (expression, data_type) = problems.planned(typing::plan(&context.state(), resolved.sql, &unqualified), text.span)?;
+    // The rows behind it still have the name of their files.
+    let own = TableReference::bare(spec.table.value.as_str());
+    let expression = datafusion::common::tree_node::TreeNode::transform(expression, |node| match node {
+        Expr::Column(column) if column.relation.as_ref() == Some(&own) => {
+            let qualifier = schema.qualified_field_with_unqualified_name(&column.name)?.0.cloned();
+            Ok(datafusion::common::tree_node::Transformed::yes(Expr::Column(Column::new(qualifier, column.name))))
+        }
+        other => Ok(datafusion::common::tree_node::Transformed::no(other)),
+    });
+    Some((problems.planned(expression, text.span)?.data, data_type))
+}
+
+/// Casts a value to the type wanted, and reads texts the way the column's definition says.
+fn convert(
+    value: Expr,
+    found: &DataType,
+    wanted: Option<&DataType>,
+    column: &ColumnSpec,
+    null_values: &[String],
+    problems: &mut Problems,
+) -> Expr {
+    let is_text = matches!(found, DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8);
+    let value = match null_values {
+        words if is_text && !words.is_empty() => {
+            let words = words.iter().map(|word| lit(word.as_str())).collect();
+            when(value.clone().in_list(words, true), value.clone()).end().unwrap_or(value)
+        }
+        _ => value,
+    };
+    let zone = column.time_zone.as_ref().filter(|zone| match zone.parse::<chrono_tz::Tz>() {
+        Ok(_) => true,
+        Err(_) => {
+            problems.add(super::unknown_zone(zone));
+            false
+        }
+    });
+    let Some(wanted) = wanted else {
+        if let (DataType::Timestamp(_, None), Some(zone)) = (found, zone) {
+            return in_zone(value, zone);
+        }
+        if let Some(format) = &column.format {
+            problems.add(
+                Diagnostic::error("missing-key", "`format` needs `type: date` or `type: timestamp` beside it").at(format.span),
+            );
+        }
+        return value;
+    };
+    match (wanted, &column.format) {
+        (DataType::Date32, Some(format)) if is_text => to_date(vec![btrim(vec![value]), lit(format.value.as_str())]),
+        (DataType::Timestamp(_, _), Some(format)) if is_text => {
+            let local = to_timestamp_micros(vec![btrim(vec![value]), lit(format.value.as_str())]);
+            in_zone(local, zone.map_or("UTC", |zone| zone.as_str()))
+        }
+        (_, Some(format)) if column.format.is_some() => {
+            let reason = if is_text { "only dates and timestamps have a `format`" } else { "the column is no text, so it has no `format`" };
+            problems.add(Diagnostic::error("wrong-value", reason).at(format.span));
+            value
+        }
+        (DataType::Timestamp(_, _), None) if is_text => match zone {
+            Some(zone) => in_zone(cast(btrim(vec![value]), DataType::Timestamp(TimeUnit::Microsecond, None)), zone),
+            None => cast(btrim(vec![value]), wanted.clone()),
+        },
+        (DataType::Timestamp(_, _), None) => match (found, zone) {
+            (DataType::Timestamp(_, None), zone) => in_zone(value, zone.map_or("UTC", |zone| zone.as_str())),
+            _ => cast(value, wanted.clone()),
+        },
+        (DataType::Utf8View, _) if is_text => value,
+        _ if is_text => cast(btrim(vec![value]), wanted.clone()),
+        _ if found == wanted => value,
+        _ => cast(value, wanted.clone()),
+    }
+}
+
+/// A timestamp without a zone, read as the local time of one.
+fn in_zone(local: Expr, zone: &str) -> Expr {
+    arrow_cast(local, lit(format!("Timestamp(Microsecond, Some(\"{zone}\"))")))
+}
+
+fn standard_filter(
+    context: &SessionContext,
+    language: &Language,
+    spec: &TableSpec,
+    text: &Spanned<String>,
+    columns: &[String],
+    schema: &DFSchema,
+    problems: &mut Problems,
+) -> Option<Expr> {
+    let parsed = problems.take(language.parse(text))?;
+    let mut names = Names { table: spec.table.value.clone(), columns: columns.to_vec(), ..Names::default() };
+    for (name, predicate) in spec.predicates.iter() {
+        // A predicate that cannot be read is reported with the predicates.
+        if let Ok(parsed) = language.parse(predicate) {
+            names.predicates.insert(name.value.clone(), parsed);
+        }
+    }
+    let namespace = Namespace::from([(names.table.clone(), names)]);
+    let resolved = match resolve(language, &namespace, &spec.table.value, &parsed) {
+        Err(Unresolved::Mistake(mut diagnostic)) if diagnostic.code == "unknown-join" => {
+            diagnostic.message = "the standard filter of a table uses its own columns only".into();
+            diagnostic.hint = Some("put a condition on joined columns into the KPIs' `where`, or make a derived table".into());
+            problems.add(*diagnostic);
+            return None;
+        }
+        other => problems.resolved(other)?,
+    };
+    let (filter, data_type) = problems.planned(typing::plan(&context.state(), resolved.sql, schema), text.span)?;
+    problems.is_condition(&data_type, text).then_some(filter)
+}
+
+/// The names that each ready table offers.
+fn namespace(
+    language: &Language,
+    tables: &Tables,
+    specs: &BTreeMap<String, &TableSpec>,
+    problems: &mut Problems,
+) -> Namespace {
+    let mut namespace = Namespace::new();
+    for (name, spec) in specs {
+        let Some(table) = tables.ready(name) else { continue };
+        let mut names = Names {
+            table: name.clone(),
+            columns: table.schema.fields().iter().map(|field| field.name().clone()).collect(),
+            ..Names::default()
+        };
+        for (dimension, definition) in spec.dimensions.iter() {
+            let span = definition.expression_span.unwrap_or(definition.span);
+            if let Some(parsed) = problems.take(language.parse(&Spanned::new(definition.expression.clone(), span))) {
+                names.dimensions.insert(dimension.value.clone(), parsed);
+            }
+        }
+        for (predicate, text) in spec.predicates.iter() {
+            if names.dimensions.contains_key(&predicate.value) {
+                problems.add(
+                    Diagnostic::error("duplicate-name", format!("`{}` is a dimension already", predicate.value))
+                        .at(predicate.span)
+                        .hint("give the predicate another name"),
+                );
+                continue;
+            }
+            if let Some(parsed) = problems.take(language.parse(text)) {
+                names.predicates.insert(predicate.value.clone(), parsed);
+            }
+        }
+        names.joins = spec.joins.iter().map(|(join, spec)| (join.value.clone(), spec.table.value.clone())).collect();
+        namespace.insert(name.clone(), names);
+    }
+    namespace
+}
+
+/// Types every dimension and predicate, also those that no KPI uses.
+fn check_definitions(
+    context: &SessionContext,
+    language: &Language,
+    tables: &Tables,
+    specs: &BTreeMap<String, &TableSpec>,
+    problems: &mut Problems,
+) {
+    // Joins are not checked yet; a table with unchecked joins still tells the types behind them.
+    let mut joined = Tables { states: tables.states.clone(), namespace: Namespace::new() };
+    for (name, spec) in specs {
+        if let Some(State::Ready(table)) = joined.states.get_mut(name) {
+            Arc::make_mut(table).joins = (spec.joins.iter())
+                .map(|(join, spec)| (join.value.clone(), Join { table: spec.table.value.clone(), on: Vec::new() }))
+                .collect();
+        }
+    }
+    for (name, names) in &tables.namespace {
+        let definitions = names.dimensions.iter().map(|entry| (entry, false));
+        for ((definition, parsed), is_condition) in
+            definitions.chain(names.predicates.iter().map(|entry| (entry, true)))
+        {
+            let resolved = resolve_definition(language, &tables.namespace, name, definition, parsed);
+            let Some(resolved) = problems.resolved(resolved) else { continue };
+            let Some(schema) = joined.joined_schema(name, &resolved.joins) else { continue };
+            let typed = typing::plan(&context.state(), resolved.sql, &schema);
+            let Some((_, data_type)) = problems.planned(typed, parsed.text.span) else { continue };
+            if is_condition {
+                problems.is_condition(&data_type, &parsed.text);
+            } else if data_type.is_nested() {
+                problems.add(
+                    Diagnostic::error("wrong-type", format!("dimension `{definition}` is a {data_type}, which cannot be grouped by"))
+                        .at(parsed.text.span),
+                );
+            }
+        }
+    }
+}
+
+/// The joins of a table, each proven to find at most one row by the key that the other table declares.
+fn joins(
+    tables: &Tables,
+    specs: &BTreeMap<String, &TableSpec>,
+    spec: &TableSpec,
+    problems: &mut Problems,
+) -> BTreeMap<String, Join> {
+    let mut joins = BTreeMap::new();
+    for (name, join) in spec.joins.iter() {
+        if let Some(valid) = &join.valid {
+            problems.add(super::not_yet("valid", valid.span));
+            continue;
+        }
+        if join.value.table.value == name.value && spec.table.value == name.value {
+            problems.add(Diagnostic::error("duplicate-name", format!("a join of `{0}` cannot be called `{0}`", name.value)).at(name.span));
+            continue;
+        }
+        let Some(target_spec) = specs.get(&join.table.value) else {
+            let diagnostic =
+                Diagnostic::error("unknown-table", format!("there is no table `{}`", join.table.value)).at(join.table.span);
+            problems.add(match nearest(&join.table.value, specs.keys().map(String::as_str)) {
+                Some(near) => diagnostic.hint(format!("did you mean `{near}`?")),
+                None => diagnostic.hint(format!("the tables are {}", list(specs.keys().map(String::as_str)))),
+            });
+            continue;
+        };
+        let Some(base) = tables.ready(&spec.table.value) else { continue };
+        let on = join_columns(join);
+        let target = tables.ready(&join.table.value);
+        if let Some(target) = target
+            && !columns_exist(base, target, join, &on, problems)
+        {
+            continue;
+        }
+        if let Some(diagnostic) = may_multiply(name, join, &on, target_spec) {
+            problems.add(diagnostic);
+            continue;
+        }
+        if target.is_some() {
+            joins.insert(name.value.clone(), Join { table: join.table.value.clone(), on });
+        }
+    }
+    joins
+}
+
+fn join_columns(join: &Spanned<JoinSpec>) -> Vec<(String, String)> {
+    let split = |text: &str| match text.split_once('=') {
+        Some((here, there)) => (here.trim().to_owned(), there.trim().to_owned()),
+        None => (text.trim().to_owned(), text.trim().to_owned()),
+    };
+    join.on.items().iter().map(|item| split(item)).collect()
+}
+
+fn columns_exist(
+    base: &Table,
+    target: &Table,
+    join: &Spanned<JoinSpec>,
+    on: &[(String, String)],
+    problems: &mut Problems,
+) -> bool {
+    let before = problems.count();
+    for (item, (here, there)) in join.on.items().iter().zip(on) {
+        for (table, column) in [(base, here), (target, there)] {
+            if table.schema.column_with_name(column).is_none() {
+                let known: Vec<&str> = table.schema.fields().iter().map(|field| field.name().as_str()).collect();
+                problems.add(unknown_column(&Spanned::new(column.clone(), item.span), &table.name, known.iter().copied()));
+            }
+        }
+    }
+    problems.count() == before
+}
+
+fn may_multiply(
+    name: &Spanned<String>,
+    join: &Spanned<JoinSpec>,
+    on: &[(String, String)],
+    target: &TableSpec,
+) -> Option<Diagnostic> {
+    let key: BTreeSet<String> =
+        target.primary_key.as_ref().map(|key| key.items()).unwrap_or_default().into_iter().map(|key| key.value).collect();
+    let there: BTreeSet<String> = on.iter().map(|(_, there)| there.clone()).collect();
+    if !key.is_empty() && key.is_subset(&there) {
+        return None;
+    }
+    let table = &target.table.value;
+    let columns = list(there.iter().map(String::as_str));
+    let diagnostic = Diagnostic::error(
+        "join-multiplies",
+        format!("join `{}` finds rows of `{table}` by {columns}, which is not its primary key, so one row could become several", name.value),
+    )
+    .at(join.on.span);
+    Some(match key.is_empty() {
+        true => diagnostic.hint(format!("if {columns} identifies a row of `{table}`, say so there: `primary_key: {}`", one_or_list(&there))),
+        false => diagnostic.hint(format!(
+            "join on its primary key {}, or aggregate `{table}` first in a derived table (a `.sql` file)",
+            list(key.iter().map(String::as_str))
+        )),
+    })
+}
+
+fn one_or_list(names: &BTreeSet<String>) -> String {
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    match names.as_slice() {
+        [one] => (*one).to_owned(),
+        many => format!("[{}]", many.join(", ")),
+    }
+}

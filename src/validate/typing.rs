@@ -1,0 +1,96 @@
+//! Typed expressions from resolved SQL: DataFusion plans and checks them against the schema of the rows.
+//!
+//! What SQL leaves to dialects is settled here for every expression of a definition: `/` is true division, and dividing
+//! by zero or nothing gives NULL. It does not look up names; `expression` has done that.
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::DataType;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{DFSchema, DataFusionError, Result, ScalarValue};
+use datafusion::execution::SessionState;
+use datafusion::functions::expr_fn::nullif;
+use datafusion::logical_expr::simplify::SimplifyContext;
+use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator, cast, lit};
+use datafusion::optimizer::simplify_expressions::ExprSimplifier;
+use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, ExprWithAlias};
+
+/// Plans an expression over `schema`, and says its type.
+///
+/// # Errors
+/// What DataFusion says where types do not fit; see [`message`].
+pub(super) fn plan(state: &SessionState, sql: SqlExpr, schema: &DFSchema) -> Result<(Expr, DataType)> {
+    let sql = ExprWithAlias { expr: sql, alias: None };
+    let expression = state.create_logical_expr_from_sql_expr(sql, schema)?;
+    let expression = true_division(expression)?;
+    let data_type = type_of(&expression, schema)?;
+    Ok((expression, data_type))
+}
+
+/// The type that an expression has once DataFusion has made its operands agree.
+pub(super) fn type_of(expression: &Expr, schema: &DFSchema) -> Result<DataType> {
+    let context = SimplifyContext::builder().with_schema(Arc::new(schema.clone())).build();
+    let coerced = ExprSimplifier::new(context).coerce(expression.clone(), schema)?;
+    coerced.get_type(schema)
+}
+
+/// `/` as mathematics has it: a double, and NULL where the denominator is 0 or missing. `%` by 0 is NULL as well.
+fn true_division(expression: Expr) -> Result<Expr> {
+    expression
+        .transform_up(|expression| {
+            let Expr::BinaryExpr(BinaryExpr { left, op, right }) = expression else {
+                return Ok(Transformed::no(expression));
+            };
+            let (left, right) = match op {
+                Operator::Divide => (cast(*left, DataType::Float64), nullif(cast(*right, DataType::Float64), lit(0.0))),
+                Operator::Modulo => (*left, nullif(*right, lit(0_i64))),
+                _ => return Ok(Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right }))),
+            };
+            Ok(Transformed::yes(Expr::BinaryExpr(BinaryExpr { left: Box::new(left), op, right: Box::new(right) })))
+        })
+        .map(|transformed| transformed.data)
+}
+
+/// Both sides of the division that `true_division` made, where it is the outermost operation.
+pub(super) fn ratio(expression: &Expr) -> Option<(Expr, Expr)> {
+    let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Divide, right }) = expression else { return None };
+    let Expr::ScalarFunction(function) = right.as_ref() else { return None };
+    let [denominator, zero] = function.args.as_slice() else { return None };
+    let is_ours = function.name() == "nullif" && matches!(zero, Expr::Literal(ScalarValue::Float64(Some(0.0)), _));
+    is_ours.then(|| (without_cast(left).clone(), without_cast(denominator).clone()))
+}
+
+fn without_cast(expression: &Expr) -> &Expr {
+    match expression {
+        Expr::Cast(cast) if cast.field.data_type() == &DataType::Float64 => &cast.expr,
+        other => other,
+    }
+}
+
+/// DataFusion's complaint in one line, without its own prefixes.
+pub(super) fn message(error: &DataFusionError) -> String {
+    let text = match error.diagnostic() {
+        Some(diagnostic) => diagnostic.message.clone(),
+        None => error.strip_backtrace(),
+    };
+    let first = text.lines().next().unwrap_or_default();
+    let prefixes = ["Error during planning: ", "Schema error: ", "This feature is not implemented: ", "type_coercion\ncaused by\n"];
+    prefixes.iter().fold(first, |text, prefix| text.trim_start_matches(prefix)).to_owned()
+}
+
+/// A type in the language's own words.
+pub(super) fn type_name(data_type: &DataType) -> String {
+    match data_type {
+        DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8 => "text".into(),
+        DataType::Boolean => "boolean".into(),
+        DataType::Date32 | DataType::Date64 => "date".into(),
+        DataType::Timestamp(_, _) => "timestamp".into(),
+        DataType::Float16 | DataType::Float32 | DataType::Float64 => "double".into(),
+        DataType::Dictionary(_, value) => type_name(value),
+        DataType::Decimal32(p, s) | DataType::Decimal64(p, s) | DataType::Decimal128(p, s) | DataType::Decimal256(p, s) => {
+            format!("decimal({p},{s})")
+        }
+        other if other.is_integer() => "integer".into(),
+        other => other.to_string(),
+    }
+}
