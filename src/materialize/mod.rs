@@ -9,7 +9,9 @@ pub mod json;
 pub mod markdown;
 pub mod parquet;
 
-use datafusion::arrow::array::Array;
+use datafusion::arrow::array::{Array, RecordBatch};
+use datafusion::arrow::compute::concat_batches;
+use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::util::display::{ArrayFormatter, DurationFormat, FormatOptions};
 
@@ -35,11 +37,8 @@ fn cannot_encode(format: &str, source: impl Into<Box<dyn std::error::Error + Sen
 }
 
 /// All rows as one batch, so that the bytes do not depend on where a query happened to cut its batches.
-fn as_one_batch(
-    schema: &datafusion::arrow::datatypes::SchemaRef,
-    batches: &[datafusion::arrow::array::RecordBatch],
-) -> Result<datafusion::arrow::array::RecordBatch, ArrowError> {
-    datafusion::arrow::compute::concat_batches(schema, batches)
+fn as_one_batch(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<RecordBatch, ArrowError> {
+    concat_batches(schema, batches)
 }
 
 #[cfg(test)]
@@ -49,7 +48,7 @@ mod tests {
     use std::sync::Arc;
 
     use datafusion::arrow::array::*;
-    use datafusion::arrow::datatypes::{DataType, Field, Int32Type, Schema, SchemaRef};
+    use datafusion::arrow::datatypes::{DataType, Field, Int32Type, Schema};
     use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
     use super::*;
@@ -198,7 +197,10 @@ mod tests {
         }
         // Nor does it matter where the batches were cut.
         let whole = as_one_batch(&schema, &batches).unwrap();
-        assert!(parquet::encode(&schema, &[whole.clone()]).unwrap() == parquet::encode(&schema, &batches).unwrap());
+        assert!(
+            parquet::encode(&schema, std::slice::from_ref(&whole)).unwrap()
+                == parquet::encode(&schema, &batches).unwrap()
+        );
 
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.parquet");

@@ -70,7 +70,8 @@ pub(super) async fn read_checked(files: &dyn Files, file: &DataFile) -> Result<B
     Ok(bytes)
 }
 
-fn decode(bytes: Bytes) -> Result<Vec<RecordBatch>, ParquetError> {
+/// The rows of a Parquet file, in at least one batch.
+pub(super) fn decode(bytes: Bytes) -> Result<Vec<RecordBatch>, ParquetError> {
     let builder = ParquetRecordBatchReaderBuilder::try_new(bytes)?;
     let schema = builder.schema().clone();
     let mut batches = builder.build()?.collect::<Result<Vec<_>, _>>()?;

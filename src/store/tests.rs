@@ -48,7 +48,7 @@ async fn run(store: &Store, kpis: &[(&str, i64)]) -> Result<CommitOutcome> {
 }
 
 /// The sum of all other KPIs, as a table over the version.
-fn total(_: &()) -> Summary<'static> {
+fn total() -> Summary<'static> {
     Summary {
         name: "kpi_values".into(),
         fingerprint: "total".into(),
@@ -96,6 +96,8 @@ async fn assert_published(store: &Store) {
     }
 }
 
+const IN_MEMORY: &str = "objects in memory";
+
 /// Every kind of place, the folder of which lives as long as the guard.
 fn places() -> Vec<(&'static str, Store, Option<tempfile::TempDir>)> {
     let folder = || tempfile::tempdir().unwrap();
@@ -106,7 +108,7 @@ fn places() -> Vec<(&'static str, Store, Option<tempfile::TempDir>)> {
         ("local", store(LocalFiles::new(&a.path().join("out"))), Some(a)),
         ("local without hard links", store(LocalFiles::without_hard_links(&b.path().join("out"))), Some(b)),
         ("objects on disk", Store::open_objects(Arc::new(disk), prefix()), Some(c)),
-        ("objects in memory", Store::open_objects(Arc::new(InMemory::new()), prefix()), None),
+        (IN_MEMORY, Store::open_objects(Arc::new(InMemory::new()), prefix()), None),
     ]
 }
 
@@ -422,12 +424,13 @@ async fn the_same_work_is_committed_once() {
 
 #[tokio::test]
 async fn different_work_on_one_kpi_is_a_lost_race() {
-    let contests: [(&[(&str, i64)], &[&str], &[(&str, i64)], &[&str]); 3] = [
-        (&[("a", 2), ("c", 2)], &[], &[("a", 3)], &[]),
-        (&[("a", 2)], &[], &[], &["a"]),
-        (&[], &["a"], &[("a", 3)], &[]),
+    type Side = (&'static [(&'static str, i64)], &'static [&'static str]);
+    let contests: [(Side, Side); 3] = [
+        ((&[("a", 2), ("c", 2)], &[]), (&[("a", 3)], &[])),
+        ((&[("a", 2)], &[]), (&[], &["a"])),
+        ((&[], &["a"]), (&[("a", 3)], &[])),
     ];
-    for (mine, my_removals, theirs, their_removals) in contests {
+    for ((mine, my_removals), (theirs, their_removals)) in contests {
         let (folder, store) = local();
         run(&store, &[("a", 1), ("b", 1)]).await.unwrap();
         let my_run = store.begin(unleased()).await.unwrap();
@@ -448,7 +451,7 @@ async fn the_table_over_all_kpis_is_built_for_the_version_that_is_committed() {
     let (folder, store) = local();
     let commit = async |mut run: Run, kpi: &str, value: i64| {
         let candidates = vec![candidate(&mut run, kpi, value).await.unwrap()];
-        committed(run.commit(Commit { candidates, summary: Some(total(&())), ..Commit::default() }).await.unwrap())
+        committed(run.commit(Commit { candidates, summary: Some(total()), ..Commit::default() }).await.unwrap())
     };
     let (one, two) = (store.begin(unleased()).await.unwrap(), store.begin(unleased()).await.unwrap());
     commit(one, "a", 1).await;
@@ -490,12 +493,20 @@ fn racing_threads_lose_nothing_and_double_nothing() {
                 .collect();
             let reader = scope.spawn(|| {
                 block_on(async {
-                    let mut newest = 0;
+                    let (mut newest, mut copy_was_seen) = (0, false);
                     while writing.load(Ordering::Relaxed) {
                         visible(&store).await;
                         let version = store.head().await.unwrap().map_or(0, |head| head.version);
                         assert!(version >= newest, "versions never go back");
                         newest = version;
+                        // Who opens the plain copy finds one, and all of it.
+                        match store.files.read("published/a.parquet").await.unwrap() {
+                            Some(copy) => {
+                                assert_eq!(stage::decode(copy).unwrap()[0].num_rows(), 2);
+                                copy_was_seen = true;
+                            }
+                            None => assert!(!copy_was_seen, "a plain copy vanished"),
+                        }
                     }
                 })
             });
@@ -665,7 +676,7 @@ async fn busy_run(store: &Store) -> Result<CommitOutcome> {
     let candidates = vec![candidate(&mut run, "a", 2).await?, candidate(&mut run, "b", 2).await?];
     let removals = head.filter(|head| head.kpis.contains_key("old")).map(|_| "old".to_string());
     let commit =
-        Commit { candidates, removals: removals.into_iter().collect(), summary: Some(total(&())), ..Commit::default() };
+        Commit { candidates, removals: removals.into_iter().collect(), summary: Some(total()), ..Commit::default() };
     run.commit(commit).await
 }
 
@@ -678,7 +689,8 @@ async fn every_fault_at_every_operation_leaves_a_whole_version() {
         for at in 0.. {
             let fault = Fault::FailsAt { at, after_effect, for_good };
             let mut was_hit = false;
-            for (place, store, _guard) in places() {
+            // What the other two places do differently lies below the faults.
+            for (place, store, _guard) in places().into_iter().filter(|it| matches!(it.0, "local" | IN_MEMORY)) {
                 run(&store, &[("a", 1), ("old", 1)]).await.unwrap();
                 let faulty = FaultyFiles::around(&store, fault);
                 let outcome = busy_run(&faulty.as_store()).await;
@@ -706,6 +718,25 @@ async fn every_fault_at_every_operation_leaves_a_whole_version() {
             }
         }
         assert!(operations.into_iter().max().unwrap() > 30, "the faults were really among the operations of a run");
+    }
+}
+
+/// The copies of a version that was never published whole must not pass for those of the next, even if that brings back
+/// the very content which the marker knew before.
+#[tokio::test]
+async fn a_result_that_returns_to_an_earlier_value_is_published_again() {
+    for at in 0..60 {
+        let store = Store::open_objects(Arc::new(InMemory::new()), object_store::path::Path::default());
+        run(&store, &[("a", 1), ("b", 1)]).await.unwrap();
+        let fault = Fault::FailsAt { at, after_effect: true, for_good: true };
+        let _ = run(&FaultyFiles::around(&store, fault).as_store(), &[("a", 2), ("b", 2)]).await;
+        // Built on the log alone, so that nothing is repaired on the way.
+        let mut head = store.head().await.unwrap().unwrap();
+        let first = store.record(1).await.unwrap().unwrap();
+        (head.parent, head.version, head.kpis) = (Some(head.version), head.version + 1, first.kpis);
+        store.files.create(&log::record_path(head.version), head.to_json().unwrap().into()).await.unwrap();
+        store.repair_published().await.unwrap();
+        assert_published(&store).await;
     }
 }
 
