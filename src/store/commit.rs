@@ -1,0 +1,213 @@
+//! Committing: who comes first, who follows, and who gives way.
+//!
+//! A draft is what a run brings. It is laid on top of the newest version and created as the next one. If others
+//! committed since the run began, their records say which KPIs they touched: where they did the same work, theirs stands
+//! and ours is dropped; where they touched other KPIs, ours goes on top without computing again; anything else is a lost
+//! race. This module never deletes; what is left over is the run's to tidy.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::Utc;
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::SchemaRef;
+
+use super::files::Files;
+use super::log::Owner;
+use super::record::{Entry, FORMAT_VERSION, Input, LogRecord};
+use super::{log, stage, unique};
+use crate::error::{Error, ErrorKind, Result};
+
+/// How often somebody else may snatch the newest place before a run gives up.
+const RACES: u32 = 50;
+
+/// A table over all KPIs of a version, such as `kpi_values`.
+///
+/// It belongs to the version and not to a run, so that two runs which touch different KPIs do not fight for it: it is
+/// built again for the version that is really committed.
+pub struct Summary<'a> {
+    /// The name under which it is stored and published, beside the KPIs.
+    pub name: String,
+    /// A digest of whatever else the table rests on, such as the names and units of the KPIs.
+    pub fingerprint: String,
+    /// From the rows of each KPI, by name, to the table. Pure: it may be called several times.
+    pub build: BuildSummary<'a>,
+}
+
+/// See [`Summary::build`].
+pub type BuildSummary<'a> =
+    Box<dyn Fn(&BTreeMap<String, Vec<RecordBatch>>) -> Result<(SchemaRef, Vec<RecordBatch>)> + Send + Sync + 'a>;
+
+/// What a run wants to commit.
+pub(super) struct Draft<'a> {
+    pub(super) run_id: String,
+    pub(super) program: String,
+    pub(super) as_of: Option<String>,
+    pub(super) entries: BTreeMap<String, Entry>,
+    pub(super) removals: BTreeSet<String>,
+    pub(super) inputs: Vec<Input>,
+    pub(super) summary: Option<Summary<'a>>,
+}
+
+/// How it ended. An error instead means that nobody knows, or that a step before the commit failed.
+pub(super) enum Decision {
+    Committed(LogRecord),
+    /// Others had done all of it already.
+    AlreadyThere(LogRecord),
+    Lost {
+        by: LogRecord,
+        contested: Vec<String>,
+    },
+}
+
+/// Commits a draft on top of `parent` and of whatever was committed since. The paths of files that are written on the
+/// way are added to `written`.
+pub(super) async fn settle(
+    files: &dyn Files,
+    mut draft: Draft<'_>,
+    mut parent: Option<LogRecord>,
+    written: &mut Vec<String>,
+) -> Result<Decision> {
+    // One name for all attempts: a late arrival of an earlier one is recognized as ours.
+    let commit_id = unique::token();
+    let mut races = 0;
+    loop {
+        // First follow what is there.
+        let next = parent.as_ref().map_or(1, |record| record.version + 1);
+        let theirs = match log::record(files, next).await? {
+            Some(theirs) => theirs,
+            None => {
+                let record = draft.on_top_of(files, parent.as_ref(), &commit_id, written).await?;
+                match log::create(files, &record).await? {
+                    Owner::Mine => return Ok(Decision::Committed(record)),
+                    Owner::Theirs(theirs) => {
+                        races += 1;
+                        *theirs
+                    }
+                }
+            }
+        };
+        let contested = draft.give_way_to(&theirs);
+        if !contested.is_empty() {
+            return Ok(Decision::Lost { by: theirs, contested });
+        }
+        if draft.is_empty() {
+            return Ok(Decision::AlreadyThere(theirs));
+        }
+        if races == RACES {
+            return Err(Error::new(ErrorKind::Conflict, format!("{RACES} other commits came first"))
+                .with_hint("run again when fewer runs share this output folder"));
+        }
+        if races > 0 {
+            unique::pause(races).await;
+        }
+        parent = Some(theirs);
+    }
+}
+
+impl Draft<'_> {
+    fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.removals.is_empty()
+    }
+
+    /// Drops what another commit did in our stead; returns the KPIs over which the two disagree.
+    fn give_way_to(&mut self, theirs: &LogRecord) -> Vec<String> {
+        let mut contested = Vec::new();
+        for (kpi, entry) in theirs.kpis.iter().filter(|(_, entry)| entry.committed_in == theirs.version) {
+            if self.summary.as_ref().is_some_and(|summary| summary.name == *kpi) {
+                continue;
+            }
+            match self.entries.get(kpi) {
+                Some(mine) if mine.is_same_work_as(entry) => {
+                    self.entries.remove(kpi);
+                }
+                Some(_) => contested.push(kpi.clone()),
+                None if self.removals.contains(kpi) => contested.push(kpi.clone()),
+                None => {}
+            }
+        }
+        for kpi in &theirs.removed {
+            if self.entries.contains_key(kpi) {
+                contested.push(kpi.clone());
+            }
+            self.removals.remove(kpi);
+        }
+        contested
+    }
+
+    /// The whole next version.
+    async fn on_top_of(
+        &self,
+        files: &dyn Files,
+        parent: Option<&LogRecord>,
+        commit_id: &str,
+        written: &mut Vec<String>,
+    ) -> Result<LogRecord> {
+        let version = parent.map_or(1, |record| record.version + 1);
+        let mut kpis = parent.map(|record| record.kpis.clone()).unwrap_or_default();
+        let removed = self.removals.iter().filter(|kpi| kpis.remove(*kpi).is_some()).cloned().collect();
+        for (kpi, entry) in &self.entries {
+            kpis.insert(kpi.clone(), Entry { committed_in: version, ..entry.clone() });
+        }
+        if let Some(summary) = &self.summary {
+            let before = kpis.remove(&summary.name);
+            let entry = self.summarize(files, summary, &kpis, before, version, written).await?;
+            kpis.insert(summary.name.clone(), entry);
+        }
+        Ok(LogRecord {
+            format_version: FORMAT_VERSION,
+            version,
+            commit_id: commit_id.to_string(),
+            run_id: self.run_id.clone(),
+            parent: parent.map(|record| record.version),
+            created_at: unique::timestamp(Utc::now()),
+            program: self.program.clone(),
+            as_of: self.as_of.clone(),
+            kpis,
+            removed,
+            inputs: self.inputs.clone(),
+        })
+    }
+
+    async fn summarize(
+        &self,
+        files: &dyn Files,
+        summary: &Summary<'_>,
+        kpis: &BTreeMap<String, Entry>,
+        before: Option<Entry>,
+        version: u64,
+        written: &mut Vec<String>,
+    ) -> Result<Entry> {
+        let fingerprint = summary.fingerprint.clone();
+        let input_digest = digest_of(kpis);
+        if let Some(before) = before.filter(|it| it.fingerprint == fingerprint && it.input_digest == input_digest) {
+            return Ok(before);
+        }
+        let mut tables = BTreeMap::new();
+        for (kpi, entry) in kpis {
+            tables.insert(kpi.clone(), stage::read(files, entry).await?);
+        }
+        let (schema, batches) = (summary.build)(&tables)?;
+        let path = stage::next_path(&summary.name, &self.run_id, written);
+        let file = stage::write(files, path, &schema, &batches).await?;
+        Ok(Entry {
+            rows: file.rows,
+            files: vec![file],
+            fingerprint,
+            input_digest,
+            as_of: self.as_of.clone(),
+            audit: Vec::new(),
+            committed_in: version,
+        })
+    }
+}
+
+fn digest_of(kpis: &BTreeMap<String, Entry>) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for (kpi, entry) in kpis {
+        for word in std::iter::once(kpi).chain(entry.files.iter().map(|file| &file.blake3)) {
+            hasher.update(&(word.len() as u64).to_le_bytes());
+            hasher.update(word.as_bytes());
+        }
+    }
+    hasher.finalize().to_hex().to_string()
+}
