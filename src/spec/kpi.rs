@@ -62,19 +62,33 @@ pub struct KpiSpec {
     pub required_dimensions: Option<Vec<Spanned<String>>>,
 
     // The rest of the language: read, and refused by name until it is there.
+    /// A trailing window such as `365 days`, or `all` for a running total. Not in this version.
     pub window: Option<Spanned<Later>>,
+    /// A running total since the start of this period, such as `year`. Not in this version.
     pub to_date: Option<Spanned<Later>>,
+    /// A level instead of a flow: the columns in which a row begins and ceases to count. Not in this version.
     pub stock: Option<Spanned<Later>>,
+    /// Whether a level is read at the `start` or the `end` of the period. Not in this version.
     pub at: Option<Spanned<Later>>,
+    /// The entity that is aggregated first, by itself. Not in this version.
     pub per: Option<Spanned<Later>>,
+    /// What is computed for each entity of `per`. Not in this version.
     pub columns: Option<Spanned<Later>>,
+    /// The event that follows the base event, and within which time. Not in this version.
     pub conversion: Option<Spanned<Later>>,
+    /// Whether a conversion counts in the period of its base event or in its own. Not in this version.
     pub count_on: Option<Spanned<Later>>,
+    /// Ordered steps, each with its condition. Not in this version.
     pub funnel: Option<Spanned<Later>>,
+    /// Values by age since an entity first appeared. Not in this version.
     pub cohort: Option<Spanned<Later>>,
+    /// Weights of other KPIs, by attainment of their targets. Not in this version.
     pub composite: Option<Spanned<Later>>,
+    /// Narrower variants of other KPIs, under names of their own. Not in this version.
     pub inputs: Option<Spanned<Later>>,
+    /// How long the youngest member of a period needs before its value counts. Not in this version.
     pub ripens: Option<Spanned<Later>>,
+    /// Tests of the definition, on rows given beside it. Not in this version.
     pub tests: Option<Spanned<Later>>,
     /// The query of a `.sql` file; never a key of a YAML document.
     #[serde(skip)]

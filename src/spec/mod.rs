@@ -6,16 +6,20 @@
 
 mod kpi;
 mod project;
+pub mod schema;
+mod source;
 mod spanned;
 mod table;
 
 pub use kpi::{Better, Fill, KpiSpec, TargetSpec};
 pub use project::{ProjectSpec, SettingValue};
-pub use spanned::{Later, OneOrMany, Pairs, Spanned};
+pub use source::{line_column_to_char, source_span};
+pub use spanned::{Later, OneOrMany, Pairs, SPANNED, SPANNED_FIELDS, Spanned};
 pub use table::{ColumnSpec, CsvSpec, DimensionSpec, FreshnessSpec, JoinSpec, TableSpec};
 
 /// One YAML document, or the header of one `.sql` file. The first key says what it is.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "a project holds few documents, each read once")]
 pub enum Document {
     Project(ProjectSpec),
     Table(TableSpec),

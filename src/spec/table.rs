@@ -80,7 +80,7 @@ pub struct ColumnSpec {
     pub expression: Option<Spanned<String>>,
     /// What the column holds, for people.
     pub description: Option<Spanned<String>>,
-    /// Tests of the column's values.
+    /// Tests of the column's values. Not in this version.
     pub tests: Option<Spanned<Later>>,
 }
 
@@ -92,7 +92,7 @@ pub struct JoinSpec {
     pub table: Spanned<String>,
     /// `account_id` where both tables call it so, or `owner_id = user_id`; a list for composite keys.
     pub on: Spanned<OneOrMany>,
-    /// The validity columns of a history table.
+    /// The validity columns of a history table. Not in this version.
     pub valid: Option<Spanned<Later>>,
 }
 
@@ -128,6 +128,15 @@ impl<'de> Deserialize<'de> for DimensionSpec {
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
                 Ok(DimensionSpec { expression: text.to_owned(), expression_span: None, label: None, description: None })
             }
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Self::Value, E> {
+                self.visit_str(&number.to_string())
+            }
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Self::Value, E> {
+                self.visit_str(&number.to_string())
+            }
+            fn visit_bool<E: de::Error>(self, value: bool) -> Result<Self::Value, E> {
+                self.visit_str(if value { "true" } else { "false" })
+            }
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
                 let long = LongDimension::deserialize(de::value::MapAccessDeserializer::new(map))?;
                 Ok(DimensionSpec {
@@ -158,8 +167,8 @@ impl JsonSchema for DimensionSpec {
 pub struct FreshnessSpec {
     /// The column whose largest value says up to when the data is complete.
     pub column: Spanned<String>,
-    /// How old it may be before a warning, such as `1 day`.
+    /// How old it may be before a warning, such as `1 day`. Not in this version.
     pub warn: Option<Spanned<Later>>,
-    /// How old it may be before an error.
+    /// How old it may be before an error. Not in this version.
     pub error: Option<Spanned<Later>>,
 }

@@ -1,0 +1,4 @@
+/* ---
+project: crm
+--- */
+SELECT 1
