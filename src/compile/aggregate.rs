@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use datafusion::common::{Column, Result, TableReference, internal_datafusion_err};
 use datafusion::datasource::{ViewTable, provider_as_source};
 use datafusion::functions::expr_fn::coalesce;
-use datafusion::logical_expr::logical_plan::table_source;
+use datafusion::logical_expr::builder::table_source;
 use datafusion::logical_expr::{Expr, JoinType, LogicalPlanBuilder, cast, lit, when};
 use std::sync::Arc;
 
@@ -69,13 +69,13 @@ fn fill(
     if periods.is_empty() {
         return Ok(found);
     }
-    let spine = LogicalPlanBuilder::values(periods)?
-        .project(vec![column("column1").alias(PERIOD_START)])?
-        .alias("periods")?;
+    let spine =
+        LogicalPlanBuilder::values(periods)?.project(vec![column("column1").alias(PERIOD_START)])?.alias("periods")?;
     let mut every = spine;
     if !cell.dimensions.is_empty() {
         let members = cell.dimensions.iter().map(|name| column(name));
-        let members = LogicalPlanBuilder::from(found.clone().build()?).project(members)?.distinct()?.alias("members")?;
+        let members =
+            LogicalPlanBuilder::from(found.clone().build()?).project(members)?.distinct()?.alias("members")?;
         every = every.cross_join(members.build()?)?;
     }
     let every = every.project(keys_of("periods", "members", cell))?.alias("every")?;
@@ -131,7 +131,8 @@ impl Leaves for TableLeaves<'_> {
         let calendar = &self.model.project.calendar;
         let mut joins = aggregate.joins.clone();
         let mut groups = vec![
-            period_of(day_of(&aggregate.time, &aggregate.time_type, calendar), cell.grain, calendar).alias(PERIOD_START),
+            period_of(day_of(&aggregate.time, &aggregate.time_type, calendar), cell.grain, calendar)
+                .alias(PERIOD_START),
         ];
         for name in &cell.dimensions {
             let dimension = aggregate

@@ -27,8 +27,7 @@ pub(super) fn plan(compiler: &Compiler, arithmetic: &Arithmetic, cell: &Cell) ->
     for input in &arithmetic.inputs {
         columns.push(filled(compiler, input, cell)?.alias(&input.name));
     }
-    let rows: Vec<Expr> =
-        names.iter().map(|name| coalesce(vec![column(&rows_of(name)), lit(0_i64)])).collect();
+    let rows: Vec<Expr> = names.iter().map(|name| coalesce(vec![column(&rows_of(name)), lit(0_i64)])).collect();
     columns.push(if rows.len() == 1 { rows[0].clone() } else { least(rows) }.alias(ROWS));
     let plan = plan.project(columns)?;
 
@@ -125,7 +124,8 @@ fn filled(compiler: &Compiler, input: &Input, cell: &Cell) -> Result<Expr> {
     let kpi = input_kpi(compiler, input)?;
     let value = column(&input.name);
     let Shape::Aggregate(aggregate) = &kpi.shape else { return Ok(value) };
-    let Some(extent) = compiler.extents.get(&kpi.name).filter(|_| aggregate.fill_zero && aggregate.value.ratio.is_none())
+    let Some(extent) =
+        compiler.extents.get(&kpi.name).filter(|_| aggregate.fill_zero && aggregate.value.ratio.is_none())
     else {
         return Ok(value);
     };

@@ -25,8 +25,8 @@ use super::{Problems, not_yet, typing};
 use crate::diagnostic::{Diagnostic, nearest};
 use crate::load::LoadedDocument;
 use crate::model::{
-    Aggregate, Arithmetic, Better, Dimension, Goal, Input, Kpi, Measure, MeasureFunction, Previous, Project, ROWS, Shape,
-    Skipped, Target, Value,
+    Aggregate, Arithmetic, Better, Dimension, Goal, Input, Kpi, Measure, MeasureFunction, Previous, Project, ROWS,
+    Shape, Skipped, Target, Value,
 };
 use crate::spec::{Fill, KpiSpec, Spanned, TableSpec, TargetSpec};
 use crate::time::Grain;
@@ -38,6 +38,8 @@ pub(super) struct Context<'a> {
     pub project: &'a Project,
     pub tables: &'a Tables,
     pub table_specs: &'a BTreeMap<String, &'a TableSpec>,
+    /// KPIs whose mistakes are reported already.
+    pub broken_kpis: &'a BTreeSet<String>,
 }
 
 /// What became of a `kpi:` document.
@@ -59,7 +61,7 @@ pub(super) fn kpis(
     let mut skipped: BTreeMap<String, String> = BTreeMap::new();
     for name in order {
         let (document, spec) = specs[&name];
-        check_words(spec, specs, problems);
+        check_words(context, spec, specs, problems);
         match kpi(context, document, spec, &ready, &skipped, problems) {
             Outcome::Ready(kpi) => {
                 let kpi = Arc::new(*kpi);
@@ -72,17 +74,52 @@ pub(super) fn kpis(
             Outcome::Broken => {}
         }
     }
+    let ordered = prepare_inputs(context, ordered);
     (ordered, skipped.into_iter().map(|(kpi, reason)| Skipped { kpi, reason }).collect())
+}
+
+/// Gives the inputs of arithmetic the dimensions that it asks for, and every KPI its fingerprint.
+fn prepare_inputs(context: &Context, ordered: Vec<Arc<Kpi>>) -> Vec<Arc<Kpi>> {
+    let mut asked: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for kpi in ordered.iter().rev() {
+        let mut names: BTreeSet<String> = kpi.dimension_sets.iter().flatten().cloned().collect();
+        names.extend(asked.get(&kpi.name).into_iter().flatten().cloned());
+        for input in kpi.inputs() {
+            asked.entry(input.to_owned()).or_default().extend(names.iter().cloned());
+        }
+    }
+    let mut ready: BTreeMap<String, Arc<Kpi>> = BTreeMap::new();
+    let mut prepared = Vec::with_capacity(ordered.len());
+    for kpi in ordered {
+        let mut kpi = kpi.as_ref().clone();
+        if let Shape::Aggregate(aggregate) = &mut kpi.shape {
+            for name in asked.get(&kpi.name).into_iter().flatten() {
+                let span = crate::diagnostic::Span { file: crate::diagnostic::FileId(0), start: 0, end: 0 };
+                // It was checked with the KPI that asks for it.
+                if let Ok(dimension) = dimension(context, &aggregate.table, &Spanned::new(name.clone(), span)) {
+                    aggregate.dimensions.insert(name.clone(), dimension);
+                }
+            }
+        }
+        kpi.fingerprint = fingerprint(context, &kpi, &ready);
+        let kpi = Arc::new(kpi);
+        ready.insert(kpi.name.clone(), kpi.clone());
+        prepared.push(kpi);
+    }
+    prepared
 }
 
 /// The dimension called `name` for KPIs over `table`; also for names that no definition lists, as `--by` may ask.
 pub(super) fn dimension(context: &Context, table: &str, name: &Spanned<String>) -> Result<Dimension, Unresolved> {
     let parsed = context.language.parse(name).map_err(Unresolved::Mistake)?;
     if !matches!(parsed.sql, SqlExpr::Identifier(_) | SqlExpr::CompoundIdentifier(_)) {
-        return Err(Diagnostic::error("not-a-dimension", format!("`{}` is no dimension but an expression", name.value))
-            .at(name.span)
-            .hint(format!("give it a name under `dimensions` in table `{table}`"))
-            .into());
+        return Err(Diagnostic::error(
+            "not-a-dimension",
+            format!("`{}` is no dimension but an expression", name.value),
+        )
+        .at(name.span)
+        .hint(format!("give it a name under `dimensions` in table `{table}`"))
+        .into());
     }
     let resolved = resolve(context.language, &context.tables.namespace, table, &parsed)?;
     let schema = context.tables.joined_schema(table, &resolved.joins).ok_or(Unresolved::Elsewhere)?;
@@ -113,6 +150,9 @@ fn kpi(
         return Outcome::Broken;
     }
     let Some(value) = &spec.value else {
+        if context.broken_kpis.contains(&spec.kpi.value) {
+            return Outcome::Broken;
+        }
         problems.add(
             Diagnostic::error("missing-key", format!("KPI `{}` has no `value`", spec.kpi.value))
                 .at(spec.kpi.span)
@@ -130,7 +170,7 @@ fn kpi(
         Shaped::Skipped(reason) => return Outcome::Skipped(reason),
         Shaped::Broken => return Outcome::Broken,
     };
-    if problems.count() > before {
+    if problems.count() > before || context.broken_kpis.contains(&spec.kpi.value) {
         return Outcome::Broken;
     }
     let required: Vec<String> = names(&spec.required_dimensions);
@@ -138,7 +178,7 @@ fn kpi(
     let text = |text: &Option<Spanned<String>>| text.as_ref().map(|text| text.value.trim().to_owned());
     let mut tags: Vec<String> = document.folder_tag.iter().cloned().chain(names(&spec.tags)).collect();
     tags.dedup();
-    let mut kpi = Kpi {
+    let kpi = Kpi {
         name: spec.kpi.value.clone(),
         label: text(&spec.label).unwrap_or_else(|| spec.kpi.value.replace('_', " ")),
         description: text(&spec.description),
@@ -157,7 +197,6 @@ fn kpi(
         value_type,
         fingerprint: String::new(),
     };
-    kpi.fingerprint = fingerprint(context, &kpi, ready);
     Outcome::Ready(Box::new(kpi))
 }
 
@@ -177,9 +216,10 @@ fn aggregate(
     let before = problems.count();
     match context.tables.states.get(&table.value) {
         Some(State::Ready(_)) => {}
-        Some(State::Absent(reason)) => return Shaped::Skipped(format!("table `{}` has no data: {reason}", table.value)),
+        Some(State::Absent(reason)) => {
+            return Shaped::Skipped(format!("table `{}` has no data: {reason}", table.value));
+        }
         Some(State::Broken) => return Shaped::Broken,
-        None if context.table_specs.contains_key(&table.value) => return Shaped::Broken,
         None => {
             let diagnostic =
                 Diagnostic::error("unknown-table", format!("there is no table `{}`", table.value)).at(table.span);
@@ -198,29 +238,33 @@ fn aggregate(
     let mut joins = BTreeSet::new();
     let mut missing: Option<String> = None;
     // Every part is looked at, so that all mistakes come at once.
-    let mut row_level = |parsed: Option<Parsed>, problems: &mut Problems| -> Option<(Expr, DataType, Spanned<String>)> {
-        let parsed = parsed?;
-        let resolved = match resolve(context.language, &context.tables.namespace, table_name, &parsed) {
-            Err(Unresolved::Missing { table }) => {
-                missing = Some(table);
-                return None;
-            }
-            other => problems.resolved(other)?,
+    let mut row_level =
+        |parsed: Option<Parsed>, problems: &mut Problems| -> Option<(Expr, DataType, Spanned<String>)> {
+            let parsed = parsed?;
+            let resolved = match resolve(context.language, &context.tables.namespace, table_name, &parsed) {
+                Err(Unresolved::Missing { table }) => {
+                    missing = Some(table);
+                    return None;
+                }
+                other => problems.resolved(other)?,
+            };
+            let schema = context.tables.joined_schema(table_name, &resolved.joins)?;
+            let typed = typing::plan(context.state, resolved.sql, &schema);
+            let (expression, data_type) = problems.planned(typed, parsed.text.span)?;
+            joins.extend(resolved.joins);
+            Some((expression, data_type, parsed.text))
         };
-        let schema = context.tables.joined_schema(table_name, &resolved.joins)?;
-        let typed = typing::plan(context.state, resolved.sql, &schema);
-        let (expression, data_type) = problems.planned(typed, parsed.text.span)?;
-        joins.extend(resolved.joins);
-        Some((expression, data_type, parsed.text))
-    };
 
     let default_time = context.table_specs.get(table_name).and_then(|table| table.time.as_ref());
     let time = match spec.time.as_ref().or(default_time) {
         None => {
             problems.add(
-                Diagnostic::error("missing-key", format!("KPI `{}` has no `time`, and table `{table_name}` has none either", spec.kpi.value))
-                    .at(spec.kpi.span)
-                    .hint("name the date or timestamp that places a row in a period, such as `time: created_at`"),
+                Diagnostic::error(
+                    "missing-key",
+                    format!("KPI `{}` has no `time`, and table `{table_name}` has none either", spec.kpi.value),
+                )
+                .at(spec.kpi.span)
+                .hint("name the date or timestamp that places a row in a period, such as `time: created_at`"),
             );
             None
         }
@@ -283,8 +327,11 @@ fn aggregate(
     };
     if !is_number(&data_type) {
         problems.add(
-            Diagnostic::error("wrong-type", format!("a value is a number, but this is {}", typing::type_name(&data_type)))
-                .at(text.span),
+            Diagnostic::error(
+                "wrong-type",
+                format!("a value is a number, but this is {}", typing::type_name(&data_type)),
+            )
+            .at(text.span),
         );
     }
     if problems.count() > before {
@@ -292,7 +339,8 @@ fn aggregate(
     }
     let counts = |expression: &Expr| match expression {
         Expr::Column(column) => measures.iter().any(|measure| {
-            measure.name == column.name && matches!(measure.function, MeasureFunction::Count | MeasureFunction::CountDistinct)
+            measure.name == column.name
+                && matches!(measure.function, MeasureFunction::Count | MeasureFunction::CountDistinct)
         }),
         _ => false,
     };
@@ -324,7 +372,8 @@ fn as_dimension(context: &Context, mut diagnostic: Diagnostic, name: &Spanned<St
         diagnostic.message = format!("`{table}` has no dimension `{}`", name.value);
         let names = context.tables.namespace.get(table);
         let declared = || names.into_iter().flat_map(|names| names.dimensions.keys()).map(String::as_str);
-        if diagnostic.hint.as_ref().is_none_or(|hint| !hint.starts_with("did you mean")) && declared().next().is_some() {
+        if diagnostic.hint.as_ref().is_none_or(|hint| !hint.starts_with("did you mean")) && declared().next().is_some()
+        {
             diagnostic.hint = Some(format!("its dimensions are {}; any column works as well", list(declared())));
         }
     }
@@ -354,9 +403,7 @@ fn take_measures(value: Expr, schema: &DFSchema) -> Result<(Expr, Vec<Measure>),
             }
         }
     });
-    let taken = taken
-        .map_err(|error| Diagnostic::error("invalid-expression", typing::message(&error)))?
-        .data;
+    let taken = taken.map_err(|error| Diagnostic::error("invalid-expression", typing::message(&error)))?.data;
     if let Some(mistake) = mistake {
         return Err(mistake);
     }
@@ -367,7 +414,10 @@ fn take_measures(value: Expr, schema: &DFSchema) -> Result<(Expr, Vec<Measure>),
     let loose = taken.column_refs().into_iter().find(|column| column.relation.is_some()).cloned();
     if let Some(column) = loose {
         return Err(Diagnostic::error("not-an-aggregate", format!("`{}` stands outside an aggregate", column.name))
-            .hint(format!("a period has many rows; say which value is meant, such as `sum({0})` or `max({0})`", column.name)));
+            .hint(format!(
+                "a period has many rows; say which value is meant, such as `sum({0})` or `max({0})`",
+                column.name
+            )));
     }
     Ok((taken, measures))
 }
@@ -400,10 +450,15 @@ fn measure_of(call: &AggregateFunction, measures: &mut Vec<Measure>, schema: &DF
             let (sum, count) = (add(MeasureFunction::Sum, argument.clone())?, add(MeasureFunction::Count, argument)?);
             Ok(true_ratio(sum, count))
         }
-        "sum" | "avg" => Err(Diagnostic::error("distinct-sum", format!("`{name}(DISTINCT ...)` leaves equal values out, which is no sum of rows"))
-            .hint("make one row of each thing in a derived table (a `.sql` file), and aggregate that")),
-        _ => Err(Diagnostic::error("not-yet-supported", format!("the aggregate `{name}` is not in this version of kpi"))
-            .hint("it has sum, count, count(DISTINCT ...), min, max and avg, each with `FILTER (WHERE ...)`")),
+        "sum" | "avg" => Err(Diagnostic::error(
+            "distinct-sum",
+            format!("`{name}(DISTINCT ...)` leaves equal values out, which is no sum of rows"),
+        )
+        .hint("make one row of each thing in a derived table (a `.sql` file), and aggregate that")),
+        _ => {
+            Err(Diagnostic::error("not-yet-supported", format!("the aggregate `{name}` is not in this version of kpi"))
+                .hint("it has sum, count, count(DISTINCT ...), min, max and avg, each with `FILTER (WHERE ...)`"))
+        }
     }
 }
 
@@ -475,9 +530,12 @@ fn arithmetic(
     ] {
         if let Some(span) = span {
             problems.add(
-                Diagnostic::error("misplaced-key", format!("`{key}` needs a `from`; arithmetic over KPIs reads no rows"))
-                    .at(span)
-                    .hint(format!("put `{key}` into the KPIs that the value names")),
+                Diagnostic::error(
+                    "misplaced-key",
+                    format!("`{key}` needs a `from`; arithmetic over KPIs reads no rows"),
+                )
+                .at(span)
+                .hint(format!("put `{key}` into the KPIs that the value names")),
             );
         }
     }
@@ -502,9 +560,15 @@ fn arithmetic(
             for grain in grains {
                 if previous.periods(*grain).is_none() {
                     problems.add(
-                        Diagnostic::error("offset-not-whole", format!("{} is no whole number of {grain}s, and this KPI has the grain {grain}", describe(previous)))
-                            .at(used.kpi.span)
-                            .hint("leave the length out for the period before, or leave the grain out"),
+                        Diagnostic::error(
+                            "offset-not-whole",
+                            format!(
+                                "{} is no whole number of {grain}s, and this KPI has the grain {grain}",
+                                describe(previous)
+                            ),
+                        )
+                        .at(used.kpi.span)
+                        .hint("leave the length out for the period before, or leave the grain out"),
                     );
                 }
             }
@@ -533,9 +597,12 @@ fn arithmetic(
             .collect();
         if !missing.is_empty() {
             problems.add(
-                Diagnostic::error("required-dimension", format!("`{}` must not be asked without {}", input.kpi, list(missing.iter().copied())))
-                    .at(value.text.span)
-                    .hint(format!("add `required_dimensions: [{}]`", missing.join(", "))),
+                Diagnostic::error(
+                    "required-dimension",
+                    format!("`{}` must not be asked without {}", input.kpi, list(missing.iter().copied())),
+                )
+                .at(value.text.span)
+                .hint(format!("add `required_dimensions: [{}]`", missing.join(", "))),
             );
         }
     }
@@ -548,8 +615,11 @@ fn arithmetic(
     };
     if !is_number(&data_type) {
         problems.add(
-            Diagnostic::error("wrong-type", format!("a value is a number, but this is {}", typing::type_name(&data_type)))
-                .at(value.text.span),
+            Diagnostic::error(
+                "wrong-type",
+                format!("a value is a number, but this is {}", typing::type_name(&data_type)),
+            )
+            .at(value.text.span),
         );
     }
     if problems.count() > before {
@@ -702,9 +772,12 @@ fn inputs_of(context: &Context, value: &Parsed) -> Result<Uses, Box<Diagnostic>>
     ) -> Result<SqlExpr, Box<Diagnostic>> {
         let usage = || {
             Box::new(
-                Diagnostic::error("wrong-value", "`previous` takes a KPI, and a length of time if it is not the period before")
-                    .at(place)
-                    .hint("such as `previous(total_revenue)` or `previous(total_revenue, 1 year)`"),
+                Diagnostic::error(
+                    "wrong-value",
+                    "`previous` takes a KPI, and a length of time if it is not the period before",
+                )
+                .at(place)
+                .hint("such as `previous(total_revenue)` or `previous(total_revenue, 1 year)`"),
             )
         };
         let FunctionArguments::List(arguments) = &function.args else { return Err(usage()) };
@@ -718,7 +791,10 @@ fn inputs_of(context: &Context, value: &Parsed) -> Result<Uses, Box<Diagnostic>>
             .collect();
         match arguments.as_slice() {
             [SqlExpr::Identifier(name)] => Ok(collect.column(name, Some(Previous::Period))),
-            [SqlExpr::Identifier(name), SqlExpr::Value(ValueWithSpan { value: SqlValue::SingleQuotedString(length), .. })] => {
+            [
+                SqlExpr::Identifier(name),
+                SqlExpr::Value(ValueWithSpan { value: SqlValue::SingleQuotedString(length), .. }),
+            ] => {
                 let previous = read_length(length).ok_or_else(usage)?;
                 Ok(collect.column(name, Some(previous)))
             }
@@ -744,7 +820,8 @@ fn in_dependency_order(
 ) -> Vec<String> {
     let mut uses: BTreeMap<&str, Vec<Spanned<String>>> = BTreeMap::new();
     for (name, (_, spec)) in specs {
-        let value = spec.value.as_ref().filter(|_| spec.from.is_none() && spec.query.is_none() && spec.later_keys().is_empty());
+        let value =
+            spec.value.as_ref().filter(|_| spec.from.is_none() && spec.query.is_none() && spec.later_keys().is_empty());
         let inputs = value
             .and_then(|value| context.language.parse(value).ok())
             .and_then(|parsed| inputs_of(context, &parsed).ok())
@@ -753,7 +830,7 @@ fn in_dependency_order(
         uses.insert(name, inputs);
     }
     for input in uses.values().flatten() {
-        if !specs.contains_key(&input.value) {
+        if !specs.contains_key(&input.value) && !context.broken_kpis.contains(&input.value) {
             let diagnostic =
                 Diagnostic::error("unknown-kpi", format!("there is no KPI `{}`", input.value)).at(input.span);
             problems.add(match nearest(&input.value, specs.keys().map(String::as_str)) {
@@ -812,7 +889,8 @@ fn grains(spec: &KpiSpec, problems: &mut Problems) -> Vec<Grain> {
             Ok(grain) if grains.contains(&grain) => {}
             Ok(grain) => grains.push(grain),
             Err(()) => {
-                let diagnostic = Diagnostic::error("unknown-grain", format!("there is no grain `{}`", word.value)).at(word.span);
+                let diagnostic =
+                    Diagnostic::error("unknown-grain", format!("there is no grain `{}`", word.value)).at(word.span);
                 problems.add(match nearest(&word.value, Grain::ALL.map(Grain::name)) {
                     Some(near) => diagnostic.hint(format!("did you mean `{near}`?")),
                     None => diagnostic.hint("the grains are day, week, month, quarter and year"),
@@ -821,7 +899,11 @@ fn grains(spec: &KpiSpec, problems: &mut Problems) -> Vec<Grain> {
         }
     }
     if written.is_empty() {
-        problems.add(Diagnostic::error("wrong-value", "`grains` is empty").at(spec.kpi.span).hint("such as `grains: [month, quarter]`"));
+        problems.add(
+            Diagnostic::error("wrong-value", "`grains` is empty")
+                .at(spec.kpi.span)
+                .hint("such as `grains: [month, quarter]`"),
+        );
     }
     grains
 }
@@ -833,7 +915,11 @@ fn target(spec: &KpiSpec, target: &Spanned<TargetSpec>, problems: &mut Problems)
         let text = text.as_ref()?;
         let date: Option<NaiveDate> = text.parse().ok();
         if date.is_none() {
-            problems.add(Diagnostic::error("wrong-value", format!("`{}` is no date", text.value)).at(text.span).hint("write it as 2025-01-31"));
+            problems.add(
+                Diagnostic::error("wrong-value", format!("`{}` is no date", text.value))
+                    .at(text.span)
+                    .hint("write it as 2025-01-31"),
+            );
         }
         date
     };
@@ -842,13 +928,17 @@ fn target(spec: &KpiSpec, target: &Spanned<TargetSpec>, problems: &mut Problems)
         (Some(band), None, Some(Better::Within)) => match band.value.as_slice() {
             [low, high] if low <= high => Some(Goal::Between { low: *low, high: *high }),
             _ => {
-                problems.add(Diagnostic::error("wrong-value", "`between` is a list of two numbers, the lower first").at(band.span));
+                problems.add(
+                    Diagnostic::error("wrong-value", "`between` is a list of two numbers, the lower first")
+                        .at(band.span),
+                );
                 None
             }
         },
         (Some(band), _, _) => {
             problems.add(
-                Diagnostic::error("wrong-value", "`between` goes with `better: within` and without `value`").at(band.span),
+                Diagnostic::error("wrong-value", "`between` goes with `better: within` and without `value`")
+                    .at(band.span),
             );
             None
         }
@@ -863,14 +953,21 @@ fn target(spec: &KpiSpec, target: &Spanned<TargetSpec>, problems: &mut Problems)
                 let Some(bound) = bound else { continue };
                 if !in_order(last, bound.value) {
                     problems.add(
-                        Diagnostic::error("wrong-value", format!("`{key}: {}` lies on the good side of {last}", bound.value))
-                            .at(bound.span)
-                            .hint("from the target away: value, then warn, then critical"),
+                        Diagnostic::error(
+                            "wrong-value",
+                            format!("`{key}: {}` lies on the good side of {last}", bound.value),
+                        )
+                        .at(bound.span)
+                        .hint("from the target away: value, then warn, then critical"),
                     );
                 }
                 last = bound.value;
             }
-            Some(Goal::Value { value, warn: warn.map(|warn| warn.value), critical: critical.map(|critical| critical.value) })
+            Some(Goal::Value {
+                value,
+                warn: warn.map(|warn| warn.value),
+                critical: critical.map(|critical| critical.value),
+            })
         }
         (None, Some(_), _) => {
             problems.add(
@@ -901,7 +998,8 @@ fn dimension_sets(spec: &KpiSpec, required: &[String]) -> Vec<Vec<String>> {
                 names.push(name.value);
             }
         }
-        let is_known = |known: &Vec<String>| known.len() == names.len() && names.iter().all(|name| known.contains(name));
+        let is_known =
+            |known: &Vec<String>| known.len() == names.len() && names.iter().all(|name| known.contains(name));
         if !sets.iter().any(is_known) {
             sets.push(names);
         }
@@ -914,21 +1012,29 @@ fn names(list: &Option<Vec<Spanned<String>>>) -> Vec<String> {
 }
 
 /// Words that have a fixed list, and names of other KPIs.
-fn check_words(spec: &KpiSpec, specs: &BTreeMap<String, (&LoadedDocument, &KpiSpec)>, problems: &mut Problems) {
+fn check_words(
+    context: &Context,
+    spec: &KpiSpec,
+    specs: &BTreeMap<String, (&LoadedDocument, &KpiSpec)>,
+    problems: &mut Problems,
+) {
     const RHYTHMS: [&str; 5] = ["daily", "weekly", "monthly", "quarterly", "yearly"];
     if let Some(review) = &spec.review
         && !RHYTHMS.contains(&review.as_str())
     {
-        let diagnostic = Diagnostic::error("unknown-value", format!("there is no review rhythm `{}`", review.value)).at(review.span);
+        let diagnostic =
+            Diagnostic::error("unknown-value", format!("there is no review rhythm `{}`", review.value)).at(review.span);
         problems.add(match nearest(review, RHYTHMS) {
             Some(near) => diagnostic.hint(format!("did you mean `{near}`?")),
             None => diagnostic.hint("it is daily, weekly, monthly, quarterly or yearly"),
         });
     }
     for guardrail in spec.guardrails.iter().flatten() {
-        if !specs.contains_key(&guardrail.value) {
-            let mut diagnostic = Diagnostic::error("unknown-kpi", format!("there is no KPI `{}`", guardrail.value)).at(guardrail.span);
-            diagnostic.hint = nearest(guardrail, specs.keys().map(String::as_str)).map(|near| format!("did you mean `{near}`?"));
+        if !specs.contains_key(&guardrail.value) && !context.broken_kpis.contains(&guardrail.value) {
+            let mut diagnostic =
+                Diagnostic::error("unknown-kpi", format!("there is no KPI `{}`", guardrail.value)).at(guardrail.span);
+            diagnostic.hint =
+                nearest(guardrail, specs.keys().map(String::as_str)).map(|near| format!("did you mean `{near}`?"));
             problems.add(diagnostic);
         }
     }
@@ -948,7 +1054,8 @@ fn fingerprint(context: &Context, kpi: &Kpi, ready: &BTreeMap<String, Arc<Kpi>>)
     put(&format!("{:?} {:?} {:?} {:?}", kpi.target, kpi.better, kpi.minimum_n, kpi.unit));
     match &kpi.shape {
         Shape::Aggregate(aggregate) => {
-            let every_join = aggregate.joins.iter().chain(aggregate.dimensions.values().flat_map(|dimension| &dimension.joins));
+            let every_join =
+                aggregate.joins.iter().chain(aggregate.dimensions.values().flat_map(|dimension| &dimension.joins));
             let paths: BTreeSet<_> = every_join.cloned().chain([vec![]]).collect();
             for path in &paths {
                 if let Some(table) = context.tables.table_at(&aggregate.table, path) {

@@ -19,7 +19,7 @@ use datafusion::error::DataFusionError;
 use datafusion::prelude::SessionContext;
 
 use crate::diagnostic::{Diagnostic, Sources, Span, nearest};
-use crate::load::{LoadedDocument, LoadedProject};
+use crate::load::{DocumentKind, LoadedDocument, LoadedProject};
 use crate::model::{Dimension, Kpi, Model, Project, Shape};
 use crate::spec::{Document, ProjectSpec, SettingValue, Spanned};
 use crate::time::Calendar;
@@ -56,7 +56,8 @@ pub async fn validate(loaded: &LoadedProject, context: &SessionContext) -> Valid
     let functions = functions(context);
     let time_zone = project.calendar.time_zone.name();
     let language = Language { sources: &loaded.sources, settings: &settings, time_zone, functions: &functions };
-    let tables = tables::tables(context, &language, &project.data, &documents.tables, &mut problems).await;
+    let specs = tables::Specs { tables: &documents.tables, broken: &documents.broken.tables };
+    let tables = tables::tables(context, &language, &project.data, &specs, &mut problems).await;
     let state = context.state();
     let kpi_context = kpis::Context {
         state: &state,
@@ -64,6 +65,7 @@ pub async fn validate(loaded: &LoadedProject, context: &SessionContext) -> Valid
         project: &project,
         tables: &tables,
         table_specs: &documents.tables,
+        broken_kpis: &documents.broken.kpis,
     };
     let (ordered, skipped) = kpis::kpis(&kpi_context, &documents.kpis, &mut problems);
     let model = Model {
@@ -133,14 +135,23 @@ impl Validated {
             time_zone: project.calendar.time_zone.name(),
             functions: &self.scope.functions,
         };
-        let specs = BTreeMap::new();
+        let (specs, broken_kpis) = (BTreeMap::new(), BTreeSet::new());
         let state = context.state();
-        let context =
-            kpis::Context { state: &state, language: &language, project, tables: &self.scope.tables, table_specs: &specs };
+        let tables = &self.scope.tables;
+        let context = kpis::Context {
+            state: &state,
+            language: &language,
+            project,
+            tables,
+            table_specs: &specs,
+            broken_kpis: &broken_kpis,
+        };
         kpis::dimension(&context, table, &text).map_err(|problem| match problem {
             Unresolved::Mistake(diagnostic) => (diagnostic.message, diagnostic.hint),
             Unresolved::Missing { table } => (format!("table `{table}` has no data"), None),
-            Unresolved::Elsewhere => (format!("the definition of `{name}` has mistakes"), Some("run `kpi check`".into())),
+            Unresolved::Elsewhere => {
+                (format!("the definition of `{name}` has mistakes"), Some("run `kpi check`".into()))
+            }
         })
     }
 }
@@ -148,13 +159,19 @@ impl Validated {
 /// The documents of a project by kind and name.
 struct Documents<'a> {
     project: Option<&'a ProjectSpec>,
+    /// Names of documents whose mistakes are reported already, by kind.
+    broken: Broken,
     tables: BTreeMap<String, &'a crate::spec::TableSpec>,
     kpis: BTreeMap<String, (&'a LoadedDocument, &'a crate::spec::KpiSpec)>,
 }
 
 impl<'a> Documents<'a> {
     fn sort(loaded: &'a LoadedProject, problems: &mut Problems) -> Self {
-        let mut documents = Documents { project: None, tables: BTreeMap::new(), kpis: BTreeMap::new() };
+        let mut documents =
+            Documents { project: None, broken: Broken::default(), tables: BTreeMap::new(), kpis: BTreeMap::new() };
+        for broken in &loaded.broken {
+            documents.broken.add(broken.kind, &broken.name);
+        }
         let mut first: BTreeMap<(&str, String), Span> = BTreeMap::new();
         for loaded in &loaded.documents {
             let (kind, name) = match &loaded.document {
@@ -179,6 +196,15 @@ impl<'a> Documents<'a> {
                 continue;
             }
             first.insert(key, name.span);
+            if !loaded.taken_out.is_empty() {
+                let kind = match &loaded.document {
+                    Document::Project(_) => DocumentKind::Project,
+                    Document::Table(_) => DocumentKind::Table,
+                    Document::Kpi(_) => DocumentKind::Kpi,
+                };
+                // Without the keys that had mistakes it would mean something else, so it must not run.
+                documents.broken.add(kind, &name.value);
+            }
             match &loaded.document {
                 Document::Project(project) => documents.project = Some(project),
                 Document::Table(table) => {
@@ -190,6 +216,27 @@ impl<'a> Documents<'a> {
             }
         }
         documents
+    }
+}
+
+/// Documents that must not run, since their mistakes are reported already.
+#[derive(Debug, Default)]
+struct Broken {
+    tables: BTreeSet<String>,
+    kpis: BTreeSet<String>,
+}
+
+impl Broken {
+    fn add(&mut self, kind: DocumentKind, name: &str) {
+        match kind {
+            DocumentKind::Project => {}
+            DocumentKind::Table => {
+                self.tables.insert(name.to_owned());
+            }
+            DocumentKind::Kpi => {
+                self.kpis.insert(name.to_owned());
+            }
+        }
     }
 }
 
@@ -211,7 +258,9 @@ fn check_name(kind: &str, name: &Spanned<String>, problems: &mut Problems) {
         );
     } else if !is_free {
         problems.add(
-            Diagnostic::error("invalid-name", "`kpi_values` is the table of all results").at(name.span).hint("take another name"),
+            Diagnostic::error("invalid-name", "`kpi_values` is the table of all results")
+                .at(name.span)
+                .hint("take another name"),
         );
     }
 }
@@ -219,15 +268,14 @@ fn check_name(kind: &str, name: &Spanned<String>, problems: &mut Problems) {
 fn project(loaded: &LoadedProject, spec: Option<&ProjectSpec>, problems: &mut Problems) -> Project {
     let mut calendar = Calendar::default();
     let folder = |text: Option<&Spanned<String>>, default: &str, base: &Path| {
-        crate::load::plain_path(&base.join(text.map_or(default, |text| text.value.as_str())))
+        plain_path(&base.join(text.map_or(default, |text| text.value.as_str())))
     };
     let Some(spec) = spec else {
         let has_other = !loaded.documents.is_empty();
-        if has_other && loaded.diagnostics.iter().all(|diagnostic| !diagnostic.is_error()) {
-            problems.add(
-                Diagnostic::error("missing-project", "no file has a `project:` document")
-                    .hint("add `kpis/project.yaml` with `project: my_company` and, if need be, `time_zone`, `data` and `output`"),
-            );
+        if has_other && !loaded.broken.iter().any(|broken| broken.kind == DocumentKind::Project) {
+            problems.add(Diagnostic::error("missing-project", "no file has a `project:` document").hint(
+                "add `kpis/project.yaml` with `project: my_company` and, if need be, `time_zone`, `data` and `output`",
+            ));
         }
         let base = loaded.root.join("kpis");
         return Project {
@@ -250,7 +298,8 @@ fn project(loaded: &LoadedProject, spec: Option<&ProjectSpec>, problems: &mut Pr
             Ok(found) => calendar.week_starts = found,
             Err(_) => {
                 const DAYS: [&str; 7] = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
-                let diagnostic = Diagnostic::error("unknown-value", format!("`{}` is no day of the week", day.value)).at(day.span);
+                let diagnostic =
+                    Diagnostic::error("unknown-value", format!("`{}` is no day of the week", day.value)).at(day.span);
                 problems.add(match nearest(day, DAYS) {
                     Some(near) => diagnostic.hint(format!("did you mean `{near}`?")),
                     None => diagnostic.hint("such as `monday` or `sunday`"),
@@ -262,7 +311,9 @@ fn project(loaded: &LoadedProject, spec: Option<&ProjectSpec>, problems: &mut Pr
         match month.value {
             1..=12 => calendar.fiscal_year_starts = month.value,
             other => problems.add(
-                Diagnostic::error("wrong-value", format!("`{other}` is no month")).at(month.span).hint("write 1 for January to 12 for December"),
+                Diagnostic::error("wrong-value", format!("`{other}` is no month"))
+                    .at(month.span)
+                    .hint("write 1 for January to 12 for December"),
             ),
         }
     }
@@ -287,8 +338,25 @@ fn project(loaded: &LoadedProject, spec: Option<&ProjectSpec>, problems: &mut Pr
     }
 }
 
+/// A path without `.` and `..`, for people.
+fn plain_path(path: &Path) -> std::path::PathBuf {
+    use std::path::Component;
+    let mut plain = std::path::PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::CurDir => {}
+            Component::ParentDir if matches!(plain.components().next_back(), Some(Component::Normal(_))) => {
+                plain.pop();
+            }
+            other => plain.push(other),
+        }
+    }
+    if plain.as_os_str().is_empty() { std::path::PathBuf::from(".") } else { plain }
+}
+
 fn unknown_zone(zone: &Spanned<String>) -> Diagnostic {
-    let diagnostic = Diagnostic::error("unknown-value", format!("there is no time zone `{}`", zone.value)).at(zone.span);
+    let diagnostic =
+        Diagnostic::error("unknown-value", format!("there is no time zone `{}`", zone.value)).at(zone.span);
     match nearest(zone, chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name())) {
         Some(near) => diagnostic.hint(format!("did you mean `{near}`?")),
         None => diagnostic.hint("write an IANA name such as `America/New_York` or `Europe/Berlin`"),
@@ -348,18 +416,19 @@ impl Problems {
 
     /// DataFusion's verdict on an expression or a plan.
     fn planned<T>(&mut self, result: Result<T, DataFusionError>, span: Span) -> Option<T> {
-        result
-            .map_err(|error| self.add(Diagnostic::error("invalid-expression", typing::message(&error)).at(span)))
-            .ok()
+        result.map_err(|error| self.add(Diagnostic::error("invalid-expression", typing::message(&error)).at(span))).ok()
     }
 
     fn is_condition(&mut self, data_type: &DataType, text: &Spanned<String>) -> bool {
         let is_boolean = matches!(data_type, DataType::Boolean | DataType::Null);
         if !is_boolean {
             self.add(
-                Diagnostic::error("wrong-type", format!("a condition is true or false, but this is {}", typing::type_name(data_type)))
-                    .at(text.span)
-                    .hint("compare it with something, such as `= 'web'` or `IS NOT NULL`"),
+                Diagnostic::error(
+                    "wrong-type",
+                    format!("a condition is true or false, but this is {}", typing::type_name(data_type)),
+                )
+                .at(text.span)
+                .hint("compare it with something, such as `= 'web'` or `IS NOT NULL`"),
             );
         }
         is_boolean

@@ -69,20 +69,32 @@ fn qualified(name: &str, schema: &SchemaRef) -> Option<DFSchema> {
     DFSchema::try_from_qualified_schema(TableReference::bare(name), schema).ok()
 }
 
+/// The `table:` documents of a project.
+pub(super) struct Specs<'a> {
+    pub tables: &'a BTreeMap<String, &'a TableSpec>,
+    /// Tables whose mistakes are reported already.
+    pub broken: &'a BTreeSet<String>,
+}
+
 /// Opens and checks every table.
 pub(super) async fn tables(
     context: &SessionContext,
     language: &Language<'_>,
     data: &std::path::Path,
-    specs: &BTreeMap<String, &TableSpec>,
+    all: &Specs<'_>,
     problems: &mut Problems,
 ) -> Tables {
+    let specs = all.tables;
     let mut tables = Tables::default();
-    for (name, spec) in specs.iter().filter(|(_, spec)| spec.query.is_none()) {
+    for name in all.broken {
+        tables.states.insert(name.clone(), State::Broken);
+    }
+    let is_sound = |name: &String| !all.broken.contains(name);
+    for (name, spec) in specs.iter().filter(|(name, spec)| spec.query.is_none() && is_sound(name)) {
         let state = from_files(context, language, data, spec, problems).await;
         register(context, &mut tables, name, state);
     }
-    for (name, spec) in in_dependency_order(context, specs, problems) {
+    for (name, spec) in in_dependency_order(context, specs, problems).into_iter().filter(|(name, _)| is_sound(name)) {
         let state = from_query(context, language, &tables, specs, spec, problems).await;
         register(context, &mut tables, &name, state);
     }
@@ -187,7 +199,13 @@ async fn from_query(
                     line_column_to_char(&query.value, location.line as usize, location.column as usize)
                 };
                 let text = &language.sources.get(query.span.file).text;
-                source_span(text, query.span, &query.value, char_at(span.start), char_at(span.end).max(char_at(span.start) + 1))
+                source_span(
+                    text,
+                    query.span,
+                    &query.value,
+                    char_at(span.start),
+                    char_at(span.end).max(char_at(span.start) + 1),
+                )
             });
             problems.add(
                 Diagnostic::error("invalid-query", format!("the query is not valid: {}", typing::message(&error)))
@@ -235,9 +253,10 @@ fn used_tables(context: &SessionContext, statement: &Statement, _query: &Spanned
 fn find_word(language: &Language, query: &Spanned<String>, word: &str) -> Span {
     let is_letter = |letter: Option<char>| letter.is_some_and(|letter| letter.is_alphanumeric() || letter == '_');
     let text = &query.value;
-    let found = text.match_indices(word).map(|(at, _)| at).find(|at| {
-        !is_letter(text[..*at].chars().next_back()) && !is_letter(text[at + word.len()..].chars().next())
-    });
+    let found = text
+        .match_indices(word)
+        .map(|(at, _)| at)
+        .find(|at| !is_letter(text[..*at].chars().next_back()) && !is_letter(text[at + word.len()..].chars().next()));
     let Some(at) = found else { return query.span };
     let start = text[..at].chars().count();
     let file = &language.sources.get(query.span.file).text;
@@ -259,8 +278,10 @@ fn in_dependency_order<'a>(
         waiting.insert(name.clone(), (spec, used));
     }
     let mut ordered = Vec::new();
-    while let Some(name) =
-        waiting.iter().find(|(_, (_, used))| used.iter().all(|used| !waiting.contains_key(used))).map(|(name, _)| name.clone())
+    while let Some(name) = waiting
+        .iter()
+        .find(|(_, (_, used))| used.iter().all(|used| !waiting.contains_key(used)))
+        .map(|(name, _)| name.clone())
     {
         if let Some((spec, _)) = waiting.remove(&name) {
             ordered.push((name, spec));
@@ -268,8 +289,11 @@ fn in_dependency_order<'a>(
     }
     for (name, (spec, used)) in &waiting {
         problems.add(
-            Diagnostic::error("cycle", format!("table `{name}` is made from itself, through {}", list(used.iter().map(String::as_str))))
-                .at(spec.table.span),
+            Diagnostic::error(
+                "cycle",
+                format!("table `{name}` is made from itself, through {}", list(used.iter().map(String::as_str))),
+            )
+            .at(spec.table.span),
         );
     }
     ordered
@@ -422,7 +446,8 @@ fn clean_columns(
         };
         if let Some(expression) = &column.expression {
             let schema = raw.schema();
-            let Some((expression, found)) = raw_expression(context, language, spec, expression, schema, problems) else {
+            let Some((expression, found)) = raw_expression(context, language, spec, expression, schema, problems)
+            else {
                 continue;
             };
             used.insert(name.value.clone());
@@ -443,8 +468,9 @@ fn clean_columns(
         used.insert(from.value.clone());
         let wanted = wanted.or_else(|| suggested(&from.value).filter(|_| column.format.is_none()));
         let expression = Expr::Column(Column::new(qualifier, field.name()));
-        projected
-            .push(convert(expression, field.data_type(), wanted.as_ref(), column, null_values, problems).alias(&name.value));
+        projected.push(
+            convert(expression, field.data_type(), wanted.as_ref(), column, null_values, problems).alias(&name.value),
+        );
     }
     let mut rest = Vec::new();
     for (qualifier, field) in raw.schema().iter() {
@@ -476,11 +502,13 @@ fn raw_expression(
         columns: schema.fields().iter().map(|field| field.name().clone()).collect(),
         ..Names::default()
     };
-    let unqualified = DFSchema::try_from_qualified_schema(TableReference::bare(spec.table.value.as_str()), schema.as_arrow());
+    let unqualified =
+        DFSchema::try_from_qualified_schema(TableReference::bare(spec.table.value.as_str()), schema.as_arrow());
     let unqualified = problems.planned(unqualified, text.span)?;
     let namespace = Namespace::from([(names.table.clone(), names)]);
     let resolved = problems.resolved(resolve(language, &namespace, &spec.table.value, &parsed))?;
-    let (expression, data_type) = problems.planned(typing::plan(&context.state(), resolved.sql, &unqualified), text.span)?;
+    let (expression, data_type) =
+        problems.planned(typing::plan(&context.state(), resolved.sql, &unqualified), text.span)?;
     // The rows behind it still have the name of their files.
     let own = TableReference::bare(spec.table.value.as_str());
     let expression = datafusion::common::tree_node::TreeNode::transform(expression, |node| match node {
@@ -523,7 +551,8 @@ fn convert(
         }
         if let Some(format) = &column.format {
             problems.add(
-                Diagnostic::error("missing-key", "`format` needs `type: date` or `type: timestamp` beside it").at(format.span),
+                Diagnostic::error("missing-key", "`format` needs `type: date` or `type: timestamp` beside it")
+                    .at(format.span),
             );
         }
         return value;
@@ -535,7 +564,11 @@ fn convert(
             in_zone(local, zone.map_or("UTC", |zone| zone.as_str()))
         }
         (_, Some(format)) if column.format.is_some() => {
-            let reason = if is_text { "only dates and timestamps have a `format`" } else { "the column is no text, so it has no `format`" };
+            let reason = if is_text {
+                "only dates and timestamps have a `format`"
+            } else {
+                "the column is no text, so it has no `format`"
+            };
             problems.add(Diagnostic::error("wrong-value", reason).at(format.span));
             value
         }
@@ -580,7 +613,8 @@ fn standard_filter(
     let resolved = match resolve(language, &namespace, &spec.table.value, &parsed) {
         Err(Unresolved::Mistake(mut diagnostic)) if diagnostic.code == "unknown-join" => {
             diagnostic.message = "the standard filter of a table uses its own columns only".into();
-            diagnostic.hint = Some("put a condition on joined columns into the KPIs' `where`, or make a derived table".into());
+            diagnostic.hint =
+                Some("put a condition on joined columns into the KPIs' `where`, or make a derived table".into());
             problems.add(*diagnostic);
             return None;
         }
@@ -661,8 +695,11 @@ fn check_definitions(
                 problems.is_condition(&data_type, &parsed.text);
             } else if data_type.is_nested() {
                 problems.add(
-                    Diagnostic::error("wrong-type", format!("dimension `{definition}` is a {data_type}, which cannot be grouped by"))
-                        .at(parsed.text.span),
+                    Diagnostic::error(
+                        "wrong-type",
+                        format!("dimension `{definition}` is a {data_type}, which cannot be grouped by"),
+                    )
+                    .at(parsed.text.span),
                 );
             }
         }
@@ -683,12 +720,18 @@ fn joins(
             continue;
         }
         if join.value.table.value == name.value && spec.table.value == name.value {
-            problems.add(Diagnostic::error("duplicate-name", format!("a join of `{0}` cannot be called `{0}`", name.value)).at(name.span));
+            problems.add(
+                Diagnostic::error("duplicate-name", format!("a join of `{0}` cannot be called `{0}`", name.value))
+                    .at(name.span),
+            );
             continue;
         }
         let Some(target_spec) = specs.get(&join.table.value) else {
-            let diagnostic =
-                Diagnostic::error("unknown-table", format!("there is no table `{}`", join.table.value)).at(join.table.span);
+            if tables.states.contains_key(&join.table.value) {
+                continue;
+            }
+            let diagnostic = Diagnostic::error("unknown-table", format!("there is no table `{}`", join.table.value))
+                .at(join.table.span);
             problems.add(match nearest(&join.table.value, specs.keys().map(String::as_str)) {
                 Some(near) => diagnostic.hint(format!("did you mean `{near}`?")),
                 None => diagnostic.hint(format!("the tables are {}", list(specs.keys().map(String::as_str)))),
@@ -734,7 +777,11 @@ fn columns_exist(
         for (table, column) in [(base, here), (target, there)] {
             if table.schema.column_with_name(column).is_none() {
                 let known: Vec<&str> = table.schema.fields().iter().map(|field| field.name().as_str()).collect();
-                problems.add(unknown_column(&Spanned::new(column.clone(), item.span), &table.name, known.iter().copied()));
+                problems.add(unknown_column(
+                    &Spanned::new(column.clone(), item.span),
+                    &table.name,
+                    known.iter().copied(),
+                ));
             }
         }
     }
@@ -747,8 +794,14 @@ fn may_multiply(
     on: &[(String, String)],
     target: &TableSpec,
 ) -> Option<Diagnostic> {
-    let key: BTreeSet<String> =
-        target.primary_key.as_ref().map(|key| key.items()).unwrap_or_default().into_iter().map(|key| key.value).collect();
+    let key: BTreeSet<String> = target
+        .primary_key
+        .as_ref()
+        .map(|key| key.items())
+        .unwrap_or_default()
+        .into_iter()
+        .map(|key| key.value)
+        .collect();
     let there: BTreeSet<String> = on.iter().map(|(_, there)| there.clone()).collect();
     if !key.is_empty() && key.is_subset(&there) {
         return None;
@@ -761,7 +814,10 @@ fn may_multiply(
     )
     .at(join.on.span);
     Some(match key.is_empty() {
-        true => diagnostic.hint(format!("if {columns} identifies a row of `{table}`, say so there: `primary_key: {}`", one_or_list(&there))),
+        true => diagnostic.hint(format!(
+            "if {columns} identifies a row of `{table}`, say so there: `primary_key: {}`",
+            one_or_list(&there)
+        )),
         false => diagnostic.hint(format!(
             "join on its primary key {}, or aggregate `{table}` first in a derived table (a `.sql` file)",
             list(key.iter().map(String::as_str))

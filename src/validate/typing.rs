@@ -74,7 +74,12 @@ pub(super) fn message(error: &DataFusionError) -> String {
         None => error.strip_backtrace(),
     };
     let first = text.lines().next().unwrap_or_default();
-    let prefixes = ["Error during planning: ", "Schema error: ", "This feature is not implemented: ", "type_coercion\ncaused by\n"];
+    let prefixes = [
+        "Error during planning: ",
+        "Schema error: ",
+        "This feature is not implemented: ",
+        "type_coercion\ncaused by\n",
+    ];
     prefixes.iter().fold(first, |text, prefix| text.trim_start_matches(prefix)).to_owned()
 }
 
@@ -87,7 +92,10 @@ pub(super) fn type_name(data_type: &DataType) -> String {
         DataType::Timestamp(_, _) => "timestamp".into(),
         DataType::Float16 | DataType::Float32 | DataType::Float64 => "double".into(),
         DataType::Dictionary(_, value) => type_name(value),
-        DataType::Decimal32(p, s) | DataType::Decimal64(p, s) | DataType::Decimal128(p, s) | DataType::Decimal256(p, s) => {
+        DataType::Decimal32(p, s)
+        | DataType::Decimal64(p, s)
+        | DataType::Decimal128(p, s)
+        | DataType::Decimal256(p, s) => {
             format!("decimal({p},{s})")
         }
         other if other.is_integer() => "integer".into(),
