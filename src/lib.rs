@@ -1,14 +1,20 @@
 //! A SQL-centric KPI engine.
+pub mod audit;
 pub mod catalog;
 pub mod compile;
 pub mod diagnostic;
+pub mod engine;
 pub mod error;
+pub mod execute;
 pub mod functions;
 pub mod load;
 pub mod materialize;
 pub mod model;
+pub mod plan;
+pub mod report;
 pub mod session;
 pub mod spec;
 pub mod store;
+pub mod survey;
 pub mod time;
 pub mod validate;
