@@ -29,7 +29,7 @@ pub struct Account {
 }
 
 /// The share of accounts that existed before the data begins.
-const OLD_SHARE: f64 = 0.25;
+const OLD_SHARE: f64 = 0.3;
 const INDUSTRIES: [(&str, f64); 8] = [
     ("manufacturing", 0.2),
     ("logistics", 0.15),
@@ -54,7 +54,7 @@ pub fn live(world: &mut World, random: &mut Random, index: u64) -> Result<()> {
         return test_account(world, random, id);
     }
     let created = if index < old {
-        let day = world.calendar.working_day(world.calendar.first + -(random.between(40, 1100) as i32));
+        let day = world.calendar.working_day(world.calendar.first + -(random.between(370, 1100) as i32));
         world.calendar.office_time(random, day)
     } else {
         let share = ((index - old) as f64 + random.unit()) / new_accounts(world.accounts) as f64;

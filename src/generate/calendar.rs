@@ -150,7 +150,11 @@ impl Calendar {
 
     /// The day itself if people work on it, or the next one on which they do.
     pub fn working_day(&self, mut day: Day) -> Day {
-        while !self.info(day).is_working {
+        // Two weeks hold a working day; the limit only guards days beyond the calendar.
+        for _ in 0..14 {
+            if self.info(day).is_working {
+                break;
+            }
             day = day + 1;
         }
         day
@@ -170,14 +174,31 @@ impl Calendar {
         self.at(day, seconds.clamp(6 * 3600, 24 * 3600 - 60))
     }
 
-    /// The instant itself if the office is open then, or else soon after the next opening.
+    /// The instant itself if the office is open then, or else some time on the next day of work.
     pub fn office_hours(&self, random: &mut Random, instant: Instant) -> Instant {
-        let day = self.day(instant);
-        if self.info(day).is_working && instant < self.at(day, CLOSING) {
-            return instant.max(self.at(day, OPENING));
+        match self.next_opening(instant) {
+            Some(day) => self.office_time(random, day),
+            None => instant,
         }
-        let next = self.working_day(day + 1);
-        self.at(next, OPENING + random.between(60, 5400))
+    }
+
+    /// The instant itself if the office is open then, or else soon after it opens: when what came at night is answered.
+    pub fn answer_time(&self, random: &mut Random, instant: Instant) -> Instant {
+        match self.next_opening(instant) {
+            Some(day) => self.at(day, (OPENING + random.exponential(4000.0) as i64).min(CLOSING - 1)),
+            None => instant,
+        }
+    }
+
+    /// The day on which the office opens again, if it is closed.
+    fn next_opening(&self, instant: Instant) -> Option<Day> {
+        let day = self.day(instant);
+        let is_working = self.info(day).is_working;
+        if is_working && instant < self.at(day, OPENING) {
+            return Some(day);
+        }
+        let is_open = is_working && instant < self.at(day, CLOSING);
+        (!is_open).then(|| self.working_day(day + 1))
     }
 
     fn total(&self) -> f64 {

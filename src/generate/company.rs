@@ -89,7 +89,7 @@ pub const SEGMENTS: [(Segment, f64); 3] = [
     (
         Segment {
             name: "smb",
-            seats: (14.0, 0.5),
+            seats: (17.0, 0.45),
             win_factor: 1.1,
             churn: 0.15,
             cases_a_year: 4.5,
@@ -101,7 +101,7 @@ pub const SEGMENTS: [(Segment, f64); 3] = [
     (
         Segment {
             name: "mid",
-            seats: (55.0, 0.45),
+            seats: (48.0, 0.4),
             win_factor: 1.0,
             churn: 0.10,
             cases_a_year: 8.0,
@@ -113,7 +113,7 @@ pub const SEGMENTS: [(Segment, f64); 3] = [
     (
         Segment {
             name: "enterprise",
-            seats: (190.0, 0.4),
+            seats: (125.0, 0.3),
             win_factor: 0.85,
             churn: 0.06,
             cases_a_year: 16.0,
@@ -191,7 +191,7 @@ impl Company {
         for (index, (region, weight)) in REGIONS.iter().enumerate() {
             let team = hiring.team_name(index);
             let manager = hiring.sales_manager(team, region, sales_lead)?;
-            let count = (accounts as f64 * weight / 18.0).round().max(2.0) as usize;
+            let count = (accounts as f64 * weight / 28.0).round().max(2.0) as usize;
             for place in 0..count {
                 company.representatives[index].extend(hiring.place("sales_rep", team, Some(region), manager, place)?);
             }
@@ -286,7 +286,7 @@ impl Hiring<'_> {
         region: Option<&'static str>,
         manager: Option<Id>,
     ) -> Result<Id> {
-        let start = self.calendar.first + -(self.random.between(200, 1500) as i32);
+        let start = self.calendar.first + -(self.random.between(200, 1400) as i32);
         self.hire(role, team, region, manager, start, None)
     }
 

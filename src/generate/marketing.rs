@@ -171,12 +171,13 @@ fn write_costs(
             campaign_id: campaign.id,
             cost_date: day,
             cost_type: (!random.chance(0.03)).then_some(cost_type),
-            amount: Money((spent.0 as f64 / lines as f64 * random.uniform(0.8, 1.2)) as i64),
+            amount: (!random.chance(0.015))
+                .then(|| Money((spent.0 as f64 / lines as f64 * random.uniform(0.8, 1.2)) as i64)),
             updated_at: calendar.at((day + random.between(0, 20) as i32).min(calendar.last), 17 * 3600),
             is_deleted: random.chance(0.01),
         };
         if !row.is_deleted {
-            costs[calendar.month(day)] += row.amount;
+            costs[calendar.month(day)] += row.amount.unwrap_or_default();
         }
         tables.campaign_costs.push(calendar, day, &row)?;
     }
@@ -216,14 +217,14 @@ pub fn converted_lead(
     let created = Instant((converted.0 - seconds).max(first_morning.0.min(converted.0 - 7200)));
     // Web forms are filled in at any hour of the day, and nobody fills them in at night.
     let local = (created - world.calendar.at(world.calendar.day(created), 0)) / 3600;
-    let created = if (7..23).contains(&local) { created } else { created + 9 * 3600 }.min(converted + -1800);
+    let created = if (7..23).contains(&local) { created } else { created + 9 * 3600 }.min(converted + -7200);
     let channel = account.channel;
     let mut row = new_lead(world, random, channel, account.region, created);
     row.campaign_id = account.campaign;
     row.referred_by_account_id = account.referrer;
     let span = converted - created;
     let response = response_after(random, channel).min(span as f64 / 6.0) as i64;
-    let responded = world.calendar.office_hours(random, created + response).min(created + span / 3);
+    let responded = world.calendar.answer_time(random, created + response).min(converted + -5400);
     let step = |random: &mut Random, world: &World, share: f64| {
         let raw = responded + ((converted - responded) as f64 * share) as i64;
         world.calendar.office_hours(random, raw).min(converted)
@@ -275,7 +276,7 @@ fn stray_lead(world: &mut World, random: &mut Random, channel: usize, day: Day) 
     let before = |instant: Instant| (instant <= end).then_some(instant);
     if random.chance(0.9) {
         let response = response_after(random, channel) as i64;
-        row.first_response_at = before(world.calendar.office_hours(random, created + response));
+        row.first_response_at = before(world.calendar.answer_time(random, created + response));
     }
     // How far it comes: each stage takes some days and may be the last.
     let mut reached = row.first_response_at;
@@ -407,16 +408,15 @@ fn record_lead(world: &mut World, random: &mut Random, channel: usize, mut row: 
         }
     }
     world.tables.leads.push(&world.calendar, day, &row)?;
-    let copied = created + random.between(60, 3 * 3600);
-    if random.chance(0.03) && copied <= world.calendar.end() {
+    if random.chance(0.03) {
         row.lead_id = world.tables.leads.next_id();
-        row.created_at = copied;
+        row.created_at = (created + random.between(60, 3 * 3600)).min(activities::night(world, day));
         row.is_duplicate = true;
         row.updated_at = row.created_at;
         (row.first_response_at, row.mql_at, row.sal_at, row.sql_at) = (None, None, None, None);
         (row.disqualified_at, row.converted_at) = (None, None);
         (row.converted_account_id, row.converted_opportunity_id) = (None, None);
-        world.tables.leads.push(&world.calendar, world.calendar.day(row.created_at), &row)?;
+        world.tables.leads.push(&world.calendar, day, &row)?;
     }
     Ok(())
 }

@@ -250,20 +250,20 @@ fn expansions(
     from: Day,
     until: Day,
 ) -> Result<()> {
-    let count = random.poisson(1.5 * f64::from((until - from).max(0)) / 365.0);
+    let count = random.poisson(1.3 * f64::from((until - from).max(0)) / 365.0);
     let mut days: Vec<Day> = (0..count).map(|_| world.calendar.busy_day(random, from, until + -1)).collect();
     days.sort();
     let mut amended = from;
     for day in days {
         let seats = customer.contracts.first().map_or(5, |contract| contract.line.quantity);
-        let upgrade = random.chance(0.6) && !customer.contracts.is_empty();
+        let upgrade = random.chance(0.55) && !customer.contracts.is_empty();
         let product = if upgrade {
             customer.contracts[0].line.product
         } else {
             random.weighted(&[(products::ANALYTICS, 0.6), (products::INTEGRATION, 0.4)])
         };
         let more = if PRODUCTS[product].is_per_seat {
-            (f64::from(seats) * random.uniform(0.1, 0.4)).ceil().max(1.0) as i32
+            (f64::from(seats) * random.uniform(0.05, 0.2)).ceil().max(1.0) as i32
         } else {
             1
         };

@@ -99,7 +99,7 @@ pub fn pursue(world: &mut World, random: &mut Random, account: &Account, deal: D
         closing_day
     } else {
         let guess = closing_day + -lateness;
-        if guess <= world.calendar.last && !random.chance(0.25) {
+        if guess <= world.calendar.last && !random.chance(0.45) {
             world.calendar.last + 1 + lateness.abs()
         } else {
             guess
@@ -115,8 +115,10 @@ pub fn pursue(world: &mut World, random: &mut Random, account: &Account, deal: D
         let exited = Some(stages.entered.get(place + 1).map_or(closed, |(_, next)| *next)).filter(|exit| *exit <= end);
         (stage, probability) = (STAGES[*index], PROBABILITIES[*index]);
         last_change = *entered;
-        let is_last = place + 1 == stages.entered.len();
-        let amount = if is_last { deal.amount } else { deal.amount.times(random.uniform(0.85, 1.2)) };
+        // Earlier visits show a rounder guess; the last known one agrees with the deal.
+        let guessed = Money(deal.amount.times(random.uniform(0.85, 1.2)).0 / 10_000 * 10_000);
+        let is_last = exited.is_none() || place + 1 == stages.entered.len();
+        let amount = if is_last { deal.amount } else { guessed };
         let guess = (closing_day + -(random.normal(3.0, 10.0).round() as i32)).max(world.calendar.day(*entered) + 1);
         let row = StageRow {
             history_id: world.tables.opportunity_stage_history.next_id(),
@@ -125,7 +127,7 @@ pub fn pursue(world: &mut World, random: &mut Random, account: &Account, deal: D
             stage_order: *index as i32 + 1,
             entered_at: *entered,
             exited_at: exited,
-            amount: (!is_amount_missing).then_some(Money(amount.0 / 100 * 100)),
+            amount: (!is_amount_missing).then_some(amount),
             probability,
             close_date: if exited.is_none() { expected } else { guess },
             updated_at: exited.unwrap_or(*entered),

@@ -28,11 +28,12 @@ pub fn serve(world: &mut World, random: &mut Random, account: &Account, customer
     }
     // Devices break: more often where the factory made mistakes.
     const MOST: f64 = 8.0;
-    for _ in 0..random.poisson(0.5 * MOST * business) {
+    for _ in 0..random.poisson(1.2 * MOST * business) {
         let day = world.calendar.busy_day(random, from, to);
         for product in [products::GATEWAY, products::SENSORS] {
-            let owns = customer.owned.iter().any(|(owned, since)| *owned == product && *since <= day);
-            if owns && random.chance(stories::incident_factor(PRODUCTS[product].name, day) / MOST) {
+            if owns(customer, product, day)
+                && random.chance(stories::incident_factor(PRODUCTS[product].name, day) / MOST)
+            {
                 case(world, random, Some(account), support_team(account.region), product, day)?;
             }
         }
@@ -52,16 +53,18 @@ pub fn anonymous_cases(world: &mut World, random: &mut Random, day: Day) -> Resu
     Ok(())
 }
 
+/// What a customer could ask about on a day, devices apart: mostly the platform, of which it has exactly one.
 fn owned_on(customer: &Customer, day: Day) -> Vec<usize> {
-    let mut owned: Vec<usize> =
-        customer.owned.iter().filter(|(_, since)| *since <= day).map(|(product, _)| *product).collect();
-    if owned.is_empty() {
-        owned.push(products::PLATFORMS[0]);
-    }
-    // The platform asks most questions, and each customer has exactly one.
-    let platform = owned[0];
-    owned.extend([platform; 3]);
+    let bought =
+        customer.owned.iter().filter(|(product, since)| *since <= day && PRODUCTS[*product].family != "hardware");
+    let mut owned: Vec<usize> = bought.map(|(product, _)| *product).collect();
+    let platform = owned.first().copied().unwrap_or(products::PLATFORMS[0]);
+    owned.extend([platform; 4]);
     owned
+}
+
+fn owns(customer: &Customer, device: usize, day: Day) -> bool {
+    customer.owned.iter().any(|(product, since)| *product == device && *since <= day)
 }
 
 fn case(
@@ -100,7 +103,7 @@ fn case(
         _ => random.lognormal(75.0, 0.8) * 60.0 * urgency * delay,
     };
     let responded = created + response as i64;
-    let responded = if is_written { world.calendar.office_hours(random, responded) } else { responded };
+    let responded = if is_written { world.calendar.answer_time(random, responded) } else { responded };
     let work = match case_type {
         "question" => 2.5,
         "billing" => 9.0,
@@ -236,8 +239,8 @@ fn promoter_surveys(
             continue;
         }
         let owned = owned_on(customer, day);
-        let has_device = owned.contains(&products::GATEWAY);
-        let product = if has_device && random.chance(0.4) { products::GATEWAY } else { owned[0] };
+        let product =
+            if owns(customer, products::GATEWAY, day) && random.chance(0.4) { products::GATEWAY } else { owned[0] };
         let defects = stories::defect_share(PRODUCTS[product].name, day) - stories::defect_share("", day);
         let dear = if stories::churn_factor(day) > 1.0 { 0.5 } else { 0.0 };
         let loyalty = if account.is_loyal { 0.7 } else { 0.0 };

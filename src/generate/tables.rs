@@ -60,7 +60,7 @@ rows! {
         product_id: Option<Id>, updated_at: Instant, is_deleted: bool,
     }
     CampaignCostRow = "campaign_costs", "CC" {
-        campaign_cost_id: Id, campaign_id: Id, cost_date: Day, cost_type: Text, amount: Money, updated_at: Instant,
+        campaign_cost_id: Id, campaign_id: Id, cost_date: Day, cost_type: Text, amount: Option<Money>, updated_at: Instant,
         is_deleted: bool,
     }
     CampaignMemberRow = "campaign_members", "CM" {
@@ -156,19 +156,19 @@ const GZIP_CSV: fn(BySize) -> Layout = |_| Layout::GzipCsv;
 tables! {
     accounts: AccountRow, PLAIN_CSV;
     contacts: ContactRow, PLAIN_CSV;
-    leads: LeadRow, |by_size: BySize| by_size(4.5);
-    opportunities: OpportunityRow, |by_size: BySize| by_size(4.0);
-    opportunity_stage_history: StageRow, |by_size: BySize| by_size(14.0);
+    leads: LeadRow, |by_size: BySize| by_size(4.2);
+    opportunities: OpportunityRow, |by_size: BySize| by_size(3.3);
+    opportunity_stage_history: StageRow, |by_size: BySize| by_size(12.4);
     products: ProductRow, PLAIN_CSV;
-    orders: OrderRow, |by_size: BySize| by_size(5.0);
-    order_items: OrderItemRow, |by_size: BySize| by_size(14.0);
-    subscriptions: SubscriptionRow, |by_size: BySize| by_size(4.0);
+    orders: OrderRow, |by_size: BySize| by_size(3.8);
+    order_items: OrderItemRow, |by_size: BySize| by_size(7.3);
+    subscriptions: SubscriptionRow, |by_size: BySize| by_size(3.9);
     campaigns: CampaignRow, PLAIN_CSV;
     campaign_costs: CampaignCostRow, EUROPEAN_CSV;
-    campaign_members: CampaignMemberRow, |by_size: BySize| by_size(7.0);
+    campaign_members: CampaignMemberRow, |by_size: BySize| by_size(6.2);
     web_sessions: WebSessionRow, HIVE;
     activities: ActivityRow, HIVE;
-    cases: CaseRow, |by_size: BySize| by_size(10.0);
+    cases: CaseRow, |by_size: BySize| by_size(8.3);
     survey_responses: SurveyRow, |by_size: BySize| by_size(10.0);
     users: UserRow, PLAIN_CSV;
     quotas: QuotaRow, PLAIN_CSV;

@@ -335,6 +335,8 @@ pub struct Sink<R: Row> {
     parts: Vec<Part>,
     csv: Option<csv::Writer<Output>>,
     finished: Vec<PathBuf>,
+    /// When a new part begins.
+    rows_per_file: usize,
     row: std::marker::PhantomData<R>,
 }
 
@@ -352,7 +354,6 @@ struct Part {
 const BATCH_ROWS: usize = 1024;
 /// Bounds the memory of unfinished row groups.
 const ROW_GROUP_ROWS: usize = 65_536;
-const FILE_ROWS: usize = 1 << 20;
 
 impl<R: Row> Sink<R> {
     /// A sink that writes below `root`.
@@ -366,6 +367,7 @@ impl<R: Row> Sink<R> {
             parts: Vec::new(),
             csv: None,
             finished: Vec::new(),
+            rows_per_file: 1 << 20,
             row: std::marker::PhantomData,
         }
     }
@@ -445,7 +447,7 @@ impl<R: Row> Sink<R> {
         }
         part.rows_in_file += part.batched;
         part.batched = 0;
-        if part.rows_in_file >= FILE_ROWS { self.close_part(index) } else { Ok(()) }
+        if part.rows_in_file >= self.rows_per_file { self.close_part(index) } else { Ok(()) }
     }
 
     fn close_part(&mut self, index: usize) -> Result<()> {
@@ -630,6 +632,52 @@ mod tests {
         assert_eq!(text(None::<Day>, Dialect::European), "-");
         assert_eq!(text(None::<Day>, Dialect::Plain), "");
         assert_eq!(text(Instant(0), Dialect::Plain), "1970-01-01T00:00:00Z");
+    }
+
+    rows! {
+        TestRow = "things", "X" { thing_id: Id, amount: Option<Money>, r#type: &'static str }
+    }
+
+    /// Writes 3000 rows, day by day from January 2024 on, and returns the names of the files.
+    fn files(layout: Layout) -> Vec<String> {
+        let folder = tempfile::tempdir().unwrap();
+        let calendar = Calendar::new(chrono::NaiveDate::from_ymd_opt(2024, 1, 1).unwrap(), 24);
+        let mut sink: Sink<TestRow> = Sink::new(folder.path(), layout);
+        sink.rows_per_file = 2 * BATCH_ROWS;
+        for number in 0..3000 {
+            let row = TestRow { thing_id: sink.next_id(), amount: (number % 2 == 0).then_some(Money(1)), r#type: "a" };
+            sink.push(&calendar, calendar.first + number / 60, &row).unwrap();
+        }
+        let written = sink.finish(&calendar).unwrap();
+        assert_eq!(written.rows, 3000);
+        let mut names = Vec::new();
+        let mut folders = vec![folder.path().to_owned()];
+        while let Some(next) = folders.pop() {
+            for entry in fs::read_dir(next).unwrap() {
+                let path = entry.unwrap().path();
+                match path.is_dir() {
+                    true => folders.push(path),
+                    false => {
+                        names.push(path.strip_prefix(folder.path()).unwrap().display().to_string().replace('\\', "/"))
+                    }
+                }
+            }
+        }
+        names.sort();
+        assert_eq!(written.files, names.len() as u64);
+        names
+    }
+
+    #[test]
+    fn each_layout_names_its_files() {
+        assert_eq!(
+            files(Layout::HiveMonths),
+            ["things/month=2024-01/part-0.parquet", "things/month=2024-02/part-0.parquet"]
+        );
+        assert_eq!(files(Layout::Months), ["things/2024-01.parquet", "things/2024-02.parquet"]);
+        assert_eq!(files(Layout::Years), ["things/2024-1.parquet", "things/2024.parquet"]);
+        assert_eq!(files(Layout::Csv(Dialect::Plain)), ["things.csv"]);
+        assert_eq!(files(Layout::GzipCsv), ["things.csv.gz"]);
     }
 
     #[test]
