@@ -41,7 +41,7 @@ pub fn satisfaction_loss(team: &str, day: Day) -> f64 {
 
 /// The level of list prices.
 pub fn price_level(day: Day) -> f64 {
-    if day >= PRICE_RISE { 1.22 } else { 1.0 }
+    if day >= PRICE_RISE { 1.28 } else { 1.0 }
 }
 
 pub const PRICE_RISE: Day = Day::of(2024, 7, 1);
