@@ -1,7 +1,7 @@
 //! Rows to files: Parquet parts by month or year, CSV in two dialects, gzip.
 //!
-//! A sink takes rows one at a time in any order of days and holds only small batches and unfinished row groups, so memory
-//! does not grow with the data. Files carry a temporary name until they are complete, and nothing in them depends on when
+//! A sink takes rows one at a time in any order of days and holds less than a row group for each open part, so memory does
+//! not grow with the data beyond about a gigabyte. Files carry a temporary name until they are complete, and nothing in them depends on when
 //! or where they were written. What the rows mean is not known here.
 
 use std::fmt::Write as _;
@@ -345,15 +345,17 @@ pub struct Sink<R: Row> {
 struct Part {
     columns: Vec<Column>,
     batched: usize,
+    /// Rows that wait until a row group is full.
+    batches: Vec<RecordBatch>,
     writer: Option<ArrowWriter<Output>>,
     rows_in_file: usize,
     files: usize,
 }
 
-/// Rows that wait in builders before they are encoded; small, because up to a few hundred parts are open at once.
+/// Rows in builders; few, because up to a few hundred parts are open at once.
 const BATCH_ROWS: usize = 1024;
-/// Bounds the memory of unfinished row groups.
-const ROW_GROUP_ROWS: usize = 65_536;
+/// Bounds the memory of the rows that wait; a multiple of the batch.
+const ROW_GROUP_ROWS: usize = 32 * BATCH_ROWS;
 
 impl<R: Row> Sink<R> {
     /// A sink that writes below `root`.
@@ -401,7 +403,7 @@ impl<R: Row> Sink<R> {
         }
         row.append(&mut part.columns);
         part.batched += 1;
-        if part.batched == BATCH_ROWS { self.write_batch(calendar, name) } else { Ok(()) }
+        if part.batched == BATCH_ROWS { self.finish_batch(calendar, name) } else { Ok(()) }
     }
 
     /// Completes the files and gives them their names.
@@ -409,7 +411,8 @@ impl<R: Row> Sink<R> {
         match self.layout {
             Layout::HiveMonths | Layout::Months | Layout::Years => {
                 for part in 0..self.parts.len() {
-                    self.write_batch(calendar, part)?;
+                    self.finish_batch(calendar, part)?;
+                    self.write_row_group(calendar, part)?;
                     self.close_part(part)?;
                 }
             }
@@ -423,14 +426,26 @@ impl<R: Row> Sink<R> {
         Ok(GeneratedTable { name: R::TABLE, rows: self.rows, files: self.finished.len() as u64, bytes })
     }
 
-    fn write_batch(&mut self, calendar: &Calendar, index: usize) -> Result<()> {
+    /// Moves the rows in the builders to the waiting ones.
+    fn finish_batch(&mut self, calendar: &Calendar, index: usize) -> Result<()> {
         let part = &mut self.parts[index];
-        if part.batched == 0 {
+        if part.batched > 0 {
+            let arrays = part.columns.iter_mut().map(Column::finish).collect();
+            let batch = RecordBatch::try_new(self.schema.clone(), arrays)
+                .map_err(|source| Error::internal("generated rows do not fit their table").with_source(source))?;
+            part.batches.push(batch);
+            part.batched = 0;
+        }
+        if part.batches.len() * BATCH_ROWS >= ROW_GROUP_ROWS { self.write_row_group(calendar, index) } else { Ok(()) }
+    }
+
+    /// Encodes the waiting rows in one go: encoders and compressors take more memory than the rows, so that only one part
+    /// at a time may have them.
+    fn write_row_group(&mut self, calendar: &Calendar, index: usize) -> Result<()> {
+        let part = &mut self.parts[index];
+        if part.batches.is_empty() {
             return Ok(());
         }
-        let arrays = part.columns.iter_mut().map(Column::finish).collect();
-        let batch = RecordBatch::try_new(self.schema.clone(), arrays)
-            .map_err(|source| Error::internal("generated rows do not fit their table").with_source(source))?;
         if part.writer.is_none() {
             let path = part_path(&self.root, R::TABLE, self.layout, calendar, index, part.files);
             let options =
@@ -443,10 +458,12 @@ impl<R: Row> Sink<R> {
             self.finished.push(path);
         }
         if let Some(writer) = &mut part.writer {
-            writer.write(&batch).map_err(|source| cannot_write(&self.root.join(R::TABLE), source))?;
+            for batch in part.batches.drain(..) {
+                part.rows_in_file += batch.num_rows();
+                writer.write(&batch).map_err(|source| cannot_write(&self.root.join(R::TABLE), source))?;
+            }
+            writer.flush().map_err(|source| cannot_write(&self.root.join(R::TABLE), source))?;
         }
-        part.rows_in_file += part.batched;
-        part.batched = 0;
         if part.rows_in_file >= self.rows_per_file { self.close_part(index) } else { Ok(()) }
     }
 
@@ -518,7 +535,7 @@ fn part_path(root: &Path, table: &str, layout: Layout, calendar: &Calendar, part
 
 /// Zstd, dictionaries wherever values repeat, and no word about the writer's version or the time.
 fn properties(schema: &Schema) -> WriterProperties {
-    let compression = ZstdLevel::try_new(6).map(Compression::ZSTD).unwrap_or(Compression::ZSTD(ZstdLevel::default()));
+    let compression = ZstdLevel::try_new(3).map(Compression::ZSTD).unwrap_or(Compression::ZSTD(ZstdLevel::default()));
     let mut properties = WriterProperties::builder()
         .set_writer_version(WriterVersion::PARQUET_1_0)
         .set_created_by("kpi generate".to_owned())
@@ -638,18 +655,18 @@ mod tests {
         TestRow = "things", "X" { thing_id: Id, amount: Option<Money>, r#type: &'static str }
     }
 
-    /// Writes 3000 rows, day by day from January 2024 on, and returns the names of the files.
+    /// Writes 40000 rows, day by day from January 2024 on, and returns the names of the files.
     fn files(layout: Layout) -> Vec<String> {
         let folder = tempfile::tempdir().unwrap();
         let calendar = Calendar::new(chrono::NaiveDate::from_ymd_opt(2024, 1, 1).unwrap(), 24);
         let mut sink: Sink<TestRow> = Sink::new(folder.path(), layout);
-        sink.rows_per_file = 2 * BATCH_ROWS;
-        for number in 0..3000 {
+        sink.rows_per_file = ROW_GROUP_ROWS;
+        for number in 0..40_000 {
             let row = TestRow { thing_id: sink.next_id(), amount: (number % 2 == 0).then_some(Money(1)), r#type: "a" };
-            sink.push(&calendar, calendar.first + number / 60, &row).unwrap();
+            sink.push(&calendar, calendar.first + number / 800, &row).unwrap();
         }
         let written = sink.finish(&calendar).unwrap();
-        assert_eq!(written.rows, 3000);
+        assert_eq!(written.rows, 40_000);
         let mut names = Vec::new();
         let mut folders = vec![folder.path().to_owned()];
         while let Some(next) = folders.pop() {
