@@ -2,7 +2,7 @@
 //!
 //! [`generate`] writes Parquet and CSV files such as a company would export them from its CRM, its web analytics, its
 //! telephony and its books. The same options give the same bytes on every machine: nothing depends on the clock, the
-//! order of a hash map or the system's mathematics library. Memory stays small however many accounts there are.
+//! order of a hash map or the system's mathematics library. Memory is bounded however many accounts there are.
 //!
 //! The company sells a platform with add-ons, support, devices and training from New York; timestamps are UTC. Leads come
 //! through ten channels, some become accounts and deals, won deals become orders and contracts, contracts renew or end,
