@@ -14,7 +14,8 @@ use datafusion::datasource::MemTable;
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{DataFrame, SessionContext};
-use futures::{StreamExt, stream};
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt, stream};
 
 use crate::compile::{Bounds, Cell, Compiler, Extent, TableLeaves, result_plan};
 use crate::error::{Error, ErrorKind};
@@ -75,8 +76,9 @@ pub async fn execute(
     let of = plan.kpis.len();
     let done = std::sync::atomic::AtomicUsize::new(0);
     let at_once = context.state().config().target_partitions().max(1);
-    // Plans are made here, one after the other; only their execution overlaps.
-    let tasks: Vec<_> = (plan.kpis.iter())
+    // Plans are made here, one after the other; only their execution overlaps. Boxed, so that the compiler sees that the
+    // whole can be sent to another thread, as servers that spawn a run need it.
+    let tasks: Vec<BoxFuture<'_, (String, Result<KpiResult, Error>)>> = (plan.kpis.iter())
         .map(|(name, cells)| {
             let kpi = model.kpis[name].clone();
             let plans = match broken_by(model, &kpi, &failed) {
@@ -86,24 +88,20 @@ pub async fn execute(
                     .map(|cell| result_plan(&compiler, &kpi, cell).map_err(|error| internal(&kpi, &error)))
                     .collect::<Result<Vec<LogicalPlan>, Error>>(),
             };
-            (name.clone(), kpi, cells, plans)
+            let done = &done;
+            let task = async move {
+                let result = match plans {
+                    Ok(plans) => run_cells(context, kpi, cells, plans).await,
+                    Err(error) => Err(error),
+                };
+                let number = done.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
+                listener(Progress::Kpi { name, number, of });
+                (name.clone(), result)
+            };
+            task.boxed()
         })
         .collect();
-    stream::iter(tasks.into_iter().map(|(name, kpi, cells, plans)| {
-        let done = &done;
-        async move {
-            let result = match plans {
-                Ok(plans) => run_cells(context, kpi, cells, plans).await,
-                Err(error) => Err(error),
-            };
-            let number = done.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
-            listener(Progress::Kpi { name: &name, number, of });
-            (name, result)
-        }
-    }))
-    .buffered(at_once)
-    .collect()
-    .await
+    stream::iter(tasks).buffered(at_once).collect().await
 }
 
 /// Collects the rows of a plan.
