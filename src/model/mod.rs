@@ -11,6 +11,7 @@ use chrono::NaiveDate;
 use datafusion::arrow::array::StringArray;
 use datafusion::arrow::compute::{CastOptions, cast_with_options};
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
+use datafusion::catalog::TableProvider;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 
 use crate::catalog::{CsvOptions, Source};
@@ -26,6 +27,8 @@ pub struct Model {
     pub order: Vec<String>,
     /// KPIs whose tables have no data.
     pub skipped: Vec<Skipped>,
+    /// The calendar as a table.
+    pub periods: Arc<dyn TableProvider>,
 }
 
 /// A KPI that cannot run because a table has no data.
