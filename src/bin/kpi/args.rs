@@ -79,6 +79,9 @@ pub enum Command {
     /// Write a small project that runs at once
     #[command(before_help = "Example: kpi init sample")]
     Init(InitArguments),
+    /// Write a made-up CRM of any size, to try things on: twenty tables, three years, always the same
+    #[command(before_help = "Example: kpi generate --accounts 1000 --seed 7 --out data")]
+    Generate(GenerateArguments),
     /// Print the JSON Schema of definition files, for editors
     #[command(
         before_help = "Example: kpi schema > kpis/schema.json",
@@ -164,6 +167,19 @@ pub struct InitArguments {
     /// A folder that is empty or does not exist yet
     #[arg(value_name = "DIR")]
     pub folder: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct GenerateArguments {
+    /// How many accounts the company knows; everything else grows with it
+    #[arg(long, value_name = "N", default_value_t = 400)]
+    pub accounts: u64,
+    /// Another seed gives other data of the same kind
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    pub seed: u64,
+    /// A folder that is empty, does not exist yet, or holds what an earlier call wrote
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
 }
 
 impl GlobalArguments {

@@ -51,6 +51,7 @@ async fn run(arguments: Arguments, printer: &Printer) -> Result<u8> {
         Command::Show(arguments) => commands::show(&options, &arguments, printer).await,
         Command::Sql(arguments) => commands::sql(&options, &arguments, printer).await,
         Command::Init(arguments) => commands::init(&arguments, printer),
+        Command::Generate(arguments) => commands::generate(&arguments, printer),
         Command::Schema => commands::schema(printer),
     }
 }

@@ -7,7 +7,7 @@ use kpi::error::{Error, Result};
 use kpi::model::{Better, Kpi};
 use serde_json::{Value, json};
 
-use super::{SCHEMA_VERSION, count, print_json, skipped_json};
+use super::{SCHEMA_VERSION, count, print_json, skipped_json, tell_skipped};
 use crate::args::LsArguments;
 use crate::printer::Printer;
 use crate::table::{Column, table};
@@ -42,10 +42,11 @@ pub async fn ls(options: &EngineOptions, arguments: &LsArguments, printer: &Prin
         ];
         let mut rows: Vec<Vec<Cell>> = kpis.iter().map(|kpi| line(kpi)).collect();
         rows.extend(skipped.iter().map(|skipped| {
-            let cell = |text: &str| Cell::new(text).add_attribute(Attribute::Dim);
-            vec![cell(&skipped.kpi), cell(&format!("skipped: {}", skipped.reason))]
+            let cell = |text| Cell::new(text).add_attribute(Attribute::Dim);
+            vec![cell(skipped.kpi.as_str()), cell("(skipped)")]
         }));
         printer.data(table(printer, &columns, rows))?;
+        tell_skipped(printer, skipped);
     }
     let mistakes = engine.diagnostics().iter().filter(|diagnostic| diagnostic.is_error()).count();
     if mistakes > 0 {

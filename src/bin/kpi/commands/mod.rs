@@ -1,6 +1,7 @@
 //! The commands, one file and one function each. A new one is a file here and a variant in `args`.
 
 mod check;
+mod generate;
 mod init;
 mod ls;
 mod run;
@@ -9,6 +10,7 @@ mod show;
 mod sql;
 
 pub use check::check;
+pub use generate::generate;
 pub use init::init;
 pub use ls::ls;
 pub use run::run;
@@ -31,6 +33,15 @@ fn print_json(printer: &Printer, value: &Value) -> Result<()> {
 
 fn skipped_json(skipped: &[Skipped]) -> Value {
     skipped.iter().map(|skipped| json!({ "kpi": skipped.kpi, "reason": skipped.reason })).collect()
+}
+
+/// A line for each KPI that cannot run.
+fn tell_skipped(printer: &Printer, skipped: &[Skipped]) {
+    if !skipped.is_empty() {
+        let lines: String =
+            skipped.iter().map(|skipped| format!("\n  `{}`: {}", skipped.kpi, skipped.reason)).collect();
+        printer.note(format_args!("skipped {}:{lines}", count(skipped.len(), "KPI")));
+    }
 }
 
 fn error_json(error: &Error) -> Value {

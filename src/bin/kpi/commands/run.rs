@@ -1,6 +1,5 @@
 //! `kpi run`: compute, audit, publish; the scorecard on standard output and what happened below it on standard error.
 
-use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -13,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use super::ls::better;
-use super::{SCHEMA_VERSION, count, error_json, print_json, skipped_json};
+use super::{SCHEMA_VERSION, count, error_json, print_json, skipped_json, tell_skipped};
 use crate::args::RunArguments;
 use crate::printer::Printer;
 use crate::scorecard::scorecard_table;
@@ -81,13 +80,7 @@ async fn signal() -> u8 {
 }
 
 fn tell(printer: &Printer, report: &RunReport) {
-    if !report.skipped.is_empty() {
-        let lines = report.skipped.iter().fold(String::new(), |mut lines, skipped| {
-            let _ = write!(lines, "\n  `{}`: {}", skipped.kpi, skipped.reason);
-            lines
-        });
-        printer.note(format_args!("skipped {}:{lines}", count(report.skipped.len(), "KPI")));
-    }
+    tell_skipped(printer, &report.skipped);
     let mut values = 0;
     let mut published = 0;
     for (name, outcome) in &report.kpis {
