@@ -16,12 +16,12 @@ const WITHOUT_TAG: &str = "other";
 
 pub fn scorecard_table(printer: &Printer, scorecard: &Scorecard, project: &Project) -> String {
     let columns = [
-        ("KPI", Column::Text),
+        ("KPI", Column::Text(14)),
         ("Period", Column::Word),
         ("Value", Column::Number),
         ("Change", Column::Number),
         ("Target", Column::Number),
-        ("Status", Column::Text),
+        ("Status", Column::Text(12)),
     ];
     // Those without a tag come last.
     let mut groups: BTreeMap<(bool, &str), Vec<&ScorecardRow>> = BTreeMap::new();

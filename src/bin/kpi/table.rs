@@ -11,8 +11,8 @@ use crate::printer::Printer;
 /// How a column is set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Column {
-    /// To the left, wrapped between words where the terminal is narrow.
-    Text,
+    /// To the left, wrapped between words where the terminal is narrow, but kept at least so wide.
+    Text(u16),
     /// To the left, never wrapped.
     Word,
     /// To the right, never wrapped.
@@ -48,7 +48,7 @@ pub fn table(printer: &Printer, columns: &[(&str, Column)], rows: Vec<Vec<Cell>>
         let Some(column) = table.column_mut(index) else { continue };
         column.set_padding((0, if index == last { 0 } else { 2 }));
         column.set_constraint(match kind {
-            Column::Text => ColumnConstraint::LowerBoundary(Width::Fixed(14)),
+            Column::Text(least) => ColumnConstraint::LowerBoundary(Width::Fixed(*least)),
             Column::Word | Column::Number => ColumnConstraint::ContentWidth,
         });
         if *kind == Column::Number {

@@ -33,12 +33,12 @@ pub async fn ls(options: &EngineOptions, arguments: &LsArguments, printer: &Prin
     } else {
         let columns = [
             ("Name", Column::Word),
-            ("Label", Column::Text),
+            ("Label", Column::Text(9)),
             ("Unit", Column::Word),
-            ("Grains", Column::Text),
-            ("Dimensions", Column::Text),
+            ("Grains", Column::Text(9)),
+            ("Dimensions", Column::Text(9)),
             ("Owner", Column::Word),
-            ("Tags", Column::Text),
+            ("Tags", Column::Text(9)),
         ];
         let mut rows: Vec<Vec<Cell>> = kpis.iter().map(|kpi| line(kpi)).collect();
         rows.extend(skipped.iter().map(|skipped| {

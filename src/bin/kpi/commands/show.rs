@@ -94,7 +94,7 @@ fn as_table(printer: &Printer, answer: &Answer, project: &Project) -> Result<Str
     let has_target = answer.kpi.target.is_some();
     let has_status = has_target || (0..rows.count).any(|row| !rows.is_complete(row));
     let mut columns = vec![("Period", Column::Word)];
-    columns.extend(answer.cell.dimensions.iter().map(|name| (name.as_str(), Column::Text)));
+    columns.extend(answer.cell.dimensions.iter().map(|name| (name.as_str(), Column::Text(9))));
     columns.extend([("Value", Column::Number), ("n", Column::Number)]);
     if has_target {
         columns.push(("Target", Column::Number));
