@@ -103,14 +103,14 @@ fn damaged_parquet() {
     let mut bytes = fs::read(project.path("data/orders.parquet")).unwrap();
     bytes[4..400].fill(0xff);
     project.write("data/orders.parquet", bytes);
-    project.kpi(&["run", "--as-of", "2025-04-30"], 6);
-    assert_eq!(project.published()["revenue.parquet"], before["revenue.parquet"]);
+    project.kpi(&["run", "--as-of", "2025-04-30"], 1);
+    assert!(project.published() == before);
     project.expect("damaged_parquet");
 }
 
 #[test]
 fn csv_with_a_short_row() {
-    spoiled("csv_short_row", (0, 6), |shop| shop.append("data/orders.csv", "7,2025-04-03\n8,2025-04-03,web,5\n"));
+    spoiled("csv_short_row", (2, 2), |shop| shop.append("data/orders.csv", "7,2025-04-03\n8,2025-04-03,web,5\n"));
 }
 
 #[test]
@@ -120,19 +120,19 @@ fn csv_with_a_value_that_is_no_number() {
 
 #[test]
 fn csv_with_a_value_that_is_no_date() {
-    spoiled("csv_no_date", (0, 6), |shop| shop.append("data/orders.csv", "7,31/04/2025,web,5\n"));
+    spoiled("csv_no_date", (0, 1), |shop| shop.append("data/orders.csv", "7,31/04/2025,web,5\n"));
 }
 
-/// A column that loses its numbers far behind the rows that its type was guessed from.
+/// A column without a type is text as soon as one of its values is no number, however far down.
 #[test]
-fn csv_with_a_late_surprise() {
+fn csv_without_a_type() {
     let mut project = Project::shop();
     project.replace("kpis/sales/orders.yaml", "  amount: {type: \"decimal(12,2)\"}\n", "");
     let rows: String = (7..3000).map(|id| format!("{id},2025-04-03,web,5\n")).collect();
     project.append("data/orders.csv", &rows);
     project.append("data/orders.csv", "3000,2025-04-03,web,five\n");
-    project.kpi(&["run"], 6);
-    project.expect("csv_late_surprise");
+    project.kpi(&["run"], 2);
+    project.expect("csv_without_a_type");
 }
 
 #[test]
@@ -142,24 +142,24 @@ fn csv_without_the_column() {
 
 #[test]
 fn empty_file() {
-    spoiled("empty_file", (0, 0), |shop| shop.write("data/cases.csv", ""));
+    spoiled("empty_file", (2, 2), |shop| shop.write("data/cases.csv", ""));
 }
 
 #[test]
 fn files_with_other_schemas() {
     let mut project = Project::published_shop();
-    project.kpi(&["show", "revenue", "-o", "data/numbers/1.parquet"], 4);
-    fs::create_dir_all(project.path("data/numbers")).unwrap();
-    project.kpi(&["show", "revenue", "-o", "data/numbers/1.parquet"], 0);
-    project.kpi(&["show", "revenue", "--by", "channel", "-o", "data/numbers/2.parquet"], 0);
-    let before = project.published();
     project.write(
         "kpis/numbers.yaml",
-        "table: numbers\nsource: numbers/*.parquet\ntime: period_start\n---\nkpi: numbers\nfrom: numbers\nvalue: sum(value)\n",
+        "table: numbers\nsource: numbers/*.parquet\ntime: period_start\n---\n\
+         kpi: numbers\nfrom: numbers\nvalue: sum(value)\n",
     );
+    fs::create_dir_all(project.path("data/numbers")).unwrap();
+    project.kpi(&["show", "revenue", "-o", "data/numbers/1.parquet"], 0);
+    project.kpi(&["show", "web_share", "-o", "data/numbers/2.parquet"], 0);
+    let before = project.published();
     project.kpi(&["check"], 2);
     project.kpi(&["run"], 2);
-    assert_eq!(project.published(), before);
+    assert!(project.published() == before);
     project.expect("other_schema");
 }
 

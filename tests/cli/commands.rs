@@ -46,7 +46,7 @@ fn run_says_what_failed_and_publishes_the_rest() {
     project.kpi(&["run"], 6);
     let after = project.published();
     let has_changed: Vec<&String> = after.keys().filter(|name| after[*name] != before[*name]).collect();
-    assert_eq!(has_changed, ["cases.parquet", "kpi_values.parquet"]);
+    assert_eq!(has_changed, ["cases.parquet", "kpi_values.parquet", "web_share.parquet"]);
     project.kpi(&["run", "--json"], 6);
     project.expect("run_in_part");
 }

@@ -42,14 +42,17 @@ pub async fn run(options: &EngineOptions, arguments: &RunArguments, printer: &Pr
         }
         Err(error) => return Err(error),
     };
-    if arguments.json {
-        print_json(printer, &report_json(&report))?;
-    } else if !report.scorecard.rows.is_empty() {
-        printer.data(scorecard_table(printer, &report.scorecard, &engine.model().project))?;
-        printer.note("");
-    }
+    let printed = if arguments.json {
+        print_json(printer, &report_json(&report))
+    } else if report.scorecard.rows.is_empty() {
+        Ok(())
+    } else {
+        // The empty line keeps the notes apart where both streams meet.
+        let gap = if printer.is_terminal() { "\n" } else { "" };
+        printer.data(scorecard_table(printer, &report.scorecard, &engine.model().project) + gap)
+    };
     tell(printer, &report);
-    Ok(report.exit_code())
+    printed.map(|()| report.exit_code())
 }
 
 /// The first signal asks the run to stop; the second ends the program.
