@@ -1,6 +1,7 @@
-//! All integration tests as one program, so that the engine is linked once.
+//! All tests that look at the project from outside, in one program so that it is linked once.
 
 mod cases;
+mod cli;
 mod diagnostics;
 mod laws;
 mod support;
