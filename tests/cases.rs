@@ -15,11 +15,11 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use chrono::{Days, NaiveDate, Utc};
-use datafusion::dataframe::DataFrameWriteOptions;
-use datafusion::prelude::{CsvReadOptions, SessionContext};
 use kpi::engine::{KpiOutcome, Question, RunReport};
 
-use crate::support::{Rows, block_on, copy_folder, mistakes, open, published, run, ways_that_differ, write_files};
+use crate::support::{
+    Rows, block_on, copy_folder, mistakes, open, published, run, ways_that_differ, write_files, write_parquet,
+};
 
 #[test]
 fn every_case_gives_the_values_worked_out_by_hand() {
@@ -69,7 +69,7 @@ async fn check_case(case: &Path) -> Vec<String> {
         let rows = rows_as_csv(&Rows::of(&published(project.path(), &name)));
         failures.extend(compare(&case.join(format!("expected_{name}.csv")), &rows));
     }
-    failures.extend(ways_that_differ(&engine, project.path(), &report).await);
+    failures.extend(ways_that_differ(&engine, project.path(), &report, 1).await);
     for (name, outcome) in &report.kpis {
         // What a run will not publish is not shown either.
         if matches!(outcome, KpiOutcome::Failed { .. })
@@ -213,13 +213,6 @@ async fn write_plain_files(folder: &Path) {
         }
         fs::remove_file(plain).unwrap();
     }
-}
-
-async fn write_parquet(csv: &Path, target: &Path) {
-    let options = CsvReadOptions::new().file_extension(".plain");
-    let frame = SessionContext::new().read_csv(csv.to_str().unwrap(), options).await.unwrap();
-    let options = DataFrameWriteOptions::new().with_single_file_output(true);
-    frame.write_parquet(target.to_str().unwrap(), options, None).await.unwrap();
 }
 
 /// Without `--as-of`, a day that is still running is never complete.
