@@ -6,6 +6,7 @@
 mod csv;
 mod files;
 mod parquet;
+mod periods;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use datafusion::prelude::SessionContext;
 pub use self::csv::{BrokenValue, CsvOptions, find_broken_value};
 pub use self::files::InputFile;
 use self::files::{Found, find};
+pub use self::periods::{PERIODS, known_days, periods};
 
 /// The files of one table, as raw rows.
 #[derive(Debug, Clone)]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use datafusion::common::{Column, Result, TableReference, internal_datafusion_err};
+use datafusion::common::{Column, Result, TableReference, exec_err, internal_datafusion_err};
 use datafusion::datasource::{ViewTable, provider_as_source};
 use datafusion::functions::expr_fn::coalesce;
 use datafusion::logical_expr::builder::table_source;
@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use super::bounds::{Bounds, Extent, date, day_of};
 use super::{Cell, Compiler, DENOMINATOR, Leaves, NUMERATOR, OBSERVATIONS, PERIOD_START, VALUE, column, period_of};
+use crate::catalog::{PERIODS, known_days};
 use crate::model::{Aggregate, JoinPath, Kpi, Measure, MeasureFunction, Model, ROWS, Table, join_alias};
 
 pub(super) fn plan(compiler: &Compiler, kpi: &Kpi, aggregate: &Aggregate, cell: &Cell) -> Result<LogicalPlanBuilder> {
@@ -22,13 +23,15 @@ pub(super) fn plan(compiler: &Compiler, kpi: &Kpi, aggregate: &Aggregate, cell: 
     }
     let value = &aggregate.value;
     // A covered period without rows is 0 where the definition says so; a ratio without a denominator stays NULL.
-    let expression = match aggregate.fill_zero && value.ratio.is_none() {
-        true => coalesce(vec![value.expression.clone(), lit(0_i64)]),
+    let fills = aggregate.fill_zero && value.ratio.is_none();
+    let is_absent = column(ROWS).eq(lit(0_i64));
+    let expression = match fills {
+        true => when(is_absent, cast(lit(0_i64), kpi.value_type.clone())).otherwise(value.expression.clone())?,
         false => value.expression.clone(),
     };
     let (numerator, denominator) = sides(&value.ratio);
     let mut columns = keys(cell);
-    columns.push(cast(expression, kpi.value_type.clone()).alias(VALUE));
+    columns.push(expression.alias(VALUE));
     columns.push(numerator.alias(NUMERATOR));
     columns.push(denominator.alias(DENOMINATOR));
     columns.push(value.observations.clone().alias(OBSERVATIONS));
@@ -60,17 +63,24 @@ fn fill(
     extent: &Extent,
 ) -> Result<LogicalPlanBuilder> {
     let calendar = compiler.calendar();
-    let mut periods = Vec::new();
-    let mut next = calendar.period_start(extent.first, cell.grain);
-    while let Some(start) = next.filter(|start| *start <= extent.last) {
-        periods.push(vec![lit(date(start))]);
-        next = calendar.period_end(start, cell.grain);
+    let (first_known, last_known) = known_days();
+    if extent.first < first_known || extent.last > last_known {
+        return exec_err!(
+            "the rows reach from {} to {}; dates before {first_known} or behind {last_known} must be mended",
+            extent.first,
+            extent.last
+        );
     }
-    if periods.is_empty() {
-        return Ok(found);
-    }
-    let spine =
-        LogicalPlanBuilder::values(periods)?.project(vec![column("column1").alias(PERIOD_START)])?.alias("periods")?;
+    let starts = calendar.period_start(extent.first, cell.grain).zip(calendar.period_start(extent.last, cell.grain));
+    let Some((first, last)) = starts else { return Ok(found) };
+    let spine = LogicalPlanBuilder::scan(PERIODS, provider_as_source(compiler.model.periods.clone()), None)?
+        .filter(
+            column("grain")
+                .eq(lit(cell.grain.name()))
+                .and(column(PERIOD_START).between(lit(date(first)), lit(date(last)))),
+        )?
+        .project(vec![column(PERIOD_START)])?
+        .alias("every_period")?;
     let mut every = spine;
     if !cell.dimensions.is_empty() {
         let members = cell.dimensions.iter().map(|name| column(name));
@@ -78,7 +88,7 @@ fn fill(
             LogicalPlanBuilder::from(found.clone().build()?).project(members)?.distinct()?.alias("members")?;
         every = every.cross_join(members.build()?)?;
     }
-    let every = every.project(keys_of("periods", "members", cell))?.alias("every")?;
+    let every = every.project(keys_of("every_period", "members", cell))?.alias("every")?;
     let found = found.alias("found")?;
     let same = key_names(cell).map(|name| null_safe(of("every", name), of("found", name)));
     let joined = every.join_on(found.build()?, JoinType::Left, same.collect::<Vec<_>>())?;

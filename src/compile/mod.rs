@@ -96,6 +96,11 @@ pub fn shown_plan(compiler: &Compiler, kpi: &Kpi, cell: &Cell, since: Option<Nai
     plan.sort(order.map(|name| column(name).sort(true, false)).collect::<Vec<_>>())?.build()
 }
 
+/// The rows of a plan from a period on.
+pub fn since(plan: LogicalPlan, since: NaiveDate) -> Result<LogicalPlan> {
+    LogicalPlanBuilder::from(plan).filter(column(PERIOD_START).gt_eq(lit(bounds::date(since))))?.build()
+}
+
 /// A column of the plan at hand by its bare name, which may hold dots.
 pub fn column(name: &str) -> Expr {
     Expr::Column(Column::from_name(name))

@@ -8,10 +8,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use chrono::NaiveDate;
+use datafusion::arrow::array::StringArray;
+use datafusion::arrow::compute::{CastOptions, cast_with_options};
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
+use datafusion::catalog::TableProvider;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 
-use crate::catalog::Source;
+use crate::catalog::{CsvOptions, Source};
 use crate::time::{Calendar, Grain};
 
 /// Everything that can run, and what was left out and why.
@@ -24,6 +27,8 @@ pub struct Model {
     pub order: Vec<String>,
     /// KPIs whose tables have no data.
     pub skipped: Vec<Skipped>,
+    /// The calendar as a table.
+    pub periods: Arc<dyn TableProvider>,
 }
 
 /// A KPI that cannot run because a table has no data.
@@ -64,9 +69,44 @@ pub struct Table {
 #[derive(Debug, Clone)]
 pub enum Origin {
     /// Files, as `source` names them.
-    Files { source: String, opened: Arc<Source>, csv: crate::catalog::CsvOptions },
+    Files {
+        source: String,
+        opened: Arc<Source>,
+        csv: CsvOptions,
+        /// Columns that are text in the files and another type in the table.
+        texts: Vec<TypedText>,
+    },
     /// A query over other tables.
     Query { tables: BTreeSet<String> },
+}
+
+/// A column that is text in the files and is read as another type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TypedText {
+    /// As the files name it.
+    pub column: String,
+    pub data_type: DataType,
+    pub format: Option<String>,
+    /// The type in the language's own words.
+    pub name: String,
+}
+
+impl TypedText {
+    /// Whether a text can be read as the type.
+    pub fn fits(&self, text: &str) -> bool {
+        if let Some(format) = &self.format {
+            return match self.data_type {
+                DataType::Date32 => NaiveDate::parse_from_str(text, format).is_ok(),
+                _ => {
+                    chrono::NaiveDateTime::parse_from_str(text, format).is_ok()
+                        || chrono::DateTime::parse_from_str(text, format).is_ok()
+                        || NaiveDate::parse_from_str(text, format).is_ok()
+                }
+            };
+        }
+        let strict = CastOptions { safe: false, ..CastOptions::default() };
+        cast_with_options(&StringArray::from(vec![text]), &self.data_type, &strict).is_ok()
+    }
 }
 
 /// A many-to-one join to the primary key of another table.

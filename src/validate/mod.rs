@@ -15,6 +15,7 @@ use std::sync::Arc;
 use chrono::Weekday;
 use chrono_tz::Tz;
 use datafusion::arrow::datatypes::DataType;
+use datafusion::catalog::TableProvider;
 use datafusion::error::DataFusionError;
 use datafusion::prelude::SessionContext;
 
@@ -68,7 +69,9 @@ pub async fn validate(loaded: &LoadedProject, context: &SessionContext) -> Valid
         broken_kpis: &documents.broken.kpis,
     };
     let (ordered, skipped) = kpis::kpis(&kpi_context, &documents.kpis, &mut problems);
+    let periods = calendar_table(context, &project.calendar);
     let model = Model {
+        periods,
         tables: tables.states.keys().filter_map(|name| Some((name.clone(), tables.ready(name)?.clone()))).collect(),
         order: ordered.iter().map(|kpi| kpi.name.clone()).collect(),
         kpis: ordered.into_iter().map(|kpi| (kpi.name.clone(), kpi)).collect(),
@@ -244,7 +247,9 @@ fn check_name(kind: &str, name: &Spanned<String>, problems: &mut Problems) {
     let mut letters = name.chars();
     let is_snake_case = letters.next().is_some_and(|first| first.is_ascii_lowercase())
         && letters.all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_');
-    let is_free = kind == "table" || name.value != "kpi_values";
+    let reserved =
+        [("table", crate::catalog::PERIODS, "the calendar"), ("KPI", "kpi_values", "the table of all results")];
+    let taken = reserved.iter().find(|(of, word, _)| *of == kind && *word == name.value);
     if !is_snake_case {
         let suggestion: String = name
             .chars()
@@ -256,11 +261,9 @@ fn check_name(kind: &str, name: &Spanned<String>, problems: &mut Problems) {
                 .at(name.span)
                 .hint(format!("names are lower-case letters, digits and underscores, such as `{suggestion}`")),
         );
-    } else if !is_free {
+    } else if let Some((_, word, what)) = taken {
         problems.add(
-            Diagnostic::error("invalid-name", "`kpi_values` is the table of all results")
-                .at(name.span)
-                .hint("take another name"),
+            Diagnostic::error("invalid-name", format!("`{word}` is {what}")).at(name.span).hint("take another name"),
         );
     }
 }
@@ -336,6 +339,13 @@ fn project(loaded: &LoadedProject, spec: Option<&ProjectSpec>, problems: &mut Pr
         data: folder(spec.data.as_ref(), "../data", &base),
         output: folder(spec.output.as_ref(), "../out", &base),
     }
+}
+
+fn calendar_table(context: &SessionContext, calendar: &Calendar) -> Arc<dyn TableProvider> {
+    let table = crate::catalog::periods(calendar).expect("the columns of `periods` fit its schema");
+    // The name is kept free by `check_name`.
+    let _ = context.register_table(crate::catalog::PERIODS, table.clone());
+    table
 }
 
 /// A path without `.` and `..`, for people.

@@ -20,7 +20,7 @@ use super::expression::{Language, Names, Namespace, Unresolved, list, resolve, r
 use super::{Problems, typing};
 use crate::catalog::{self, CsvOptions, Source, SourceError, SourceOptions};
 use crate::diagnostic::{Diagnostic, Span, nearest};
-use crate::model::{Join, JoinPath, Origin, Table, join_alias};
+use crate::model::{Join, JoinPath, Origin, Table, TypedText, join_alias};
 use crate::spec::{ColumnSpec, JoinSpec, Spanned, TableSpec, line_column_to_char, source_span};
 
 /// What became of a `table:` document.
@@ -154,6 +154,7 @@ async fn from_files(
                 source: source.value.clone(),
                 opened: Arc::new(opened.clone()),
                 csv: options.csv.clone(),
+                texts: typed_texts(spec, &opened),
             };
             finish(context, language, spec, raw, Some((&opened, &options.csv)), origin, problems)
         }
@@ -327,6 +328,29 @@ fn source_options(spec: &TableSpec, problems: &mut Problems) -> Option<SourceOpt
         }
     }
     (problems.count() == before).then_some(options)
+}
+
+/// The columns of CSV files that are read as something else than text.
+fn typed_texts(spec: &TableSpec, source: &Source) -> Vec<TypedText> {
+    let written = |column: &str| {
+        let by_name = |(name, spec): &&(Spanned<String>, Spanned<ColumnSpec>)| {
+            spec.from.as_ref().unwrap_or(name).value == column && spec.expression.is_none()
+        };
+        spec.columns.iter().find(by_name).map(|(_, spec)| spec)
+    };
+    let typed = source.suggested_types.iter().filter_map(|(column, suggested)| {
+        let spec = written(column);
+        let declared = spec.and_then(|spec| spec.data_type.as_ref());
+        // A type that cannot be read is reported where it stands.
+        let data_type = match declared {
+            Some(declared) => parse_type(declared, &mut Problems::default())?,
+            None => suggested.clone(),
+        };
+        let format = spec.and_then(|spec| spec.format.as_ref()).map(|format| format.value.clone());
+        let name = typing::type_name(&data_type);
+        (name != "text").then(|| TypedText { column: column.clone(), data_type, format, name })
+    });
+    typed.collect()
 }
 
 /// Reads the name of a type.

@@ -1,0 +1,141 @@
+//! What a result must satisfy before anybody sees it: not empty, one row for each period and member, finite values.
+//!
+//! An audit judges rows and changes none. What it finds goes into the log record; a failure keeps the KPI from being
+//! published.
+
+use std::collections::HashMap;
+
+use datafusion::arrow::array::{Array, AsArray, RecordBatch};
+use datafusion::arrow::compute::{cast, concat_batches};
+use datafusion::arrow::datatypes::{DataType, Float64Type};
+use datafusion::arrow::row::{OwnedRow, RowConverter, SortField};
+
+use crate::error::{Error, Result};
+use crate::execute::{KpiResult, query_error};
+use crate::model::{Kpi, Shape};
+use crate::store::{Audit, AuditStatus};
+
+/// Judges a result, and compares it with what was published before.
+///
+/// # Errors
+/// `Internal` where columns that every result has are missing.
+pub fn audit(result: &KpiResult, before: Option<&[RecordBatch]>, without_time: Option<i64>) -> Result<Vec<Audit>> {
+    let mut audits = vec![not_empty(result), unique(result)?, finite(result)?];
+    if let Some(rows) = without_time {
+        audits.push(Audit {
+            name: "has_time".into(),
+            status: AuditStatus::Warned,
+            detail: Some(format!(
+                "{rows} rows of its table have no {} and belong to no period",
+                time_name(&result.kpi)
+            )),
+        });
+    }
+    audits.push(changes(result, before)?);
+    Ok(audits)
+}
+
+fn time_name(kpi: &Kpi) -> String {
+    match &kpi.shape {
+        Shape::Aggregate(aggregate) => format!("`{}`", aggregate.time_name),
+        Shape::Arithmetic(_) => "time".into(),
+    }
+}
+
+fn passed(name: &str) -> Audit {
+    Audit { name: name.into(), status: AuditStatus::Passed, detail: None }
+}
+
+fn failed(name: &str, detail: impl Into<String>) -> Audit {
+    Audit { name: name.into(), status: AuditStatus::Failed, detail: Some(detail.into()) }
+}
+
+fn not_empty(result: &KpiResult) -> Audit {
+    match result.rows.num_rows() {
+        0 => failed(
+            "not_empty",
+            "no row of the table counts; if that can be, say so with `fill: zero`, else look at `where`",
+        ),
+        _ => passed("not_empty"),
+    }
+}
+
+/// The columns that identify a row: everything in front of `value` but the period's end.
+fn key_columns(rows: &RecordBatch) -> Vec<usize> {
+    let names: Vec<&str> = rows.schema_ref().fields().iter().map(|field| field.name().as_str()).collect();
+    let value = names.iter().position(|name| *name == "value").unwrap_or(names.len());
+    (0..value).filter(|index| names[*index] != "period_end").collect()
+}
+
+fn keys(rows: &RecordBatch) -> Result<Vec<OwnedRow>> {
+    let columns: Vec<_> = key_columns(rows).into_iter().map(|index| rows.column(index).clone()).collect();
+    let fields = columns.iter().map(|column| SortField::new(column.data_type().clone())).collect();
+    let converted = RowConverter::new(fields).and_then(|converter| converter.convert_columns(&columns));
+    let converted = converted.map_err(|error| query_error(error.into()))?;
+    Ok(converted.iter().map(|row| row.owned()).collect())
+}
+
+fn unique(result: &KpiResult) -> Result<Audit> {
+    let mut seen = HashMap::new();
+    for key in keys(&result.rows)? {
+        *seen.entry(key).or_insert(0_u64) += 1;
+    }
+    Ok(match seen.values().filter(|times| **times > 1).count() {
+        0 => passed("unique"),
+        count => failed("unique", format!("{count} periods and members come more than once")),
+    })
+}
+
+fn values(rows: &RecordBatch) -> Result<datafusion::arrow::array::Float64Array> {
+    let column = rows.column_by_name("value").ok_or_else(|| Error::internal("the result has no `value`"))?;
+    let values = cast(column, &DataType::Float64).map_err(|error| query_error(error.into()))?;
+    Ok(values.as_primitive::<Float64Type>().clone())
+}
+
+fn finite(result: &KpiResult) -> Result<Audit> {
+    let broken = values(&result.rows)?.iter().flatten().filter(|value| !value.is_finite()).count();
+    Ok(match broken {
+        0 => passed("finite"),
+        count => failed("finite", format!("{count} values are NaN or infinite; the data holds such numbers")),
+    })
+}
+
+/// How the values differ from those published before. Never a failure: that data changes is what runs are for.
+fn changes(result: &KpiResult, before: Option<&[RecordBatch]>) -> Result<Audit> {
+    let name = "changes";
+    let Some(before) = before.filter(|before| !before.is_empty()) else {
+        return Ok(Audit { name: name.into(), status: AuditStatus::Skipped, detail: Some("first version".into()) });
+    };
+    let columns = |rows: &RecordBatch| -> Vec<(String, DataType)> {
+        let fields = rows.schema().fields().clone();
+        fields.iter().map(|field| (field.name().clone(), field.data_type().clone())).collect()
+    };
+    let before = concat_batches(&before[0].schema(), before).map_err(|error| query_error(error.into()))?;
+    let key_names = |rows: &RecordBatch| -> Vec<(String, DataType)> {
+        let all = columns(rows);
+        key_columns(rows).into_iter().map(|index| all[index].clone()).collect()
+    };
+    if key_names(&before) != key_names(&result.rows) {
+        return Ok(Audit {
+            name: name.into(),
+            status: AuditStatus::Passed,
+            detail: Some("the dimensions changed".into()),
+        });
+    }
+    let old_values = values(&before)?;
+    let old: HashMap<OwnedRow, Option<f64>> = keys(&before)?.into_iter().zip(old_values.iter()).collect();
+    let new_values = values(&result.rows)?;
+    let (mut added, mut changed, mut kept) = (0, 0, 0);
+    for (key, value) in keys(&result.rows)?.into_iter().zip(new_values.iter()) {
+        match old.get(&key) {
+            None => added += 1,
+            Some(before) => {
+                kept += 1;
+                changed += usize::from(*before != value);
+            }
+        }
+    }
+    let gone = old.len() - kept;
+    let detail = format!("{changed} values changed, {added} are new, {gone} are gone");
+    Ok(Audit { name: name.into(), status: AuditStatus::Passed, detail: Some(detail) })
+}

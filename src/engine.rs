@@ -1,0 +1,731 @@
+//! The whole pipeline in one place: from the files of a project to published results. Read this file first.
+//!
+//! Each method is a story told in the stages' own words. Nothing here prints, and nothing decides what a value means.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, NaiveDate, Utc};
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::prelude::SessionContext;
+use datafusion::sql::unparser::Unparser;
+use datafusion::sql::unparser::dialect::DefaultDialect;
+use tokio::sync::Notify;
+
+use crate::audit::audit;
+use crate::catalog::{self, InputFile};
+use crate::compile::{Bounds, Cell, Compiler, TableLeaves, result_plan, shown_plan};
+use crate::diagnostic::{Diagnostic, Sources, nearest};
+use crate::error::{Error, ErrorKind, Result};
+use crate::execute::{self, KpiResult, Listener, Outcomes, query_error};
+use crate::load::{self, LoadedProject};
+use crate::model::{Kpi, Model, Origin, Shape, Skipped};
+use crate::plan;
+use crate::report::{self, KPI_VALUES, Scorecard};
+use crate::session::{self, SessionOptions};
+use crate::store::{
+    self, AuditStatus, Candidate, Commit, CommitOutcome, LogRecord, ManifestEvent, Phase, Run, RunInfo, Status, Store,
+    Summary,
+};
+use crate::survey::{AsOf, Survey, below, broken_keys, joined_tables, survey, tables_of};
+use crate::time::Grain;
+use crate::validate::{Validated, validate};
+
+/// Which project, and how it runs.
+#[derive(Debug, Clone, Default)]
+pub struct EngineOptions {
+    /// The folder that holds `kpis/`.
+    pub project: PathBuf,
+    pub session: SessionOptions,
+    /// The day whose end the run looks from. Default: now, in the project's time zone.
+    pub as_of: Option<NaiveDate>,
+}
+
+/// A project, loaded and validated.
+pub struct Engine {
+    loaded: LoadedProject,
+    validated: Validated,
+    context: SessionContext,
+    as_of: AsOf,
+}
+
+/// What `kpi show` and `kpi sql` are asked.
+#[derive(Debug, Clone, Default)]
+pub struct Question {
+    pub kpi: String,
+    /// Dimensions, columns or paths through joins.
+    pub by: Vec<String>,
+    /// Default: the first that the KPI names.
+    pub grain: Option<Grain>,
+    /// The first day of interest; the period that it lies in is the first one shown.
+    pub since: Option<NaiveDate>,
+}
+
+/// The values asked for, with all columns that published rows have.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    pub kpi: Arc<Kpi>,
+    pub cell: Cell,
+    pub schema: SchemaRef,
+    pub rows: RecordBatch,
+}
+
+/// What a run is asked.
+#[derive(Debug, Clone, Default)]
+pub struct RunOptions {
+    /// KPI names and `tag:` words; none means all.
+    pub select: Vec<String>,
+    /// Whether the first failure keeps everything from being published.
+    pub fail_fast: bool,
+    /// Notified when the run shall stop.
+    pub stop: Arc<Notify>,
+}
+
+/// What a run did.
+#[derive(Debug)]
+pub struct RunReport {
+    pub run_id: String,
+    /// The version in the log that holds the results, if anything was published.
+    pub version: Option<u64>,
+    pub kpis: Vec<(String, KpiOutcome)>,
+    pub skipped: Vec<Skipped>,
+    pub scorecard: Scorecard,
+    pub output: PathBuf,
+    /// Why the plain copies lag behind the log, if they do.
+    pub unpublished: Option<Error>,
+    pub elapsed: Duration,
+}
+
+/// What became of one KPI in a run.
+#[derive(Debug)]
+pub enum KpiOutcome {
+    Published {
+        rows: usize,
+        warnings: Vec<String>,
+        changes: Option<String>,
+    },
+    /// Computed, and kept from being published.
+    Withheld {
+        reason: String,
+    },
+    Failed {
+        error: Error,
+    },
+}
+
+impl RunReport {
+    /// 0 if all was published, 1 if nothing was, 6 if a part was, 4 if the plain copies could not be written.
+    pub fn exit_code(&self) -> u8 {
+        let good = self.kpis.iter().filter(|(_, outcome)| matches!(outcome, KpiOutcome::Published { .. })).count();
+        let storage = |(_, outcome): &(String, KpiOutcome)| matches!(outcome, KpiOutcome::Failed { error } if error.kind() == ErrorKind::Storage);
+        match (good, self.kpis.len()) {
+            (good, all) if good == all && self.unpublished.is_none() => 0,
+            (good, all) if good == all => 4,
+            (0, _) if self.kpis.iter().any(storage) => 4,
+            (0, _) => 1,
+            _ => 6,
+        }
+    }
+}
+
+impl Engine {
+    /// Loads and validates a project. Mistakes in it are [`Engine::diagnostics`]; what has none can be used.
+    ///
+    /// # Errors
+    /// `Config` where there is no project, `Storage` where the session cannot be opened.
+    pub async fn open(options: &EngineOptions) -> Result<Engine> {
+        let loaded = load::load(&options.project)?;
+        let context = session::open(&options.session)?;
+        let validated = validate(&loaded, &context).await;
+        let as_of = match options.as_of {
+            Some(day) => AsOf::end_of(day),
+            None => AsOf::during(validated.model.project.calendar.local_date(Utc::now())),
+        };
+        Ok(Engine { loaded, validated, context, as_of })
+    }
+
+    /// Every mistake in the project's files.
+    pub fn diagnostics(&self) -> Vec<Diagnostic> {
+        self.loaded.diagnostics.iter().chain(&self.validated.diagnostics).cloned().collect()
+    }
+
+    /// The files that diagnostics point into.
+    pub fn sources(&self) -> &Sources {
+        &self.loaded.sources
+    }
+
+    /// The tables and KPIs that can run.
+    pub fn model(&self) -> &Model {
+        &self.validated.model
+    }
+
+    /// The session in which the project's tables are registered, for queries of one's own.
+    pub fn context(&self) -> &SessionContext {
+        &self.context
+    }
+
+    /// The day up to which data counts.
+    pub fn as_of(&self) -> AsOf {
+        self.as_of
+    }
+
+    /// Computes a KPI and publishes nothing.
+    ///
+    /// # Errors
+    /// `Config` where the question cannot be answered, else as the query fails.
+    pub async fn show(&self, question: &Question) -> Result<Answer> {
+        let (model, kpi, cell) = self.understand(question)?;
+        let survey = self.look_at(&model, &kpi).await?;
+        let since = self.first_period(&model, question, &cell);
+        let bounds = Bounds { since: since.filter(|_| !looks_back(&model, &kpi)), until: self.as_of.day };
+        let leaves = TableLeaves { model: &model, bounds, by_name: false };
+        let compiler = Compiler { model: &model, leaves: &leaves, extents: &survey.extents };
+        let plan = result_plan(&compiler, &kpi, &cell).map_err(query_error)?;
+        let plan = match since {
+            Some(since) => crate::compile::since(plan, since).map_err(query_error)?,
+            None => plan,
+        };
+        let (schema, batches) =
+            execute::collect(&self.context, plan).await.map_err(|error| self.explain(&kpi, error))?;
+        let published = report::published_schema(&schema);
+        let rows =
+            datafusion::arrow::compute::concat_batches(&schema, &batches).map_err(|error| query_error(error.into()))?;
+        let rows = report::sorted(&report::with_schema(&rows, &published)?, &cell)?;
+        Ok(Answer { kpi, cell, schema: published, rows })
+    }
+
+    /// The SQL that DataFusion runs for a KPI, over the tables by their names.
+    ///
+    /// # Errors
+    /// `Config` where the question cannot be answered, else as the survey of the data fails.
+    pub async fn sql(&self, question: &Question) -> Result<String> {
+        let (model, kpi, cell) = self.understand(question)?;
+        let survey = self.look_at(&model, &kpi).await?;
+        let since = self.first_period(&model, question, &cell);
+        let bounds = Bounds { since: since.filter(|_| !looks_back(&model, &kpi)), until: self.as_of.day };
+        let leaves = TableLeaves { model: &model, bounds, by_name: true };
+        let compiler = Compiler { model: &model, leaves: &leaves, extents: &survey.extents };
+        let plan = shown_plan(&compiler, &kpi, &cell, since).map_err(query_error)?;
+        let dialect = DefaultDialect {};
+        let statement = Unparser::new(&dialect).plan_to_sql(&plan).map_err(query_error)?;
+        let options = sqlformat::FormatOptions { uppercase: Some(true), ..Default::default() };
+        Ok(sqlformat::format(&statement.to_string(), &sqlformat::QueryParams::None, &options))
+    }
+
+    /// Computes the selected KPIs, audits them, and publishes them together.
+    ///
+    /// # Errors
+    /// `Config` where the project has mistakes or the selection names nothing, `Storage`, `Conflict` and `Interrupted` as
+    /// they come. What was published before is untouched then. A KPI that fails by itself is in the report instead.
+    pub async fn run(&self, options: &RunOptions, listener: Listener<'_>) -> Result<RunReport> {
+        let started = Instant::now();
+        self.refuse_mistakes()?;
+        let model = self.model();
+        let selected = self.select(&options.select)?;
+
+        let store = Store::open_local(&model.project.output)?;
+        store.repair_published().await?;
+        let mut run = store.begin(self.run_info(&selected)).await?;
+        let work = self.compute(&mut run, &selected, listener);
+        let computed = tokio::select! {
+            computed = work => computed,
+            () = options.stop.notified() => Err(Error::new(ErrorKind::Interrupted, "the run was stopped before it published anything")),
+        };
+        let (inputs, survey, outcomes) = match computed {
+            Ok(computed) => computed,
+            Err(error) => {
+                run.abandon(error.message()).await;
+                return Err(error);
+            }
+        };
+        let judged = self.judge(&store, &mut run, &survey, &inputs, outcomes).await?;
+        self.publish(run, options, judged, &inputs, started).await
+    }
+
+    /// The files read, what the survey found, and the values of each KPI.
+    async fn compute(
+        &self,
+        run: &mut Run,
+        selected: &BTreeSet<String>,
+        listener: Listener<'_>,
+    ) -> Result<(Inputs, Survey, Outcomes)> {
+        let model = self.model();
+        let inputs = Inputs::pin(model);
+        let files = inputs.files.values().map(|files| files.len() as u64).sum();
+        run.event(&ManifestEvent::new(Phase::Inputs, Status::Done).rows(files)).await?;
+        let survey =
+            survey(&self.context, model, selected, self.as_of).await.map_err(|error| self.explain_any(error))?;
+        let broken = broken_keys(&self.context, model, selected).await.map_err(|error| self.explain_any(error))?;
+
+        let (ready, mut outcomes) = self.sort_out(selected, &survey, &broken);
+        let run_plan = plan::plan(model, Some(&ready));
+        run.event(&ManifestEvent::new(Phase::Plan, Status::Done).rows(run_plan.passes.len() as u64)).await?;
+        let bounds = Bounds { since: None, until: self.as_of.day };
+        let computed = {
+            let work = execute::execute(&self.context, model, &run_plan, bounds, &survey.extents, listener);
+            tokio::pin!(work);
+            let mut tick = tokio::time::interval(Duration::from_secs(5));
+            loop {
+                tokio::select! {
+                    computed = &mut work => break computed,
+                    _ = tick.tick() => run.heartbeat().await,
+                }
+            }
+        };
+        outcomes.extend(computed);
+        Ok((inputs, survey, outcomes))
+    }
+
+    /// The KPIs that can be computed, and the reasons why the others cannot.
+    fn sort_out(
+        &self,
+        selected: &BTreeSet<String>,
+        survey: &Survey,
+        broken: &BTreeMap<String, String>,
+    ) -> (BTreeSet<String>, Outcomes) {
+        let model = self.model();
+        let mut ready = BTreeSet::new();
+        let mut outcomes = Vec::new();
+        for name in selected {
+            let everything = below(model, &BTreeSet::from([name.clone()]));
+            let broken_key =
+                everything.iter().find_map(|kpi| joined_tables(model, kpi).iter().find_map(|table| broken.get(table)));
+            let empty = everything
+                .iter()
+                .find(|kpi| matches!(kpi.shape, Shape::Aggregate(_)) && !survey.extents.contains_key(&kpi.name));
+            let error = match (broken_key, empty) {
+                (Some(reason), _) => Error::execution(format!("a join would count rows twice: {reason}"))
+                    .with_hint("mend the data, or make one row of each key in a derived table and join to that"),
+                (None, Some(kpi)) => {
+                    Error::execution(format!("no row behind `{}` lies in a period up to {}", kpi.name, self.as_of.day))
+                        .with_hint("check the `time` column and the files of the table")
+                }
+                (None, None) => {
+                    ready.insert(name.clone());
+                    continue;
+                }
+            };
+            outcomes.push((name.clone(), Err(error)));
+        }
+        (ready, outcomes)
+    }
+
+    /// Audits every result and writes those that pass into the run's own folder.
+    async fn judge(
+        &self,
+        store: &Store,
+        run: &mut Run,
+        survey: &Survey,
+        inputs: &Inputs,
+        outcomes: Outcomes,
+    ) -> Result<Judged> {
+        let model = self.model();
+        let moved = inputs.changed_since(model);
+        let head = store.head().await?;
+        let mut judged = Judged::default();
+        for (name, result) in outcomes {
+            let kpi = &model.kpis[&name];
+            let result = match result {
+                Ok(result) => result,
+                Err(error) => {
+                    let error = self.explain(kpi, error);
+                    run.event(&ManifestEvent::new(Phase::Execute, Status::Failed).kpi(&name).error(&error)).await?;
+                    judged.outcomes.insert(name, KpiOutcome::Failed { error });
+                    continue;
+                }
+            };
+            let before = match &head {
+                // A damaged file of an earlier version must not keep the next one from being published.
+                Some(record) => store.read_kpi(record, &name).await.unwrap_or(None),
+                None => None,
+            };
+            let without_time = survey.without_time.get(&name).copied();
+            let audits = audit(&result, before.as_deref(), without_time)?;
+            let failure = audits.iter().find(|audit| audit.status == AuditStatus::Failed);
+            let held = kpi.inputs().into_iter().find(|input| !judged.is_good(input));
+            let reason = match (failure, held, moved.iter().find(|table| tables_of(model, kpi).contains(*table))) {
+                (Some(audit), _, _) => Some(format!("{}: {}", audit.name, audit.detail.clone().unwrap_or_default())),
+                (None, Some(input), _) => Some(format!("it needs `{input}`, which is withheld")),
+                (None, None, Some(table)) => {
+                    Some(format!("the files of `{table}` changed while they were read; run again"))
+                }
+                (None, None, None) => None,
+            };
+            if let Some(reason) = reason {
+                run.event(&ManifestEvent::new(Phase::Audit, Status::Withheld).kpi(&name).reason(&reason)).await?;
+                judged.outcomes.insert(name, KpiOutcome::Withheld { reason });
+                continue;
+            }
+            judged.add(run, model, inputs, result, audits).await?;
+        }
+        Ok(judged)
+    }
+
+    /// One record in the log switches all KPIs of the run together.
+    async fn publish(
+        &self,
+        run: Run,
+        options: &RunOptions,
+        mut judged: Judged,
+        inputs: &Inputs,
+        started: Instant,
+    ) -> Result<RunReport> {
+        let model = self.model();
+        let is_whole = options.select.is_empty();
+        if options.fail_fast && judged.outcomes.values().any(|outcome| !matches!(outcome, KpiOutcome::Published { .. }))
+        {
+            judged.candidates.clear();
+            for outcome in
+                judged.outcomes.values_mut().filter(|outcome| matches!(outcome, KpiOutcome::Published { .. }))
+            {
+                *outcome = KpiOutcome::Withheld { reason: "another KPI failed, and `--fail-fast` is on".into() };
+            }
+        }
+        let run_id = run.id().to_owned();
+        let mut report = RunReport {
+            run_id,
+            version: None,
+            kpis: model.order.iter().filter_map(|name| judged.outcomes.remove_entry(name)).collect(),
+            skipped: model.skipped.clone(),
+            scorecard: judged.scorecard,
+            output: model.project.output.clone(),
+            unpublished: None,
+            elapsed: started.elapsed(),
+        };
+        if judged.candidates.is_empty() {
+            run.abandon("no KPI could be published").await;
+            return Ok(report);
+        }
+        let removals = match (is_whole, run.parent()) {
+            (true, Some(parent)) => self.no_longer_defined(parent),
+            _ => Vec::new(),
+        };
+        let summary =
+            Summary { name: KPI_VALUES.into(), fingerprint: "long form 1".into(), build: Box::new(long_form) };
+        let commit =
+            Commit { candidates: judged.candidates, removals, inputs: inputs.records(model), summary: Some(summary) };
+        match run.commit(commit).await? {
+            CommitOutcome::Committed { record, unpublished } | CommitOutcome::AlreadyThere { record, unpublished } => {
+                report.version = Some(record.version);
+                report.unpublished = unpublished;
+            }
+            CommitOutcome::Lost { by, contested } => {
+                let message = format!(
+                    "run {} published {} first, from other data or definitions",
+                    by.run_id,
+                    contested.join(", ")
+                );
+                return Err(Error::new(ErrorKind::Conflict, message).with_hint("run again to publish on top of it"));
+            }
+        }
+        report.elapsed = started.elapsed();
+        Ok(report)
+    }
+
+    fn no_longer_defined(&self, parent: &LogRecord) -> Vec<String> {
+        let model = self.model();
+        let is_defined =
+            |name: &str| model.kpis.contains_key(name) || model.skipped.iter().any(|skipped| skipped.kpi == name);
+        parent.kpis.keys().filter(|name| *name != KPI_VALUES && !is_defined(name)).cloned().collect()
+    }
+
+    fn run_info(&self, selected: &BTreeSet<String>) -> RunInfo {
+        RunInfo {
+            program: format!("kpi {}", env!("CARGO_PKG_VERSION")),
+            as_of: Some(format!("{}, complete until {}", self.as_of.day, self.as_of.complete_until)),
+            kpis: selected.iter().cloned().collect(),
+            without_lease: false,
+        }
+    }
+
+    fn refuse_mistakes(&self) -> Result<()> {
+        match self.diagnostics().iter().filter(|diagnostic| diagnostic.is_error()).count() {
+            0 => Ok(()),
+            1 => Err(Error::config("the definitions have a mistake, so nothing ran")),
+            count => Err(Error::config(format!("the definitions have {count} mistakes, so nothing ran"))),
+        }
+    }
+
+    /// The KPIs that a selection names.
+    fn select(&self, words: &[String]) -> Result<BTreeSet<String>> {
+        let model = self.model();
+        if words.is_empty() {
+            if model.kpis.is_empty() {
+                let mut error = Error::config("there is no KPI that can run");
+                if let Some(skipped) = model.skipped.first() {
+                    error = error.with_context("skipped", format!("`{}`: {}", skipped.kpi, skipped.reason));
+                }
+                return Err(error);
+            }
+            return Ok(model.kpis.keys().cloned().collect());
+        }
+        let mut selected = BTreeSet::new();
+        for word in words {
+            match word.strip_prefix("tag:") {
+                Some(tag) => {
+                    let tagged = model.kpis.values().filter(|kpi| kpi.tags.iter().any(|known| known == tag));
+                    let before = selected.len();
+                    selected.extend(tagged.map(|kpi| kpi.name.clone()));
+                    if selected.len() == before {
+                        let tags: BTreeSet<&str> =
+                            model.kpis.values().flat_map(|kpi| kpi.tags.iter().map(String::as_str)).collect();
+                        let tags: Vec<&str> = tags.into_iter().collect();
+                        return Err(Error::config(format!("no KPI has the tag `{tag}`"))
+                            .with_hint(format!("the tags are {}", tags.join(", "))));
+                    }
+                }
+                None => {
+                    self.find(word)?;
+                    selected.insert(word.clone());
+                }
+            }
+        }
+        Ok(selected)
+    }
+
+    fn find(&self, name: &str) -> Result<&Arc<Kpi>> {
+        let model = self.model();
+        if let Some(kpi) = model.kpis.get(name) {
+            return Ok(kpi);
+        }
+        if let Some(skipped) = model.skipped.iter().find(|skipped| skipped.kpi == name) {
+            return Err(Error::config(format!("`{name}` cannot run: {}", skipped.reason)));
+        }
+        let is_written = self.loaded.documents.iter().any(|document| match &document.document {
+            crate::spec::Document::Kpi(kpi) => kpi.kpi.value == name,
+            crate::spec::Document::Project(_) | crate::spec::Document::Table(_) => false,
+        });
+        if is_written || self.loaded.broken.iter().any(|broken| broken.name == name) {
+            return Err(Error::config(format!("the definition of `{name}`, or of what it needs, has mistakes"))
+                .with_hint("run `kpi check` to see them"));
+        }
+        let error = Error::config(format!("there is no KPI `{name}`"));
+        Err(match nearest(name, model.kpis.keys().map(String::as_str)) {
+            Some(near) => error.with_hint(format!("did you mean `{near}`?")),
+            None => error.with_hint("`kpi ls` lists them"),
+        })
+    }
+
+    /// The model, the KPI and the cell that a question means.
+    fn understand(&self, question: &Question) -> Result<(Model, Arc<Kpi>, Cell)> {
+        let kpi = self.find(&question.kpi)?;
+        let grain = question.grain.or(kpi.grains.first().copied()).unwrap_or(Grain::Month);
+        if let Some(finest) = kpi.grains.iter().min().filter(|finest| grain < **finest) {
+            return Err(Error::config(format!(
+                "`{}` is not meant to be read by {grain}; its finest grain is {finest}",
+                kpi.name
+            ))
+            .with_hint(format!("ask for `--grain {finest}`, or add {grain} to its `grains`")));
+        }
+        if let Some(input) = offset_without_grain(self.model(), kpi, grain) {
+            return Err(Error::config(format!(
+                "`{}` looks back by a length that is no whole number of {grain}s",
+                input
+            ))
+            .with_hint("ask for one of the grains that it names"));
+        }
+        let mut by: Vec<String> = Vec::new();
+        question.by.iter().for_each(|name| {
+            if !by.contains(name) {
+                by.push(name.clone())
+            }
+        });
+        let missing: Vec<&str> = (kpi.required_dimensions.iter().map(String::as_str))
+            .filter(|name| !by.iter().any(|known| known == name))
+            .collect();
+        if !missing.is_empty() && question.by.is_empty() {
+            // Without a word from the user, the dimensions that it must have are the ones meant.
+            by.extend(missing.iter().map(|name| (*name).to_owned()));
+        } else if !missing.is_empty() {
+            return Err(Error::config(format!("`{}` must not be asked without {}", kpi.name, missing.join(", ")))
+                .with_hint(format!("add `--by {}`", missing.join(","))));
+        }
+        let mut model = self.validated.with_dimensions(&self.context, kpi, &by).map_err(|(message, hint)| {
+            let error = Error::config(message);
+            match hint {
+                Some(hint) => error.with_hint(hint),
+                None => error,
+            }
+        })?;
+        let mut asked = model.kpis[&kpi.name].as_ref().clone();
+        asked.dimension_sets = vec![by.clone()];
+        let asked = Arc::new(asked);
+        model.kpis.insert(asked.name.clone(), asked.clone());
+        Ok((model, asked, Cell { grain, dimensions: by }))
+    }
+
+    /// Surveys the data behind one KPI, and refuses joins that would count rows twice.
+    async fn look_at(&self, model: &Model, kpi: &Kpi) -> Result<Survey> {
+        let names = BTreeSet::from([kpi.name.clone()]);
+        if let Some(reason) = broken_keys(&self.context, model, &names)
+            .await
+            .map_err(|error| self.explain(kpi, error))?
+            .into_values()
+            .next()
+        {
+            return Err(Error::execution(format!("a join would count rows twice: {reason}"))
+                .with_hint("mend the data, or make one row of each key in a derived table and join to that"));
+        }
+        survey(&self.context, model, &names, self.as_of).await.map_err(|error| self.explain(kpi, error))
+    }
+
+    fn first_period(&self, model: &Model, question: &Question, cell: &Cell) -> Option<NaiveDate> {
+        model.project.calendar.period_start(question.since?, cell.grain)
+    }
+
+    fn explain_any(&self, error: Error) -> Error {
+        explain(self.model(), self.model().tables.keys(), error)
+    }
+
+    /// A failed query in terms of the user's files: the value that does not fit its column's type, with its line.
+    fn explain(&self, kpi: &Kpi, error: Error) -> Error {
+        explain(self.model(), tables_of(self.model(), kpi).iter(), error)
+    }
+}
+
+fn explain<'a>(model: &Model, tables: impl Iterator<Item = &'a String>, error: Error) -> Error {
+    if error.kind() != ErrorKind::Execution {
+        return error;
+    }
+    for table in tables.filter_map(|name| model.tables.get(name)) {
+        let Origin::Files { opened, csv, texts, .. } = &table.origin else { continue };
+        for text in texts {
+            if let Some(broken) = catalog::find_broken_value(opened, csv, &text.column, |value| text.fits(value)) {
+                let place = format!("line {} of `{}`", broken.line, broken.file.display());
+                return Error::execution(format!(
+                    "{place}: `{}` in column `{}` is no {}",
+                    broken.value, text.column, text.name
+                ))
+                .with_hint(format!(
+                    "mend the line, or change the type, `format` or `null_values` of the column in table `{}`",
+                    table.name
+                ))
+                .with_source(error);
+            }
+        }
+    }
+    error
+}
+
+/// Whether a KPI needs periods in front of those asked for.
+fn looks_back(model: &Model, kpi: &Kpi) -> bool {
+    match &kpi.shape {
+        Shape::Aggregate(_) => false,
+        Shape::Arithmetic(arithmetic) => arithmetic.inputs.iter().any(|input| {
+            input.previous.is_some() || model.kpis.get(&input.kpi).is_some_and(|below| looks_back(model, below))
+        }),
+    }
+}
+
+/// The KPI below `kpi` whose offset is no whole number of periods, if there is one.
+fn offset_without_grain(model: &Model, kpi: &Kpi, grain: Grain) -> Option<String> {
+    let Shape::Arithmetic(arithmetic) = &kpi.shape else { return None };
+    arithmetic.inputs.iter().find_map(|input| match input.previous {
+        Some(previous) if previous.periods(grain).is_none() => Some(kpi.name.clone()),
+        _ => offset_without_grain(model, model.kpis.get(&input.kpi)?, grain),
+    })
+}
+
+fn long_form(kpis: &BTreeMap<String, Vec<RecordBatch>>) -> Result<(SchemaRef, Vec<RecordBatch>)> {
+    let rows = kpis.values().flatten().map(report::kpi_values).collect::<Result<Vec<_>>>()?;
+    Ok((report::kpi_values_schema(), rows))
+}
+
+/// The results of a run after the audits.
+#[derive(Default)]
+struct Judged {
+    candidates: Vec<Candidate>,
+    outcomes: BTreeMap<String, KpiOutcome>,
+    scorecard: Scorecard,
+}
+
+impl Judged {
+    /// Whether an input was not found wanting in this run; one that the run did not select counts as good.
+    fn is_good(&self, name: &str) -> bool {
+        matches!(self.outcomes.get(name), None | Some(KpiOutcome::Published { .. }))
+    }
+
+    async fn add(
+        &mut self,
+        run: &mut Run,
+        model: &Model,
+        inputs: &Inputs,
+        result: KpiResult,
+        audits: Vec<store::Audit>,
+    ) -> Result<()> {
+        let KpiResult { kpi, schema, rows, elapsed } = result;
+        let staged = run.stage(&kpi.name, &schema, std::slice::from_ref(&rows)).await?;
+        let event = ManifestEvent::new(Phase::Stage, Status::Done).kpi(&kpi.name);
+        run.event(&event.rows(rows.num_rows() as u64).elapsed(elapsed)).await?;
+        self.scorecard.rows.push(report::scorecard(&kpi, &rows, &model.project.calendar)?);
+        let details = |status| audits.iter().filter(move |audit| audit.status == status);
+        let outcome = KpiOutcome::Published {
+            rows: rows.num_rows(),
+            warnings: details(AuditStatus::Warned).filter_map(|audit| audit.detail.clone()).collect(),
+            changes: details(AuditStatus::Passed)
+                .find(|audit| audit.name == "changes")
+                .and_then(|audit| audit.detail.clone()),
+        };
+        self.outcomes.insert(kpi.name.clone(), outcome);
+        let input_digest = inputs.digest(&tables_of(model, &kpi));
+        self.candidates.push(Candidate { staged, fingerprint: kpi.fingerprint.clone(), input_digest, audit: audits });
+        Ok(())
+    }
+}
+
+/// The files of each table as they were when the run began.
+struct Inputs {
+    files: BTreeMap<String, Vec<InputFile>>,
+}
+
+impl Inputs {
+    fn pin(model: &Model) -> Inputs {
+        let files = model.tables.iter().filter_map(|(name, table)| match &table.origin {
+            Origin::Files { opened, .. } => Some((name.clone(), opened.files.clone())),
+            Origin::Query { .. } => None,
+        });
+        Inputs { files: files.collect() }
+    }
+
+    /// The tables whose files are not what they were.
+    fn changed_since(&self, model: &Model) -> BTreeSet<String> {
+        let has_changed = |name: &String| match model.tables.get(name).map(|table| &table.origin) {
+            Some(Origin::Files { source, .. }) => {
+                let now = catalog::list(&model.project.data, source);
+                !now.is_ok_and(|files| files == self.files[name])
+            }
+            Some(Origin::Query { .. }) | None => false,
+        };
+        self.files.keys().filter(|name| has_changed(name)).cloned().collect()
+    }
+
+    fn digest(&self, tables: &BTreeSet<String>) -> String {
+        let mut hasher = blake3::Hasher::new();
+        for (table, files) in self.files.iter().filter(|(table, _)| tables.contains(*table)) {
+            for file in files {
+                let modified = file.modified.map(|time| DateTime::<Utc>::from(time).to_rfc3339()).unwrap_or_default();
+                hasher.update(format!("{table}\0{}\0{}\0{modified}\0", file.path.display(), file.bytes).as_bytes());
+            }
+        }
+        hasher.finalize().to_hex().to_string()
+    }
+
+    fn records(&self, model: &Model) -> Vec<store::Input> {
+        let shown = |path: &Path| path.strip_prefix(&model.project.data).unwrap_or(path).display().to_string();
+        let records = self.files.iter().flat_map(|(table, files)| files.iter().map(move |file| (table, file)));
+        records
+            .map(|(table, file)| store::Input {
+                table: table.clone(),
+                path: shown(&file.path),
+                bytes: file.bytes,
+                modified: file.modified.map(|time| DateTime::<Utc>::from(time).to_rfc3339()),
+                etag: None,
+                version: None,
+                rows: None,
+            })
+            .collect()
+    }
+}

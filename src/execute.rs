@@ -1,0 +1,184 @@
+//! Runs plans: a pass over each table, then the cells of each KPI, a few at a time.
+//!
+//! It knows nothing of publishing. Dropping the future stops the work and gives its memory back.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::compute::concat_batches;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::catalog::TableProvider;
+use datafusion::datasource::MemTable;
+use datafusion::error::DataFusionError;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::prelude::{DataFrame, SessionContext};
+use futures::{StreamExt, stream};
+
+use crate::compile::{Bounds, Cell, Compiler, Extent, TableLeaves, result_plan};
+use crate::error::{Error, ErrorKind};
+use crate::model::{Kpi, Model};
+use crate::plan::{FusedLeaves, Pass, RunPlan};
+
+/// What happens while a plan runs.
+#[derive(Debug, Clone)]
+pub enum Progress<'a> {
+    /// A pass over a table begins.
+    Pass { table: &'a str, kpis: usize, number: usize, of: usize },
+    /// A KPI has its values, or failed.
+    Kpi { name: &'a str, number: usize, of: usize },
+}
+
+/// Who listens to the progress of a run.
+pub type Listener<'a> = &'a (dyn Fn(Progress<'_>) + Send + Sync);
+
+/// The values of one KPI.
+#[derive(Debug, Clone)]
+pub struct KpiResult {
+    pub kpi: Arc<Kpi>,
+    pub schema: SchemaRef,
+    /// All cells in one batch, sorted by cell, period and member.
+    pub rows: RecordBatch,
+    pub elapsed: Duration,
+}
+
+/// The outcome of each KPI of a run, in the order of the plan.
+pub type Outcomes = Vec<(String, Result<KpiResult, Error>)>;
+
+/// Computes everything in `plan`. A pass that fails takes its KPIs with it and no others.
+pub async fn execute(
+    context: &SessionContext,
+    model: &Model,
+    plan: &RunPlan,
+    bounds: Bounds,
+    extents: &BTreeMap<String, Extent>,
+    listener: Listener<'_>,
+) -> Outcomes {
+    let mut rows: Vec<(&Pass, Arc<dyn TableProvider>)> = Vec::new();
+    let mut failed: BTreeMap<String, String> = BTreeMap::new();
+    for (number, pass) in plan.passes.iter().enumerate() {
+        let progress =
+            Progress::Pass { table: &pass.table, kpis: pass.kpis.len(), number: number + 1, of: plan.passes.len() };
+        listener(progress);
+        match run_pass(context, model, pass, bounds).await {
+            Ok(provider) => rows.push((pass, provider)),
+            // Each KPI then reads the table by itself, which tells which of them the mistake belongs to.
+            Err(error) if error.kind() == ErrorKind::Execution => {}
+            Err(error) => {
+                failed.extend(pass.kpis.iter().map(|kpi| (kpi.clone(), error.to_string())));
+            }
+        }
+    }
+    let leaves = FusedLeaves { model, passes: rows, tables: TableLeaves { model, bounds, by_name: false } };
+    let compiler = Compiler { model, leaves: &leaves, extents };
+    let of = plan.kpis.len();
+    let done = std::sync::atomic::AtomicUsize::new(0);
+    let at_once = context.state().config().target_partitions().max(1);
+    // Plans are made here, one after the other; only their execution overlaps.
+    let tasks: Vec<_> = (plan.kpis.iter())
+        .map(|(name, cells)| {
+            let kpi = model.kpis[name].clone();
+            let plans = match broken_by(model, &kpi, &failed) {
+                Some(message) => Err(Error::new(ErrorKind::Storage, message)),
+                None => cells
+                    .iter()
+                    .map(|cell| result_plan(&compiler, &kpi, cell).map_err(|error| internal(&kpi, &error)))
+                    .collect::<Result<Vec<LogicalPlan>, Error>>(),
+            };
+            (name.clone(), kpi, cells, plans)
+        })
+        .collect();
+    stream::iter(tasks.into_iter().map(|(name, kpi, cells, plans)| {
+        let done = &done;
+        async move {
+            let result = match plans {
+                Ok(plans) => run_cells(context, kpi, cells, plans).await,
+                Err(error) => Err(error),
+            };
+            let number = done.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
+            listener(Progress::Kpi { name: &name, number, of });
+            (name, result)
+        }
+    }))
+    .buffered(at_once)
+    .collect()
+    .await
+}
+
+/// Collects the rows of a plan.
+///
+/// # Errors
+/// As [`query_error`] sorts them.
+pub async fn collect(context: &SessionContext, plan: LogicalPlan) -> Result<(SchemaRef, Vec<RecordBatch>), Error> {
+    let frame = DataFrame::new(context.state(), plan);
+    let physical = frame.create_physical_plan().await.map_err(query_error)?;
+    let schema = physical.schema();
+    let batches = datafusion::physical_plan::collect(physical, context.task_ctx()).await.map_err(query_error)?;
+    Ok((schema, batches))
+}
+
+/// A failed query as an [`Error`]: `Storage` where memory, disk or a file gave out, `Execution` where the data did not fit.
+pub fn query_error(error: DataFusionError) -> Error {
+    let root = error.find_root();
+    match root {
+        DataFusionError::ResourcesExhausted(_) => Error::storage("the query needs more memory than it may use")
+            .with_hint("give it more with `--memory-limit 8GB`, or make sure that the temporary folder has room")
+            .with_source(error),
+        DataFusionError::IoError(_) | DataFusionError::ObjectStore(_) => {
+            let message = root.strip_backtrace();
+            Error::storage("a file could not be read").with_context("reason", message)
+        }
+        _ => Error::execution(first_line(&root.strip_backtrace())).with_source(error),
+    }
+}
+
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().to_owned()
+}
+
+fn internal(kpi: &Kpi, error: &DataFusionError) -> Error {
+    Error::internal(format!("KPI `{}` could not be compiled", kpi.name)).with_context("reason", error.strip_backtrace())
+}
+
+/// The failure of a pass that the KPI or something below it needs.
+fn broken_by(model: &Model, kpi: &Kpi, failed: &BTreeMap<String, String>) -> Option<String> {
+    let below = kpi.inputs().into_iter().find_map(|input| broken_by(model, model.kpis.get(input)?, failed));
+    failed.get(&kpi.name).cloned().or(below)
+}
+
+async fn run_pass(
+    context: &SessionContext,
+    model: &Model,
+    pass: &Pass,
+    bounds: Bounds,
+) -> Result<Arc<dyn TableProvider>, Error> {
+    let plan = pass.logical_plan(model, bounds).map_err(|error| {
+        Error::internal(format!("the pass over `{}` could not be compiled", pass.table))
+            .with_context("reason", error.strip_backtrace())
+    })?;
+    let (schema, batches) = collect(context, plan).await?;
+    let table = MemTable::try_new(schema, vec![batches]).map_err(query_error)?;
+    Ok(Arc::new(table))
+}
+
+async fn run_cells(
+    context: &SessionContext,
+    kpi: Arc<Kpi>,
+    cells: &[Cell],
+    plans: Vec<LogicalPlan>,
+) -> Result<KpiResult, Error> {
+    let started = Instant::now();
+    let mut parts = Vec::new();
+    let mut schema: Option<SchemaRef> = None;
+    for (cell, plan) in cells.iter().zip(plans) {
+        let (cell_schema, batches) = collect(context, plan).await?;
+        let schema = schema.get_or_insert_with(|| crate::report::published_schema(&cell_schema));
+        let rows = concat_batches(&cell_schema, &batches).map_err(|error| query_error(error.into()))?;
+        let rows = crate::report::with_schema(&rows, schema)?;
+        parts.push(crate::report::sorted(&rows, cell)?);
+    }
+    let schema = schema.ok_or_else(|| Error::internal(format!("KPI `{}` has no cells", kpi.name)))?;
+    let rows = concat_batches(&schema, &parts).map_err(|error| query_error(error.into()))?;
+    Ok(KpiResult { kpi, schema, rows, elapsed: started.elapsed() })
+}

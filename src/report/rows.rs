@@ -1,0 +1,55 @@
+//! Rows as they are published: plain column types that every reader knows, all nullable, in a stable order.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::compute::{SortColumn, SortOptions, cast, lexsort_to_indices, take_record_batch};
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::arrow::error::ArrowError;
+
+use crate::compile::{Cell, PERIOD_START};
+use crate::error::{Error, Result};
+
+/// The schema that a query's columns get when they are published.
+pub fn published_schema(schema: &SchemaRef) -> SchemaRef {
+    let plain = |data_type: &DataType| match data_type {
+        DataType::Utf8View | DataType::LargeUtf8 => DataType::Utf8,
+        DataType::Dictionary(_, value) if matches!(value.as_ref(), DataType::Utf8 | DataType::Utf8View) => {
+            DataType::Utf8
+        }
+        other => other.clone(),
+    };
+    let fields = schema.fields().iter().map(|field| Field::new(field.name(), plain(field.data_type()), true));
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+/// The same rows with the column types of `schema`.
+///
+/// # Errors
+/// `Internal` where a column cannot be cast, or there is another number of columns.
+pub fn with_schema(rows: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+    let columns = rows.columns().iter().zip(schema.fields());
+    let columns = columns.map(|(column, field)| cast(column, field.data_type())).collect::<Result<Vec<_>, _>>();
+    columns.and_then(|columns| RecordBatch::try_new(schema.clone(), columns)).map_err(internal)
+}
+
+/// The rows of one cell by period, then by member; the member NULL comes first.
+///
+/// # Errors
+/// `Internal` where the columns of the cell are missing.
+pub fn sorted(rows: &RecordBatch, cell: &Cell) -> Result<RecordBatch> {
+    let mut columns = Vec::new();
+    for name in [PERIOD_START].into_iter().chain(cell.dimensions.iter().map(String::as_str)) {
+        let values = rows.column_by_name(name).ok_or_else(|| Error::internal(format!("the result has no `{name}`")))?;
+        columns.push(SortColumn {
+            values: values.clone(),
+            options: Some(SortOptions { descending: false, nulls_first: true }),
+        });
+    }
+    let order = lexsort_to_indices(&columns, None).map_err(internal)?;
+    take_record_batch(rows, &order).map_err(internal)
+}
+
+pub(super) fn internal(error: ArrowError) -> Error {
+    Error::internal("rows of a result do not fit together").with_source(error)
+}

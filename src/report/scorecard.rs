@@ -1,0 +1,127 @@
+//! The scorecard: for each KPI its last complete period at the grain that people look at, beside the period before.
+//!
+//! An open period is never shown here, since comparing it with a whole one would mislead.
+
+use chrono::NaiveDate;
+use datafusion::arrow::array::{Array, AsArray, RecordBatch};
+use datafusion::arrow::compute::cast;
+use datafusion::arrow::datatypes::{DataType, Date32Type, Float64Type, Int64Type};
+
+use super::rows::internal;
+use crate::compile::{BREAKDOWN_OVERALL, breakdown};
+use crate::error::{Error, Result};
+use crate::model::{Better, Kpi};
+use crate::time::{Calendar, Grain, from_epoch_days};
+
+/// One line for each KPI.
+#[derive(Debug, Clone, Default)]
+pub struct Scorecard {
+    pub rows: Vec<ScorecardRow>,
+}
+
+/// The last complete period of a KPI.
+#[derive(Debug, Clone)]
+pub struct ScorecardRow {
+    pub kpi: String,
+    pub label: String,
+    pub tag: Option<String>,
+    pub unit: Option<String>,
+    pub better: Better,
+    pub grain: Grain,
+    /// Where there is a complete period.
+    pub latest: Option<Latest>,
+    /// Why there is no single value, where there is none.
+    pub note: Option<String>,
+}
+
+/// A value and what it is compared with.
+#[derive(Debug, Clone)]
+pub struct Latest {
+    pub period_start: NaiveDate,
+    pub value: Option<f64>,
+    /// The value of the period before, if that exists.
+    pub before: Option<f64>,
+    pub n: i64,
+    pub target: Option<f64>,
+    pub status: Option<String>,
+}
+
+/// The line of one KPI, from its published rows.
+///
+/// # Errors
+/// `Internal` where a column that every KPI has is missing.
+pub fn scorecard(kpi: &Kpi, rows: &RecordBatch, calendar: &Calendar) -> Result<ScorecardRow> {
+    let grain = kpi.grains.first().copied().unwrap_or(Grain::Month);
+    let mut row = ScorecardRow {
+        kpi: kpi.name.clone(),
+        label: kpi.label.clone(),
+        tag: kpi.tags.first().cloned(),
+        unit: kpi.unit.clone(),
+        better: kpi.better,
+        grain,
+        latest: None,
+        note: None,
+    };
+    if !kpi.required_dimensions.is_empty() {
+        row.note = Some(format!("by {}; see `kpi show {}`", breakdown(&kpi.required_dimensions), kpi.name));
+        return Ok(row);
+    }
+    let columns = Columns::of(rows)?;
+    let overall = (0..rows.num_rows()).filter(|row| columns.is_overall(*row, grain));
+    let complete: Vec<usize> = overall.filter(|row| columns.is_complete.value(*row)).collect();
+    let Some(last) = complete.iter().copied().max_by_key(|row| columns.period_start.value(*row)) else {
+        row.note = Some(format!("no complete {grain} yet"));
+        return Ok(row);
+    };
+    let Some(period_start) = from_epoch_days(columns.period_start.value(last)) else { return Ok(row) };
+    let earlier = calendar.shift(period_start, grain, -1).map(crate::time::to_epoch_days);
+    let before = complete.iter().copied().find(|row| Some(columns.period_start.value(*row)) == earlier);
+    row.latest = Some(Latest {
+        period_start,
+        value: columns.value(last),
+        before: before.and_then(|before| columns.value(before)),
+        n: columns.n.value(last),
+        target: columns.target.is_valid(last).then(|| columns.target.value(last)),
+        status: columns.status.is_valid(last).then(|| columns.status.value(last).to_owned()),
+    });
+    Ok(row)
+}
+
+struct Columns {
+    grain: datafusion::arrow::array::StringArray,
+    breakdown: datafusion::arrow::array::StringArray,
+    status: datafusion::arrow::array::StringArray,
+    period_start: datafusion::arrow::array::Date32Array,
+    values: datafusion::arrow::array::Float64Array,
+    target: datafusion::arrow::array::Float64Array,
+    n: datafusion::arrow::array::Int64Array,
+    is_complete: datafusion::arrow::array::BooleanArray,
+}
+
+impl Columns {
+    fn of(rows: &RecordBatch) -> Result<Columns> {
+        let column = |name: &str, data_type: DataType| {
+            let found =
+                rows.column_by_name(name).ok_or_else(|| Error::internal(format!("the result has no `{name}`")))?;
+            cast(found, &data_type).map_err(internal)
+        };
+        Ok(Columns {
+            grain: column("grain", DataType::Utf8)?.as_string::<i32>().clone(),
+            breakdown: column("breakdown", DataType::Utf8)?.as_string::<i32>().clone(),
+            status: column("status", DataType::Utf8)?.as_string::<i32>().clone(),
+            period_start: column("period_start", DataType::Date32)?.as_primitive::<Date32Type>().clone(),
+            values: column("value", DataType::Float64)?.as_primitive::<Float64Type>().clone(),
+            target: column("target", DataType::Float64)?.as_primitive::<Float64Type>().clone(),
+            n: column("n", DataType::Int64)?.as_primitive::<Int64Type>().clone(),
+            is_complete: column("is_complete", DataType::Boolean)?.as_boolean().clone(),
+        })
+    }
+
+    fn is_overall(&self, row: usize, grain: Grain) -> bool {
+        self.breakdown.value(row) == BREAKDOWN_OVERALL && self.grain.value(row) == grain.name()
+    }
+
+    fn value(&self, row: usize) -> Option<f64> {
+        self.values.is_valid(row).then(|| self.values.value(row))
+    }
+}
