@@ -1,0 +1,3 @@
+//! All tests that look at the project from outside, in one program so that it is linked once.
+
+mod cli;
