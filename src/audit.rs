@@ -136,6 +136,6 @@ fn changes(result: &KpiResult, before: Option<&[RecordBatch]>) -> Result<Audit> 
         }
     }
     let gone = old.len() - kept;
-    let detail = format!("{changed} values changed, {added} are new, {gone} are gone");
-    Ok(Audit { name: name.into(), status: AuditStatus::Passed, detail: Some(detail) })
+    let detail = (changed + added + gone > 0).then(|| format!("values: {changed} changed, {added} new, {gone} gone"));
+    Ok(Audit { name: name.into(), status: AuditStatus::Passed, detail })
 }

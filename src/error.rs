@@ -106,6 +106,17 @@ impl Error {
         self.hint.as_deref()
     }
 
+    /// What the cause says, where the message does not say it already.
+    fn cause(&self) -> Option<String> {
+        let source = self.source.as_ref()?;
+        let text = match source.downcast_ref::<Error>() {
+            Some(error) => error.message.clone(),
+            None => source.to_string(),
+        };
+        let innermost = text.rsplit("\ncaused by\n").next().unwrap_or(&text).trim();
+        (!self.message.contains(innermost)).then(|| text.trim_end().to_owned())
+    }
+
     pub fn context(&self) -> &[(&'static str, String)] {
         &self.context
     }
@@ -117,8 +128,8 @@ impl fmt::Display for Error {
         for (key, value) in &self.context {
             write!(f, "\n  {key}: {value}")?;
         }
-        if let Some(source) = &self.source {
-            write!(f, "\n  cause: {source}")?;
+        if let Some(cause) = self.cause() {
+            write!(f, "\n  cause: {cause}")?;
         }
         if let Some(hint) = &self.hint {
             write!(f, "\n  hint: {hint}")?;

@@ -1,4 +1,5 @@
-//! All tests over the public surface, in one binary: linking DataFusion once is enough.
+//! All tests that look at the project from outside, in one program so that it is linked once.
 
+mod cli;
 mod layers;
 mod readme;

@@ -123,8 +123,8 @@ pub(super) fn dimension(context: &Context, table: &str, name: &Spanned<String>) 
     }
     let resolved = resolve(context.language, &context.tables.namespace, table, &parsed)?;
     let schema = context.tables.joined_schema(table, &resolved.joins).ok_or(Unresolved::Elsewhere)?;
-    let (expression, data_type) = typing::plan(context.state, resolved.sql, &schema)
-        .map_err(|error| Diagnostic::error("invalid-expression", typing::message(&error)).at(name.span))?;
+    let (expression, data_type) =
+        typing::plan(context.state, resolved.sql, &schema).map_err(|error| typing::mistake(&error).at(name.span))?;
     Ok(Dimension { expression, data_type, joins: resolved.joins })
 }
 
@@ -403,7 +403,7 @@ fn take_measures(value: Expr, schema: &DFSchema) -> Result<(Expr, Vec<Measure>),
             }
         }
     });
-    let taken = taken.map_err(|error| Diagnostic::error("invalid-expression", typing::message(&error)))?.data;
+    let taken = taken.map_err(|error| typing::mistake(&error))?.data;
     if let Some(mistake) = mistake {
         return Err(mistake);
     }

@@ -426,7 +426,7 @@ impl Problems {
 
     /// DataFusion's verdict on an expression or a plan.
     fn planned<T>(&mut self, result: Result<T, DataFusionError>, span: Span) -> Option<T> {
-        result.map_err(|error| self.add(Diagnostic::error("invalid-expression", typing::message(&error)).at(span))).ok()
+        result.map_err(|error| self.add(typing::mistake(&error).at(span))).ok()
     }
 
     fn is_condition(&mut self, data_type: &DataType, text: &Spanned<String>) -> bool {

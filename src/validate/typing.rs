@@ -15,10 +15,12 @@ use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator, cast, 
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, ExprWithAlias};
 
+use crate::diagnostic::Diagnostic;
+
 /// Plans an expression over `schema`, and says its type.
 ///
 /// # Errors
-/// What DataFusion says where types do not fit; see [`message`].
+/// What DataFusion says where types do not fit; see [`mistake`].
 pub(super) fn plan(state: &SessionState, sql: SqlExpr, schema: &DFSchema) -> Result<(Expr, DataType)> {
     let sql = ExprWithAlias { expr: sql, alias: None };
     let expression = state.create_logical_expr_from_sql_expr(sql, schema)?;
@@ -67,14 +69,36 @@ fn without_cast(expression: &Expr) -> &Expr {
     }
 }
 
+/// An expression that DataFusion cannot type, as a mistake without a place.
+pub(super) fn mistake(error: &DataFusionError) -> Diagnostic {
+    let diagnostic = Diagnostic::error("invalid-expression", message(error));
+    if wrong_argument(&error.strip_backtrace()).is_some_and(|(_, data_type)| data_type == "text") {
+        return diagnostic.hint("if the column holds numbers or dates, give it a `type` in the `columns` of its table");
+    }
+    diagnostic
+}
+
+/// The function and the type that it does not take, out of a complaint that lists every signature.
+fn wrong_argument(text: &str) -> Option<(&str, &str)> {
+    let (front, errors) = text.split_once("' failed to match any signature")?;
+    let function = front.rsplit_once('\'')?.1;
+    let received = errors.split_once("(DataType: ")?.1.split_once(')')?.0;
+    let is_text = received.starts_with("Utf8") || received.starts_with("LargeUtf8");
+    Some((function, if is_text { "text" } else { received }))
+}
+
 /// DataFusion's complaint in one line, without its own prefixes.
 pub(super) fn message(error: &DataFusionError) -> String {
+    if let Some((function, data_type)) = wrong_argument(&error.strip_backtrace()) {
+        return format!("`{function}` does not take {data_type}");
+    }
     let text = match error.diagnostic() {
         Some(diagnostic) => diagnostic.message.clone(),
         None => error.strip_backtrace(),
     };
     let first = text.lines().next().unwrap_or_default();
     let prefixes = [
+        "Internal error: ",
         "Error during planning: ",
         "Schema error: ",
         "This feature is not implemented: ",

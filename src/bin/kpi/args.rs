@@ -1,0 +1,248 @@
+//! What may be typed, and how it becomes the library's options.
+//!
+//! Wrong words end here, with clap's exit code 2. Whether a KPI exists is not known here.
+
+use std::path::{Path, PathBuf};
+
+use chrono::NaiveDate;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use kpi::engine::{EngineOptions, Question};
+use kpi::session::SessionOptions;
+use kpi::time::Grain;
+
+/// KPIs from definitions in YAML and SQL, computed over Parquet and CSV files and published as whole versions
+#[derive(Debug, Parser)]
+#[command(
+    name = "kpi",
+    version,
+    before_help = "Example: kpi init sample && cd sample && kpi run",
+    after_help = "Exit codes: 0 done, 1 a KPI failed, 2 wrong usage or definitions, 4 storage, disk or memory,\n\
+                  5 another run was first, 6 published in part, 101 a mistake in kpi, 130 and 143 interrupted",
+    max_term_width = 100
+)]
+pub struct Arguments {
+    #[command(flatten)]
+    pub global: GlobalArguments,
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// Options of every command.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct GlobalArguments {
+    /// The folder that holds kpis/; without it the nearest one upward from here
+    #[arg(long, global = true, value_name = "DIR")]
+    pub project: Option<PathBuf>,
+    /// Look from the end of this day instead of now
+    #[arg(long, global = true, value_name = "DATE", value_parser = day)]
+    pub as_of: Option<NaiveDate>,
+    /// Memory that queries may use, such as 8GB; beyond it they spill to disk [default: two thirds of the machine's]
+    #[arg(long, global = true, value_name = "SIZE", value_parser = bytes)]
+    pub memory_limit: Option<usize>,
+    /// Threads that queries use [default: one per core]
+    #[arg(long, global = true, value_name = "N", hide = true)]
+    pub threads: Option<usize>,
+    /// When to use colors
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub color: Color,
+    /// No progress and no notes, only results, warnings and errors
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless NO_COLOR is set
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Compute KPIs, audit them and publish them together
+    #[command(before_help = "Example: kpi run tag:sales close_rate")]
+    Run(RunArguments),
+    /// Show every mistake in the definitions, without reading data beyond its columns
+    #[command(before_help = "Example: kpi check")]
+    Check(CheckArguments),
+    /// List the KPIs
+    #[command(before_help = "Example: kpi ls tag:sales")]
+    Ls(LsArguments),
+    /// Compute one KPI now and print it; nothing is published
+    #[command(before_help = "Example: kpi show close_rate --by channel --grain month --since 2025-01-01")]
+    Show(ShowArguments),
+    /// Print the SQL that computes a KPI, over the tables by their names
+    #[command(before_help = "Example: kpi sql close_rate --by channel --grain month")]
+    Sql(QuestionArguments),
+    /// Write a small project that runs at once
+    #[command(before_help = "Example: kpi init sample")]
+    Init(InitArguments),
+    /// Write a made-up CRM of any size, to try things on: twenty tables, three years, always the same
+    #[command(before_help = "Example: kpi generate --accounts 1000 --seed 7 --out data")]
+    Generate(GenerateArguments),
+    /// Print the JSON Schema of definition files, for editors
+    #[command(
+        before_help = "Example: kpi schema > kpis/schema.json",
+        after_help = "An editor with the YAML language server completes and checks while you write, if a file begins with\n\
+                      # yaml-language-server: $schema=schema.json\n\
+                      (the path is relative to the file)"
+    )]
+    Schema,
+}
+
+#[derive(Debug, Args)]
+pub struct RunArguments {
+    /// Names of KPIs, or tag:NAME for all with a tag; without any, all of them
+    #[arg(value_name = "KPI|tag:NAME")]
+    pub select: Vec<String>,
+    /// Publish nothing if any KPI fails; without it the others are published
+    #[arg(long)]
+    pub fail_fast: bool,
+    /// Print the report as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct CheckArguments {
+    /// Print the mistakes as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct LsArguments {
+    /// Only KPIs with these tags
+    #[arg(value_name = "tag:NAME", value_parser = tag)]
+    pub tags: Vec<String>,
+    /// Print the list as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct QuestionArguments {
+    /// The KPI's name
+    pub kpi: String,
+    /// Break it down by dimensions, columns, or paths through joins such as account.region
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
+    pub by: Vec<String>,
+    /// day, week, month, quarter or year [default: the first that the KPI names]
+    #[arg(long, value_parser = grain)]
+    pub grain: Option<Grain>,
+    /// Begin with the period that this day lies in
+    #[arg(long, value_name = "DATE", value_parser = day)]
+    pub since: Option<NaiveDate>,
+}
+
+#[derive(Debug, Args)]
+pub struct ShowArguments {
+    #[command(flatten)]
+    pub question: QuestionArguments,
+    /// How to write the values [default: by the ending of FILE, else table]
+    #[arg(long)]
+    pub format: Option<Format>,
+    /// Write to this file instead of standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// At most so many rows, the newest ones
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    Table,
+    Csv,
+    Json,
+    Markdown,
+    Parquet,
+}
+
+#[derive(Debug, Args)]
+pub struct InitArguments {
+    /// A folder that is empty or does not exist yet
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct GenerateArguments {
+    /// How many accounts the company knows; everything else grows with it
+    #[arg(long, value_name = "N", default_value_t = 400)]
+    pub accounts: u64,
+    /// Another seed gives other data of the same kind
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    pub seed: u64,
+    /// A folder that is empty, does not exist yet, or holds what an earlier call wrote
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+impl GlobalArguments {
+    /// The project and the session that were asked for.
+    pub fn engine_options(&self) -> EngineOptions {
+        EngineOptions {
+            project: self.project.clone().unwrap_or_else(nearest_project),
+            session: SessionOptions { memory_limit: self.memory_limit, threads: self.threads },
+            as_of: self.as_of,
+        }
+    }
+}
+
+impl QuestionArguments {
+    pub fn question(&self) -> Question {
+        Question { kpi: self.kpi.clone(), by: self.by.clone(), grain: self.grain, since: self.since }
+    }
+}
+
+/// The folder with `kpis/` in it, from here upward.
+fn nearest_project() -> PathBuf {
+    let here = PathBuf::from(".");
+    if here.join("kpis").is_dir() {
+        return here;
+    }
+    let Ok(absolute) = std::env::current_dir() else { return here };
+    absolute.ancestors().find(|folder| folder.join("kpis").is_dir()).map_or(here, Path::to_path_buf)
+}
+
+fn day(text: &str) -> Result<NaiveDate, String> {
+    NaiveDate::parse_from_str(text, "%Y-%m-%d").map_err(|_| "write a day as 2025-01-31".to_owned())
+}
+
+fn grain(text: &str) -> Result<Grain, String> {
+    let names = Grain::ALL.map(Grain::name).join(", ");
+    text.parse().map_err(|()| format!("it is one of {names}"))
+}
+
+fn tag(text: &str) -> Result<String, String> {
+    match text.strip_prefix("tag:") {
+        Some(tag) if !tag.is_empty() => Ok(tag.to_owned()),
+        _ => Err(format!("write `tag:{text}` for the KPIs with a tag, or `kpi show {text}` for one KPI")),
+    }
+}
+
+/// `8GB`, `512MiB`, `1.5g` or plain bytes.
+fn bytes(text: &str) -> Result<usize, String> {
+    let wrong = || "write a size as 512MB or 8GB".to_owned();
+    let text = text.trim();
+    let split = text.find(|letter: char| !letter.is_ascii_digit() && letter != '.').unwrap_or(text.len());
+    let number: f64 = text[..split].parse().map_err(|_| wrong())?;
+    let unit = match text[split..].trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1.0,
+        "k" | "kb" => 1e3,
+        "m" | "mb" => 1e6,
+        "g" | "gb" => 1e9,
+        "t" | "tb" => 1e12,
+        "kib" => 1024.0,
+        "mib" => f64::from(1 << 20),
+        "gib" => f64::from(1 << 30),
+        "tib" => f64::from(1 << 30) * 1024.0,
+        _ => return Err(wrong()),
+    };
+    let size = number * unit;
+    if size < 1.0 { Err("it must be more than nothing".to_owned()) } else { Ok(size as usize) }
+}

@@ -1,0 +1,177 @@
+//! `kpi run`: compute, audit, publish; the scorecard on standard output and what happened below it on standard error.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use kpi::engine::{Engine, EngineOptions, KpiOutcome, RunOptions, RunReport};
+use kpi::error::{ErrorKind, Result};
+use kpi::execute::Progress;
+use kpi::report::ScorecardRow;
+use serde_json::{Value, json};
+use tokio::sync::Notify;
+
+use super::ls::better;
+use super::{SCHEMA_VERSION, count, error_json, print_json, skipped_json, tell_skipped};
+use crate::args::RunArguments;
+use crate::printer::Printer;
+use crate::scorecard::scorecard_table;
+
+pub async fn run(options: &EngineOptions, arguments: &RunArguments, printer: &Printer) -> Result<u8> {
+    let stop = Arc::new(Notify::new());
+    let interrupted = Arc::new(AtomicU8::new(0));
+    tokio::spawn(stop_on_signals(*printer, stop.clone(), interrupted.clone()));
+
+    let engine = Engine::open(options).await?;
+    printer.diagnostics(&engine.diagnostics(), engine.sources());
+    let run_options = RunOptions { select: arguments.select.clone(), fail_fast: arguments.fail_fast, stop };
+    let progress = printer.progress();
+    let listener = |event: Progress<'_>| match event {
+        Progress::Pass { table, kpis, number, of } => {
+            progress.set_message(format!("pass {number} of {of}: `{table}` for {}", count(kpis, "KPI")));
+        }
+        Progress::Kpi { name, number, of } => progress.set_message(format!("KPI {number} of {of}: `{name}`")),
+    };
+    let report = engine.run(&run_options, &listener).await;
+    progress.finish_and_clear();
+    let report = match report {
+        Ok(report) => report,
+        Err(error) if error.kind() == ErrorKind::Interrupted => {
+            printer.error(&error);
+            return Ok(interrupted.load(Ordering::Relaxed).max(ErrorKind::Interrupted.exit_code()));
+        }
+        Err(error) => return Err(error),
+    };
+    let printed = if arguments.json {
+        print_json(printer, &report_json(&report))
+    } else if report.scorecard.rows.is_empty() {
+        Ok(())
+    } else {
+        // The empty line keeps the notes apart where both streams meet.
+        let gap = if printer.is_terminal() { "\n" } else { "" };
+        printer.data(scorecard_table(printer, &report.scorecard, &engine.model().project) + gap)
+    };
+    tell(printer, &report);
+    printed.map(|()| report.exit_code())
+}
+
+/// The first signal asks the run to stop; the second ends the program.
+async fn stop_on_signals(printer: Printer, stop: Arc<Notify>, interrupted: Arc<AtomicU8>) {
+    interrupted.store(signal().await, Ordering::Relaxed);
+    printer.note("stopping; once more to end at once");
+    stop.notify_one();
+    std::process::exit(signal().await.into());
+}
+
+/// The exit code of the signal that came.
+async fn signal() -> u8 {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            return tokio::select! {
+                _ = tokio::signal::ctrl_c() => 130,
+                _ = terminate.recv() => 143,
+            };
+        }
+    }
+    // Without a handler the system's own way of ending the program stays.
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+    130
+}
+
+fn tell(printer: &Printer, report: &RunReport) {
+    tell_skipped(printer, &report.skipped);
+    let mut values = 0;
+    let mut published = 0;
+    for (name, outcome) in &report.kpis {
+        match outcome {
+            KpiOutcome::Published { rows, warnings, changes } => {
+                values += rows;
+                published += 1;
+                warnings.iter().for_each(|warning| printer.warning(format_args!("`{name}`: {warning}")));
+                if let Some(changes) = changes {
+                    printer.note(format_args!("`{name}`: {changes}"));
+                }
+            }
+            KpiOutcome::Withheld { reason } => printer.failure(format_args!("`{name}` is withheld: {reason}")),
+            KpiOutcome::Failed { error } => printer.failure(format_args!("`{name}` failed: {error}")),
+        }
+    }
+    if let Some(error) = &report.unpublished {
+        printer.warning(format_args!(
+            "the plain copies in `published/` are not up to date, the next run mends them: {error}"
+        ));
+    }
+    let seconds = report.elapsed.as_secs_f64();
+    match report.version {
+        Some(version) => printer.note(format_args!(
+            "published version {version}: {}, {} in {} ({seconds:.1} s)",
+            count(published, "KPI"),
+            count(values, "value"),
+            folder(&report.output)
+        )),
+        None => printer.note(format_args!("published nothing ({seconds:.1} s)")),
+    }
+}
+
+/// A folder as one would type it here.
+fn folder(path: &Path) -> String {
+    let here = std::env::current_dir().and_then(|here| here.canonicalize());
+    match (here, path.canonicalize()) {
+        (Ok(here), Ok(path)) => format!("{}/", path.strip_prefix(&here).unwrap_or(&path).display()),
+        _ => path.display().to_string(),
+    }
+}
+
+fn report_json(report: &RunReport) -> Value {
+    let kpis: Value = report.kpis.iter().map(|(name, outcome)| outcome_json(name, outcome)).collect();
+    let scorecard: Value = report.scorecard.rows.iter().map(scorecard_json).collect();
+    json!({
+        "schema_version": SCHEMA_VERSION,
+        "run_id": report.run_id,
+        "version": report.version,
+        "exit_code": report.exit_code(),
+        "output": report.output.display().to_string(),
+        "elapsed_seconds": report.elapsed.as_secs_f64(),
+        "kpis": kpis,
+        "skipped": skipped_json(&report.skipped),
+        "scorecard": scorecard,
+        "unpublished": report.unpublished.as_ref().map(error_json),
+    })
+}
+
+fn outcome_json(name: &str, outcome: &KpiOutcome) -> Value {
+    match outcome {
+        KpiOutcome::Published { rows, warnings, changes } => {
+            json!({ "kpi": name, "outcome": "published", "rows": rows, "warnings": warnings, "changes": changes })
+        }
+        KpiOutcome::Withheld { reason } => json!({ "kpi": name, "outcome": "withheld", "reason": reason }),
+        KpiOutcome::Failed { error } => json!({ "kpi": name, "outcome": "failed", "error": error_json(error) }),
+    }
+}
+
+fn scorecard_json(row: &ScorecardRow) -> Value {
+    let latest = row.latest.as_ref().map(|latest| {
+        json!({
+            "period_start": latest.period_start.to_string(),
+            "value": latest.value,
+            "before": latest.before,
+            "n": latest.n,
+            "target": latest.target,
+            "status": latest.status,
+        })
+    });
+    json!({
+        "kpi": row.kpi,
+        "label": row.label,
+        "tag": row.tag,
+        "unit": row.unit,
+        "better": better(row.better),
+        "grain": row.grain.name(),
+        "latest": latest,
+        "note": row.note,
+    })
+}

@@ -1,0 +1,191 @@
+//! `kpi show`: the values of one KPI, now. Nothing is published.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+use comfy_table::Cell;
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use datafusion::arrow::compute::cast;
+use datafusion::arrow::datatypes::{DataType, Date32Type, Float64Type, Int64Type};
+use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
+use kpi::engine::{Answer, Engine, EngineOptions};
+use kpi::error::{Error, Result};
+use kpi::materialize::{csv, json, markdown, parquet};
+use kpi::model::Project;
+use kpi::report::{format_number, format_period};
+use kpi::time::from_epoch_days;
+
+use crate::args::{Format, ShowArguments};
+use crate::printer::Printer;
+use crate::scorecard::status_cell;
+use crate::table::{Column, table};
+
+pub async fn show(options: &EngineOptions, arguments: &ShowArguments, printer: &Printer) -> Result<u8> {
+    let format = arguments.format.or_else(|| by_ending(arguments.output.as_deref()?)).unwrap_or(Format::Table);
+    if format == Format::Parquet && arguments.output.is_none() && printer.is_terminal() {
+        return Err(Error::config("Parquet is nothing to look at on a terminal")
+            .with_hint("add `-o FILE.parquet`, or redirect standard output"));
+    }
+    let engine = Engine::open(options).await?;
+    let progress = printer.progress();
+    progress.set_message(format!("computing {}", arguments.question.kpi));
+    let answer = engine.show(&arguments.question.question()).await;
+    progress.finish_and_clear();
+    let mut answer = answer?;
+
+    let all = answer.rows.num_rows();
+    let shown = arguments.limit.unwrap_or(all).min(all);
+    answer.rows = answer.rows.slice(all - shown, shown);
+    let rows = std::slice::from_ref(&answer.rows);
+    let bytes = match format {
+        Format::Table => as_table(printer, &answer, &engine.model().project)?.into_bytes(),
+        Format::Csv => csv::encode(&answer.schema, rows)?,
+        Format::Json => json::encode(&answer.schema, rows)?,
+        Format::Markdown => markdown::encode(&answer.schema, rows)?,
+        Format::Parquet => parquet::encode(&answer.schema, rows)?,
+    };
+    match &arguments.output {
+        Some(path) => write(path, &bytes)?,
+        None => printer.data(bytes)?,
+    }
+    if shown < all {
+        printer.note(format_args!("the newest {shown} of {all} rows"));
+    }
+    Ok(0)
+}
+
+fn by_ending(path: &Path) -> Option<Format> {
+    match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
+        "csv" => Some(Format::Csv),
+        "json" => Some(Format::Json),
+        "md" => Some(Format::Markdown),
+        "parquet" => Some(Format::Parquet),
+        _ => None,
+    }
+}
+
+/// A file is replaced as a whole or left as it was; a device is written to.
+fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    let failed = |error: std::io::Error| {
+        Error::storage(format!("`{}` cannot be written", path.display()))
+            .with_hint("choose another place with `-o`, or make room there")
+            .with_source(error)
+    };
+    if path.exists() && !path.is_file() {
+        return fs::OpenOptions::new()
+            .write(true)
+            .open(path)
+            .and_then(|mut file| file.write_all(bytes))
+            .map_err(failed);
+    }
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.tmp", std::process::id()));
+    let temporary = path.with_file_name(name);
+    let written = fs::write(&temporary, bytes).and_then(|()| fs::rename(&temporary, path));
+    written.map_err(|error| {
+        let _ = fs::remove_file(&temporary);
+        failed(error)
+    })
+}
+
+fn as_table(printer: &Printer, answer: &Answer, project: &Project) -> Result<String> {
+    let rows = Rows::of(answer)?;
+    let has_target = answer.kpi.target.is_some();
+    let has_status = has_target || (0..rows.count).any(|row| !rows.is_complete(row));
+    let mut columns = vec![("Period", Column::Word)];
+    columns.extend(answer.cell.dimensions.iter().map(|name| (name.as_str(), Column::Text(9))));
+    columns.extend([("Value", Column::Number), ("n", Column::Number)]);
+    if has_target {
+        columns.push(("Target", Column::Number));
+    }
+    if has_status {
+        columns.push(("Status", Column::Word));
+    }
+
+    let options = FormatOptions::new().with_null("(none)");
+    let members = answer.cell.dimensions.iter().map(|name| {
+        let column = column(&answer.rows, name)?;
+        ArrayFormatter::try_new(column.as_ref(), &options).map_err(unfit)
+    });
+    let members = members.collect::<Result<Vec<_>>>()?;
+    let (unit, currency) = (answer.kpi.unit.as_deref(), project.currency.as_deref());
+    let lines = (0..rows.count).map(|row| {
+        let period = from_epoch_days(rows.period_start.as_primitive::<Date32Type>().value(row));
+        let period = period.map(|start| format_period(start, answer.cell.grain, &project.calendar));
+        let mut cells = vec![Cell::new(period.unwrap_or_default())];
+        cells.extend(members.iter().map(|member| Cell::new(member.value(row))));
+        cells.push(Cell::new(format_number(float(&rows.value, row), unit, currency)));
+        let n = rows.n.is_valid(row).then(|| rows.n.as_primitive::<Int64Type>().value(row) as f64);
+        cells.push(Cell::new(format_number(n, None, None)));
+        if has_target {
+            let target = float(&rows.target, row).map(|target| format_number(Some(target), unit, currency));
+            cells.push(Cell::new(target.unwrap_or_default()));
+        }
+        if has_status {
+            cells.push(status_cell(rows.status(row)));
+        }
+        cells
+    });
+    let lines = lines.collect();
+    Ok(format!("{}\n\n{}", title(answer), table(printer, &columns, lines)))
+}
+
+/// `Close rate (close_rate) by month and channel`.
+fn title(answer: &Answer) -> String {
+    let mut by = vec![answer.cell.grain.name()];
+    by.extend(answer.cell.dimensions.iter().map(String::as_str));
+    let by = match by.split_last() {
+        Some((last, front)) if !front.is_empty() => format!("{} and {last}", front.join(", ")),
+        _ => by.join(""),
+    };
+    format!("{} ({}) by {by}", answer.kpi.label, answer.kpi.name)
+}
+
+/// The columns that the table needs, in the types that it needs.
+struct Rows {
+    count: usize,
+    period_start: ArrayRef,
+    value: ArrayRef,
+    n: ArrayRef,
+    target: ArrayRef,
+    status: ArrayRef,
+    is_complete: ArrayRef,
+}
+
+impl Rows {
+    fn of(answer: &Answer) -> Result<Rows> {
+        let typed = |name: &str, data_type: DataType| cast(column(&answer.rows, name)?, &data_type).map_err(unfit);
+        Ok(Rows {
+            count: answer.rows.num_rows(),
+            period_start: typed("period_start", DataType::Date32)?,
+            value: typed("value", DataType::Float64)?,
+            n: typed("n", DataType::Int64)?,
+            target: typed("target", DataType::Float64)?,
+            status: typed("status", DataType::Utf8)?,
+            is_complete: typed("is_complete", DataType::Boolean)?,
+        })
+    }
+
+    fn is_complete(&self, row: usize) -> bool {
+        self.is_complete.as_boolean().value(row)
+    }
+
+    /// The status; where nothing is wanted, at least whether the period is still open.
+    fn status(&self, row: usize) -> Option<&str> {
+        let written = self.status.is_valid(row).then(|| self.status.as_string::<i32>().value(row));
+        written.or_else(|| (!self.is_complete(row)).then_some("open"))
+    }
+}
+
+fn float(column: &ArrayRef, row: usize) -> Option<f64> {
+    column.is_valid(row).then(|| column.as_primitive::<Float64Type>().value(row))
+}
+
+fn column<'a>(rows: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef> {
+    rows.column_by_name(name).ok_or_else(|| Error::internal(format!("the result has no `{name}`")))
+}
+
+fn unfit(error: datafusion::arrow::error::ArrowError) -> Error {
+    Error::internal("the result cannot be shown as a table").with_source(error)
+}

@@ -1,0 +1,192 @@
+//! Each command as it should be used.
+
+use std::fs;
+use std::process::Stdio;
+
+use super::Project;
+
+/// A table that is not there yet, and a KPI over it.
+const LEADS: &str = "\
+table: leads
+source: leads/*.csv
+---
+kpi: new_leads
+from: leads
+time: created_on
+value: count(*)
+";
+
+#[test]
+fn run_shows_the_scorecard_and_publishes() {
+    let mut project = Project::shop();
+    project.write("kpis/sales/leads.yaml", LEADS);
+    project.kpi(&["run"], 0);
+    let names: Vec<String> = project.published().into_keys().collect();
+    assert_eq!(
+        names,
+        ["cases.parquet", "growth.parquet", "kpi_values.parquet", "revenue.parquet", "web_share.parquet"]
+    );
+    project.kpi(&["run", "tag:service", "web_share", "--quiet"], 0);
+    project.append("data/orders.csv", "7,2025-04-30,shop,1\n8,2025-01-31,web,1\n");
+    project.kpi(&["run"], 0);
+    project.kpi(&["run", "revenue", "--json"], 0);
+    project.kpi(&["run", "revenu"], 2);
+    project.kpi(&["run", "tag:marketing"], 2);
+    project.expect("run");
+}
+
+#[test]
+fn run_says_what_failed_and_publishes_the_rest() {
+    let mut project = Project::published_shop();
+    let before = project.published();
+    project.append("data/orders.csv", "7,2025-04-30,shop,much\n");
+    project.kpi(&["run", "--fail-fast"], 1);
+    assert_eq!(project.published(), before);
+    project.append("data/cases.csv", "5,2025-04-01\n");
+    project.kpi(&["run"], 6);
+    let after = project.published();
+    let has_changed: Vec<&String> = after.keys().filter(|name| after[*name] != before[*name]).collect();
+    assert_eq!(has_changed, ["cases.parquet", "kpi_values.parquet", "web_share.parquet"]);
+    project.kpi(&["run", "--json"], 6);
+    project.expect("run_in_part");
+}
+
+#[test]
+fn check_counts_and_explains() {
+    let mut project = Project::shop();
+    project.write("kpis/sales/leads.yaml", LEADS);
+    project.kpi(&["check"], 0);
+    project.replace("kpis/sales/orders.yaml", "sum(amount)", "sum(amuont)");
+    project.kpi(&["check"], 2);
+    project.kpi(&["check", "--json"], 2);
+    project.kpi(&["check", "--color", "always"], 2);
+    project.kpi(&["ls"], 0);
+    project.expect("check");
+}
+
+#[test]
+fn ls_lists() {
+    let mut project = Project::shop();
+    project.write("kpis/sales/leads.yaml", LEADS);
+    project.kpi(&["ls"], 0);
+    project.kpi(&["ls", "tag:service"], 0);
+    project.kpi(&["ls", "--json"], 0);
+    project.kpi(&["ls", "tag:marketing"], 2);
+    project.kpi(&["ls", "revenue"], 2);
+    project.expect("ls");
+}
+
+#[test]
+fn show_in_every_format() {
+    let mut project = Project::shop();
+    project.kpi(&["show", "revenue"], 0);
+    project.kpi(&["show", "revenue", "--by", "channel", "--grain", "quarter"], 0);
+    project.kpi(&["show", "web_share", "--since", "2025-03-15"], 0);
+    project.kpi(&["show", "growth", "--limit", "2", "--color", "always"], 0);
+    project.kpi(&["show", "revenue", "--format", "csv"], 0);
+    project.kpi(&["show", "web_share", "--format", "json", "--as-of", "2025-02-28"], 0);
+    project.kpi(&["show", "cases", "--format", "markdown"], 0);
+    project.kpi(&["show", "cases", "-o", "cases.csv"], 0);
+    assert!(fs::read_to_string(project.path("cases.csv")).unwrap().starts_with("kpi,grain,period_start,"));
+    project.kpi(&["show", "cases", "-o", "cases.parquet"], 0);
+    assert!(fs::read(project.path("cases.parquet")).unwrap().starts_with(b"PAR1"));
+    assert!(!project.path("out").exists(), "`show` publishes nothing");
+    project.expect("show");
+}
+
+#[test]
+fn show_explains_what_cannot_be_asked() {
+    let mut project = Project::shop();
+    project.kpi(&["show", "revenu"], 2);
+    project.kpi(&["show", "revenue", "--by", "chanel"], 2);
+    project.kpi(&["show", "revenue", "--grain", "week"], 2);
+    project.kpi(&["show", "revenue", "--grain", "fortnight"], 2);
+    project.kpi(&["show", "revenue", "--since", "yesterday"], 2);
+    project.kpi(&["show", "revenue", "-o", "data/orders.csv/revenue.csv"], 4);
+    project.kpi(&["show", "revenue", "--memory-limit", "plenty"], 2);
+    project.expect("show_refused");
+}
+
+#[test]
+fn sql_can_be_read() {
+    let mut project = Project::shop();
+    project.kpi(&["sql", "revenue", "--by", "channel", "--as-of", "2025-04-30"], 0);
+    project.kpi(&["sql", "growth", "--since", "2025-02-01", "--as-of", "2025-04-30"], 0);
+    project.expect("sql");
+}
+
+#[test]
+fn init_makes_a_project_that_runs() {
+    let mut project = Project::new(&[]);
+    project.kpi(&["init", "sample"], 0);
+    project.kpi(&["init", "sample"], 2);
+    project.kpi(&["--project", "sample", "check"], 0);
+    project.kpi(&["--project", "sample", "run"], 0);
+    project.kpi(&["--project", "sample", "show", "revenue", "--by", "region", "--limit", "6"], 0);
+    project.kpi(&["init", "sample/README.md"], 4);
+    project.expect("init");
+}
+
+#[test]
+fn the_project_is_found_from_below() {
+    let project = Project::shop();
+    let output = project.command(&["check"]).current_dir(project.path("kpis/sales")).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "2 tables, 4 KPIs, 0 errors, 0 warnings\n");
+}
+
+#[test]
+fn generate_writes_tables() {
+    let project = Project::new(&[]);
+    let output = project.command(&["generate", "--accounts", "20", "--seed", "3", "--out", "data"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("opportunities"));
+    assert!(project.path("data").is_dir());
+    let output = project.command(&["generate", "--out", "/dev/null"]).output().unwrap();
+    assert_ne!(output.status.code(), Some(0));
+}
+
+#[test]
+fn schema_is_json_schema() {
+    let project = Project::new(&[]);
+    let output = project.command(&["schema"]).output().unwrap();
+    let schema: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(schema["$schema"], "http://json-schema.org/draft-07/schema#");
+}
+
+#[test]
+fn help_begins_with_an_example() {
+    let mut project = Project::new(&[]);
+    project.kpi(&[], 0);
+    for command in ["run", "check", "ls", "show", "sql", "init", "generate", "schema"] {
+        let help = project.kpi(&[command, "-h"], 0);
+        assert!(help.starts_with(&format!("Example: kpi {command}")), "{help}");
+    }
+    project.kpi(&["sho"], 2);
+    project.kpi(&["run", "--fail-fas"], 2);
+    project.expect("help");
+}
+
+/// A reader that goes away is no failure, and says nothing.
+#[test]
+fn a_closed_pipe_ends_quietly() {
+    let project = Project::shop();
+    let mut child =
+        project.command(&["show", "revenue"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), b"".as_slice()));
+}
+
+/// Results that cannot be written are a failure, and not a short file that looks whole.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_behind_standard_output_is_a_failure() {
+    let mut project = Project::shop();
+    for arguments in [["show", "revenue"].as_slice(), &["check"], &["run"]] {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output = project.command(arguments).stdout(full).stderr(Stdio::piped()).output().unwrap();
+        project.record(arguments, &output);
+        assert_eq!(output.status.code(), Some(4));
+    }
+    project.expect("full_standard_output");
+}
