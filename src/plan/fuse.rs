@@ -19,10 +19,8 @@ use datafusion::functions_aggregate::expr_fn::{max, min, sum};
 use datafusion::logical_expr::logical_plan::Aggregate as AggregatePlan;
 use datafusion::logical_expr::{Expr, GroupingSet, LogicalPlan, LogicalPlanBuilder, cast, lit};
 
-use crate::compile::{
-    Bounds, Cell, Leaves, PERIOD_START, TableLeaves, column, day_of, joined_rows, measure_expression, period_of,
-};
-use crate::model::{Aggregate, JoinPath, Kpi, MeasureFunction, Model, ROWS, Shape};
+use crate::compile::{Bounds, Cell, Leaves, PERIOD_START, TableLeaves, column, day_of, joined_rows, period_of};
+use crate::model::{Aggregate, JoinPath, Kpi, MeasureFunction, Model, ROWS, Shape, measure_expression};
 use crate::time::Grain;
 
 /// One scan of a table for several KPIs.

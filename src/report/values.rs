@@ -7,7 +7,7 @@ use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 
-use super::rows::internal;
+use super::internal;
 use crate::compile::BREAKDOWN_OVERALL;
 use crate::error::{Error, Result};
 

@@ -2,6 +2,8 @@
 //!
 //! It knows nothing of publishing. Dropping the future stops the work and gives its memory back.
 
+mod rows;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,6 +24,8 @@ use crate::model::{Kpi, Model};
 use crate::plan::{FusedLeaves, Pass, PassRows, RunPlan};
 use crate::session;
 use crate::survey::below;
+
+pub use rows::{published_schema, sorted, with_schema};
 
 /// What happens while a plan runs.
 #[derive(Debug, Clone)]
@@ -177,10 +181,10 @@ async fn run_cells(
     let mut schema: Option<SchemaRef> = None;
     for (cell, plan) in plans {
         let (cell_schema, batches) = collect(context, plan).await?;
-        let schema = schema.get_or_insert_with(|| crate::report::published_schema(&cell_schema));
+        let schema = schema.get_or_insert_with(|| published_schema(&cell_schema));
         let rows = concat_batches(&cell_schema, &batches).map_err(|error| query_error(error.into()))?;
-        let rows = crate::report::with_schema(&rows, schema)?;
-        parts.push(crate::report::sorted(&rows, &cell)?);
+        let rows = with_schema(&rows, schema)?;
+        parts.push(sorted(&rows, &cell)?);
     }
     let schema = schema.ok_or_else(|| Error::internal(format!("KPI `{}` has no cells", kpi.name)))?;
     let rows = concat_batches(&schema, &parts).map_err(|error| query_error(error.into()))?;
