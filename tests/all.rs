@@ -4,4 +4,6 @@ mod cases;
 mod cli;
 mod diagnostics;
 mod laws;
+mod layers;
+mod readme;
 mod support;
