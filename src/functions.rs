@@ -196,7 +196,11 @@ impl ScalarUDFImpl for DaysBetween {
             [from, to, zone] if is_day_or_instant(from) && is_day_or_instant(to) && is_text(zone) => {
                 Ok(DataType::Int64)
             }
-            _ => plan_err!("`days_between` takes two dates or timestamps and a time zone, not {}", list(types)),
+            // The zone is written in by definitions themselves.
+            [dates @ .., zone] if is_text(zone) => {
+                plan_err!("`days_between` takes two dates or timestamps, not {}", list(dates))
+            }
+            _ => plan_err!("`days_between` takes two dates or timestamps, not {}", list(types)),
         }
     }
     fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
@@ -289,7 +293,13 @@ fn is_day_or_instant(data_type: &DataType) -> bool {
 }
 
 fn list(types: &[DataType]) -> String {
-    let names: Vec<String> = types.iter().map(|data_type| format!("{data_type}")).collect();
+    let name = |data_type: &DataType| match data_type {
+        data_type if is_text(data_type) => "text".to_owned(),
+        DataType::Date32 | DataType::Date64 => "date".to_owned(),
+        DataType::Timestamp(_, _) => "timestamp".to_owned(),
+        other => other.to_string(),
+    };
+    let names: Vec<String> = types.iter().map(name).collect();
     format!("({})", names.join(", "))
 }
 

@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     Expr as SqlExpr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Spanned as _, Value, VisitMut,
-    VisitorMut,
+    VisitorMut, visit_expressions,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -41,6 +41,8 @@ pub(super) struct Language<'a> {
     pub time_zone: &'a str,
     /// All functions that an expression may call, in lower case.
     pub functions: &'a BTreeSet<String>,
+    /// Those of them that bring many rows together.
+    pub aggregates: &'a BTreeSet<String>,
 }
 
 /// The names that a table offers to expressions.
@@ -79,12 +81,15 @@ impl Language<'_> {
         let dialect = GenericDialect {};
         let tokens = Tokenizer::new(&dialect, text).tokenize_with_location().map_err(|error| {
             let place = self.place(text, SqlSpan::new(error.location, error.location));
-            Box::new(Diagnostic::error("sql-syntax", format!("this is no SQL expression: {}", error.message)).at(place))
+            let message = format!("this is no SQL expression: {}", lower_first(&error.message));
+            Box::new(Diagnostic::error("sql-syntax", message).at(place))
         })?;
         let tokens = self.write_settings(text, tokens)?;
         let tokens = quote_lengths(tokens);
         let mut parser = Parser::new(&dialect).with_tokens_with_locations(tokens);
-        let sql = parser.parse_expr().map_err(|error| Box::new(self.syntax_error(text, &error.to_string())))?;
+        let sql = parser
+            .parse_expr()
+            .map_err(|error| Box::new(self.syntax_error("this is no SQL expression", text, &error.to_string())))?;
         let next = parser.peek_token();
         if next.token != Token::EOF {
             return Err(Box::new(
@@ -93,7 +98,7 @@ impl Language<'_> {
                     format!("this is no SQL expression: `{}` was not expected here", next.token),
                 )
                 .at(self.place(text, next.span))
-                .hint("write one expression; text stands in single quotes, names with blanks in double quotes"),
+                .hint(behind_an_expression(text, &next.token)),
             ));
         }
         Ok(Parsed { sql, text: text.clone() })
@@ -162,20 +167,92 @@ impl Language<'_> {
         Ok(written)
     }
 
-    fn syntax_error(&self, text: &Spanned<String>, message: &str) -> Diagnostic {
+    /// A complaint of the parser at its place in the file.
+    pub fn syntax_error(&self, claim: &str, text: &Spanned<String>, message: &str) -> Diagnostic {
         let message = message.trim_start_matches("sql parser error: ");
         let (what, place) = match message.rsplit_once(" at Line: ") {
             Some((what, place)) => (what, read_place(place)),
             None => (message, None),
         };
         let span = match place {
-            Some(location) => self.place(text, SqlSpan::new(location, location)),
+            Some(location) => self.place(text, SqlSpan::new(location, end_of_word(text, location))),
             // The parser gives no place for the end of the text.
             None => Span { start: text.span.end.saturating_sub(1), ..text.span },
         };
         let what = what.replace("found: EOF", "but the expression ends here");
-        Diagnostic::error("sql-syntax", format!("this is no SQL expression: {}", lower_first(&what))).at(span)
+        Diagnostic::error("sql-syntax", format!("{claim}: {}", lower_first(&what))).at(span)
     }
+
+    /// The first aggregate in an expression that looks at one row at a time, as a mistake; `what` is the key it stands in.
+    pub fn aggregate_in_row(&self, parsed: &Parsed, what: &str) -> Option<Diagnostic> {
+        let found = self.first_aggregate(&parsed.sql)?;
+        let name = found.name.to_string().to_lowercase();
+        let message = format!("`{name}` brings rows together, but {what} looks at one row at a time");
+        let diagnostic =
+            Diagnostic::error("misplaced-aggregate", message).at(self.place(&parsed.text, found.name.span()));
+        Some(diagnostic.hint("compute it in a derived table (a `.sql` file) and join to that"))
+    }
+
+    /// The first aggregate inside an aggregate or its filter, as a mistake.
+    pub fn nested_aggregate(&self, parsed: &Parsed) -> Option<Diagnostic> {
+        let mut inner = None;
+        let _ = visit_expressions(&parsed.sql, |sql| {
+            if let SqlExpr::Function(function) = sql
+                && self.is_aggregate(function)
+                && function.over.is_none()
+            {
+                let mut parts: Vec<&SqlExpr> = function.filter.iter().map(|filter| filter.as_ref()).collect();
+                if let FunctionArguments::List(list) = &function.args {
+                    parts.extend(list.args.iter().filter_map(|argument| match argument {
+                        FunctionArg::Unnamed(FunctionArgExpr::Expr(sql)) => Some(sql),
+                        _ => None,
+                    }));
+                }
+                inner = parts.into_iter().find_map(|part| self.first_aggregate(part));
+            }
+            if inner.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        let inner: Function = inner?;
+        let name = inner.name.to_string().to_lowercase();
+        Some(
+            Diagnostic::error("nested-aggregate", format!("the aggregate `{name}` stands inside an aggregate"))
+                .at(self.place(&parsed.text, inner.name.span()))
+                .hint("compute the inner one in a derived table (a `.sql` file)"),
+        )
+    }
+
+    fn first_aggregate(&self, sql: &SqlExpr) -> Option<Function> {
+        let mut found = None;
+        let _ = visit_expressions(sql, |sql| match sql {
+            SqlExpr::Function(function) if self.is_aggregate(function) && function.over.is_none() => {
+                found = Some(function.clone());
+                ControlFlow::Break(())
+            }
+            _ => ControlFlow::Continue(()),
+        });
+        found
+    }
+
+    fn is_aggregate(&self, function: &Function) -> bool {
+        self.aggregates.contains(&function.name.to_string().to_lowercase())
+    }
+}
+
+/// What to do about a word behind a complete expression.
+fn behind_an_expression(text: &str, token: &Token) -> &'static str {
+    let is_query = text.trim_start().get(..7).is_some_and(|start| start.eq_ignore_ascii_case("select "));
+    match token {
+        _ if is_query => "write only what stands between SELECT and FROM; the table is `from`, the condition `where`",
+        Token::Word(word) if word.value.eq_ignore_ascii_case("as") => "leave the name out; it is the definition's own",
+        _ => "write one expression; text stands in single quotes, names with blanks in double quotes",
+    }
+}
+
+/// The end of the word that begins at a place, so that all of it is marked.
+fn end_of_word(text: &str, start: Location) -> Location {
+    let start_of_word = line_column_to_char(text, start.line as usize, start.column as usize);
+    let letters = text.chars().skip(start_of_word).take_while(|letter| letter.is_alphanumeric() || *letter == '_');
+    Location::new(start.line, start.column + letters.count() as u64)
 }
 
 fn read_place(text: &str) -> Option<Location> {
@@ -341,6 +418,9 @@ impl Resolver<'_, '_> {
         };
         match nearest(&name.value, known()) {
             Some(near) => diagnostic.hint(format!("did you mean `{near}`?")),
+            None if name.quote_style == Some('"') => {
+                diagnostic.hint(format!("a text stands in single quotes: `'{}'`", name.value))
+            }
             None => diagnostic.hint(format!("`{}` has {}", names.table, list(known()))),
         }
     }

@@ -269,7 +269,7 @@ fn aggregate(
             None
         }
         Some(time) => {
-            let parsed = problems.take(context.language.parse(time));
+            let parsed = one_row(context, problems.take(context.language.parse(time)), "`time`", problems);
             row_level(parsed, problems).and_then(|(expression, data_type, text)| match data_type {
                 DataType::Date32 | DataType::Timestamp(_, _) => Some((expression, data_type)),
                 other => {
@@ -284,11 +284,17 @@ fn aggregate(
         }
     };
     let condition = spec.condition.as_ref().and_then(|condition| {
-        let parsed = problems.take(context.language.parse(condition));
+        let parsed = one_row(context, problems.take(context.language.parse(condition)), "`where`", problems);
         let (expression, data_type, text) = row_level(parsed, problems)?;
         problems.is_condition(&data_type, &text).then_some(expression)
     });
-    let value_expression = row_level(Some(value.clone()), problems);
+    let value_expression = match context.language.nested_aggregate(value) {
+        Some(diagnostic) => {
+            problems.add(diagnostic);
+            None
+        }
+        None => row_level(Some(value.clone()), problems),
+    };
 
     let mut dimensions = BTreeMap::new();
     let wanted = spec.by.iter().flatten().flat_map(|set| set.items());
@@ -331,7 +337,8 @@ fn aggregate(
                 "wrong-type",
                 format!("a value is a number, but this is {}", typing::type_name(&data_type)),
             )
-            .at(text.span),
+            .at(text.span)
+            .hint(not_a_number(&data_type)),
         );
     }
     if problems.count() > before {
@@ -365,6 +372,18 @@ fn aggregate(
     Shaped::Ready(Shape::Aggregate(Box::new(aggregate)), data_type)
 }
 
+/// The expression, unless it holds an aggregate where only one row is looked at.
+fn one_row(context: &Context, parsed: Option<Parsed>, what: &str, problems: &mut Problems) -> Option<Parsed> {
+    let parsed = parsed?;
+    match context.language.aggregate_in_row(&parsed, what) {
+        Some(diagnostic) => {
+            problems.add(diagnostic);
+            None
+        }
+        None => Some(parsed),
+    }
+}
+
 /// A mistake in a `by` list is about dimensions, not about columns.
 fn as_dimension(context: &Context, mut diagnostic: Diagnostic, name: &Spanned<String>, table: &str) -> Diagnostic {
     if diagnostic.code == "unknown-column" {
@@ -372,12 +391,20 @@ fn as_dimension(context: &Context, mut diagnostic: Diagnostic, name: &Spanned<St
         diagnostic.message = format!("`{table}` has no dimension `{}`", name.value);
         let names = context.tables.namespace.get(table);
         let declared = || names.into_iter().flat_map(|names| names.dimensions.keys()).map(String::as_str);
-        if diagnostic.hint.as_ref().is_none_or(|hint| !hint.starts_with("did you mean")) && declared().next().is_some()
-        {
+        let is_precise = |hint: &String| hint.starts_with("did you mean") || hint.contains("is a join");
+        if !diagnostic.hint.as_ref().is_some_and(is_precise) && declared().next().is_some() {
             diagnostic.hint = Some(format!("its dimensions are {}; any column works as well", list(declared())));
         }
     }
     diagnostic
+}
+
+fn not_a_number(data_type: &DataType) -> &'static str {
+    match data_type {
+        DataType::Boolean => "count the rows where it holds: `count(*) FILTER (WHERE ...)`",
+        DataType::Date32 | DataType::Timestamp(_, _) => "count days or hours with `days_between` or `hours_between`",
+        _ => "count rows or values: `count(*)` or `count(DISTINCT ...)`",
+    }
 }
 
 fn is_number(data_type: &DataType) -> bool {
@@ -443,6 +470,8 @@ fn measure_of(call: &AggregateFunction, measures: &mut Vec<Measure>, schema: &DF
             argument if parameters.args.len() == 1 => add(MeasureFunction::Count, argument),
             _ => Err(Diagnostic::error("wrong-value", "`count` takes one expression or `*`")),
         },
+        "count" => Err(Diagnostic::error("wrong-value", "`count(DISTINCT ...)` takes one expression")
+            .hint("put the columns together, such as `count(DISTINCT concat_ws('/', channel, status))`")),
         "sum" if !distinct => add(MeasureFunction::Sum, argument),
         "min" => add(MeasureFunction::Min, argument),
         "max" => add(MeasureFunction::Max, argument),
@@ -618,7 +647,8 @@ fn arithmetic(
                 "wrong-type",
                 format!("a value is a number, but this is {}", typing::type_name(&data_type)),
             )
-            .at(value.text.span),
+            .at(value.text.span)
+            .hint(not_a_number(&data_type)),
         );
     }
     if problems.count() > before {
@@ -721,7 +751,7 @@ fn inputs_of(context: &Context, value: &Parsed) -> Result<Uses, Box<Diagnostic>>
             let place = self.place(function.name.span());
             match name.as_str() {
                 "previous" => previous_call(self, function, place).map(Some),
-                "total" | "start_of" => Err(Box::new(not_yet(&format!("{name}(...)"), place))),
+                "total" | "start_of" => Err(Box::new(not_yet(&name, place))),
                 "sum" | "count" | "min" | "max" | "avg" => Err(Box::new(
                     Diagnostic::error("missing-from", format!("`{name}` aggregates rows, but this KPI has no `from`"))
                         .at(place)
@@ -941,7 +971,8 @@ fn target(spec: &KpiSpec, target: &Spanned<TargetSpec>, problems: &mut Problems)
             _ => {
                 problems.add(
                     Diagnostic::error("wrong-value", "`between` is a list of two numbers, the lower first")
-                        .at(band.span),
+                        .at(band.span)
+                        .hint("such as `between: [0.2, 0.4]`"),
                 );
                 None
             }
@@ -949,7 +980,8 @@ fn target(spec: &KpiSpec, target: &Spanned<TargetSpec>, problems: &mut Problems)
         (Some(band), _, _) => {
             problems.add(
                 Diagnostic::error("wrong-value", "`between` goes with `better: within` and without `value`")
-                    .at(band.span),
+                    .at(band.span)
+                    .hint("for a band write `better: within`, else a `value` instead of `between`"),
             );
             None
         }
@@ -1044,8 +1076,10 @@ fn check_words(
         if !specs.contains_key(&guardrail.value) && !context.broken_kpis.contains(&guardrail.value) {
             let mut diagnostic =
                 Diagnostic::error("unknown-kpi", format!("there is no KPI `{}`", guardrail.value)).at(guardrail.span);
-            diagnostic.hint =
-                nearest(guardrail, specs.keys().map(String::as_str)).map(|near| format!("did you mean `{near}`?"));
+            diagnostic.hint = Some(match nearest(guardrail, specs.keys().map(String::as_str)) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => "guardrails are names of KPIs; `kpi ls` lists them".into(),
+            });
             problems.add(diagnostic);
         }
     }

@@ -42,6 +42,7 @@ pub struct Validated {
 struct Scope {
     tables: Tables,
     functions: BTreeSet<String>,
+    aggregates: BTreeSet<String>,
     settings: BTreeMap<String, SettingValue>,
 }
 
@@ -55,8 +56,15 @@ pub async fn validate(loaded: &LoadedProject, context: &SessionContext) -> Valid
         .map(|(name, value)| (name.value.clone(), value.value.clone()))
         .collect();
     let functions = functions(context);
+    let aggregates = aggregates(context);
     let time_zone = project.calendar.time_zone.name();
-    let language = Language { sources: &loaded.sources, settings: &settings, time_zone, functions: &functions };
+    let language = Language {
+        sources: &loaded.sources,
+        settings: &settings,
+        time_zone,
+        functions: &functions,
+        aggregates: &aggregates,
+    };
     let specs = tables::Specs { tables: &documents.tables, broken: &documents.broken.tables };
     let tables = tables::tables(context, &language, &project.data, &specs, &mut problems).await;
     let state = context.state();
@@ -78,7 +86,7 @@ pub async fn validate(loaded: &LoadedProject, context: &SessionContext) -> Valid
         skipped,
         project,
     };
-    Validated { model, diagnostics: problems.found, scope: Scope { tables, functions, settings } }
+    Validated { model, diagnostics: problems.found, scope: Scope { tables, functions, aggregates, settings } }
 }
 
 impl Validated {
@@ -137,6 +145,7 @@ impl Validated {
             settings: &self.scope.settings,
             time_zone: project.calendar.time_zone.name(),
             functions: &self.scope.functions,
+            aggregates: &self.scope.aggregates,
         };
         let (specs, broken_kpis) = (BTreeMap::new(), BTreeSet::new());
         let state = context.state();
@@ -255,7 +264,13 @@ fn check_name(kind: &str, name: &Spanned<String>, problems: &mut Problems) {
             .chars()
             .map(|letter| if letter.is_ascii_alphanumeric() { letter.to_ascii_lowercase() } else { '_' })
             .collect();
-        let suggestion = suggestion.trim_matches('_');
+        let suggestion = match suggestion.trim_matches('_') {
+            "" => "net_revenue".to_owned(),
+            digits if digits.starts_with(|first: char| first.is_ascii_digit()) => {
+                format!("{}_{digits}", kind.to_lowercase())
+            }
+            other => other.to_owned(),
+        };
         problems.add(
             Diagnostic::error("invalid-name", format!("`{}` is no name for a {kind}", name.value))
                 .at(name.span)
@@ -328,7 +343,14 @@ fn project(loaded: &LoadedProject, spec: Option<&ProjectSpec>, problems: &mut Pr
     let text = |text: &Option<Spanned<String>>| text.as_ref().map(|text| text.value.trim().to_owned());
     for location in [&spec.data, &spec.output].into_iter().flatten() {
         if let Some((scheme, _)) = location.value.split_once("://") {
-            problems.add(not_yet(&format!("`{scheme}://` locations"), location.span));
+            problems.add(
+                Diagnostic::error(
+                    "not-yet-supported",
+                    format!("`{scheme}://` is no place that this version of kpi knows"),
+                )
+                .at(location.span)
+                .hint("name a folder"),
+            );
         }
     }
     Project {
@@ -375,7 +397,7 @@ fn unknown_zone(zone: &Spanned<String>) -> Diagnostic {
 
 /// A part of the language that this version does not have.
 fn not_yet(what: &str, span: Span) -> Diagnostic {
-    let what = if what.contains(['`', ' ', '(']) { what.to_owned() } else { format!("`{what}`") };
+    let what = if what.contains(' ') { what.to_owned() } else { format!("`{what}`") };
     Diagnostic::error("not-yet-supported", format!("{what} is part of the language, but not of this version of kpi"))
         .at(span)
         .hint("leave this definition out for now, or write it as a derived table (a `.sql` file) and aggregate that")
@@ -385,6 +407,10 @@ fn functions(context: &SessionContext) -> BTreeSet<String> {
     let state = context.state();
     let scalar = state.scalar_functions().keys();
     scalar.chain(state.aggregate_functions().keys()).map(|name| name.to_lowercase()).collect()
+}
+
+fn aggregates(context: &SessionContext) -> BTreeSet<String> {
+    context.state().aggregate_functions().keys().map(|name| name.to_lowercase()).collect()
 }
 
 /// The mistakes found so far.
@@ -438,7 +464,10 @@ impl Problems {
                     format!("a condition is true or false, but this is {}", typing::type_name(data_type)),
                 )
                 .at(text.span)
-                .hint("compare it with something, such as `= 'web'` or `IS NOT NULL`"),
+                .hint(match data_type.is_numeric() {
+                    true => "compare it with something, such as `> 0` or `IS NOT NULL`",
+                    false => "compare it with something, such as `= 'web'` or `IS NOT NULL`",
+                }),
             );
         }
         is_boolean

@@ -221,10 +221,7 @@ fn parse_query(language: &Language, query: &Spanned<String>, problems: &mut Prob
     let mut statements = match DFParser::parse_sql(&query.value) {
         Ok(statements) => statements,
         Err(error) => {
-            problems.add(
-                Diagnostic::error("sql-syntax", format!("the query cannot be read: {}", typing::message(&error)))
-                    .at(query.span),
-            );
+            problems.add(language.syntax_error("the query cannot be read", query, &typing::message(&error)));
             return None;
         }
     };
@@ -294,7 +291,8 @@ fn in_dependency_order<'a>(
                 "cycle",
                 format!("table `{name}` is made from itself, through {}", list(used.iter().map(String::as_str))),
             )
-            .at(spec.table.span),
+            .at(spec.table.span)
+            .hint("a query reads other tables only; leave one of them out"),
         );
     }
     ordered
@@ -377,7 +375,16 @@ fn parse_type(text: &Spanned<String>, problems: &mut Problems) -> Option<DataTyp
         let diagnostic = Diagnostic::error("unknown-type", format!("there is no type `{}`", text.value)).at(text.span);
         problems.add(match nearest(&name, NAMES) {
             Some(near) => diagnostic.hint(format!("did you mean `{near}`?")),
-            None => diagnostic.hint("the types are text, integer, double, decimal(p,s), boolean, date and timestamp"),
+            None => diagnostic.hint(match name.as_str() {
+                "decimal" | "numeric" | "money" => {
+                    "write how many digits it has, and how many of them behind the point: `decimal(18,2)`"
+                }
+                "int" | "bigint" | "smallint" | "long" => "write `integer`",
+                "varchar" | "string" | "char" => "write `text`",
+                "float" | "real" | "number" => "write `double`",
+                "datetime" => "write `timestamp`",
+                _ => "the types are text, integer, double, decimal(p,s), boolean, date and timestamp",
+            }),
         });
     }
     found
@@ -521,6 +528,10 @@ fn raw_expression(
     problems: &mut Problems,
 ) -> Option<(Expr, DataType)> {
     let parsed = problems.take(language.parse(text))?;
+    if let Some(diagnostic) = language.aggregate_in_row(&parsed, "a column") {
+        problems.add(diagnostic);
+        return None;
+    }
     let names = Names {
         table: spec.table.value.clone(),
         columns: schema.fields().iter().map(|field| field.name().clone()).collect(),
@@ -531,8 +542,18 @@ fn raw_expression(
     let unqualified = problems.planned(unqualified, text.span)?;
     let namespace = Namespace::from([(names.table.clone(), names)]);
     let resolved = problems.resolved(resolve(language, &namespace, &spec.table.value, &parsed))?;
-    let (expression, data_type) =
-        problems.planned(typing::plan(&context.state(), resolved.sql, &unqualified), text.span)?;
+    let (expression, data_type) = match typing::plan(&context.state(), resolved.sql, &unqualified) {
+        Ok(planned) => planned,
+        Err(error) => {
+            let mut diagnostic = typing::mistake(&error).at(text.span);
+            if diagnostic.hint.is_some() {
+                diagnostic.hint =
+                    Some("values of a CSV file are text here; cast them, such as `CAST(x AS DOUBLE)`".into());
+            }
+            problems.add(diagnostic);
+            return None;
+        }
+    };
     // The rows behind it still have the name of their files.
     let own = TableReference::bare(spec.table.value.as_str());
     let expression = datafusion::common::tree_node::TreeNode::transform(expression, |node| match node {
@@ -626,6 +647,10 @@ fn standard_filter(
     problems: &mut Problems,
 ) -> Option<Expr> {
     let parsed = problems.take(language.parse(text))?;
+    if let Some(diagnostic) = language.aggregate_in_row(&parsed, "the standard filter") {
+        problems.add(diagnostic);
+        return None;
+    }
     let mut names = Names { table: spec.table.value.clone(), columns: columns.to_vec(), ..Names::default() };
     for (name, predicate) in spec.predicates.iter() {
         // A predicate that cannot be read is reported with the predicates.
@@ -710,6 +735,11 @@ fn check_definitions(
         for ((definition, parsed), is_condition) in
             definitions.chain(names.predicates.iter().map(|entry| (entry, true)))
         {
+            let what = if is_condition { "a predicate" } else { "a dimension" };
+            if let Some(diagnostic) = language.aggregate_in_row(parsed, what) {
+                problems.add(diagnostic);
+                continue;
+            }
             let resolved = resolve_definition(language, &tables.namespace, name, definition, parsed);
             let Some(resolved) = problems.resolved(resolved) else { continue };
             let Some(schema) = joined.joined_schema(name, &resolved.joins) else { continue };
@@ -746,7 +776,8 @@ fn joins(
         if join.value.table.value == name.value && spec.table.value == name.value {
             problems.add(
                 Diagnostic::error("duplicate-name", format!("a join of `{0}` cannot be called `{0}`", name.value))
-                    .at(name.span),
+                    .at(name.span)
+                    .hint("give the join another name"),
             );
             continue;
         }
@@ -799,6 +830,10 @@ fn columns_exist(
     let before = problems.count();
     for (item, (here, there)) in join.on.items().iter().zip(on) {
         for (table, column) in [(base, here), (target, there)] {
+            // A word that stands for both columns is reported once.
+            if here == there && problems.count() > before {
+                break;
+            }
             if table.schema.column_with_name(column).is_none() {
                 let known: Vec<&str> = table.schema.fields().iter().map(|field| field.name().as_str()).collect();
                 problems.add(unknown_column(

@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
-use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{DFSchema, DataFusionError, Result, ScalarValue};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{DFSchema, DataFusionError, Result, ScalarValue, plan_err};
 use datafusion::execution::SessionState;
 use datafusion::functions::expr_fn::nullif;
 use datafusion::logical_expr::simplify::SimplifyContext;
@@ -33,7 +33,23 @@ pub(super) fn plan(state: &SessionState, sql: SqlExpr, schema: &DFSchema) -> Res
 pub(super) fn type_of(expression: &Expr, schema: &DFSchema) -> Result<DataType> {
     let context = SimplifyContext::builder().with_schema(Arc::new(schema.clone())).build();
     let coerced = ExprSimplifier::new(context).coerce(expression.clone(), schema)?;
+    texts_fit(&coerced)?;
     coerced.get_type(schema)
+}
+
+/// A text written in an expression that stands for a date or number must be one; else every run would fail.
+fn texts_fit(expression: &Expr) -> Result<()> {
+    expression.apply(|node| {
+        if let Expr::Cast(cast) = node
+            && let Expr::Literal(value, _) = cast.expr.as_ref()
+            && let Some(Some(text)) = value.try_as_str()
+            && value.cast_to(cast.field.data_type()).is_err()
+        {
+            return plan_err!("`{text}` is no {}", type_name(cast.field.data_type()));
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(())
 }
 
 /// `/` as mathematics has it: a double, and NULL where the denominator is 0 or missing. `%` by 0 is NULL as well.
@@ -72,7 +88,10 @@ fn without_cast(expression: &Expr) -> &Expr {
 /// An expression that DataFusion cannot type, as a mistake without a place.
 pub(super) fn mistake(error: &DataFusionError) -> Diagnostic {
     let diagnostic = Diagnostic::error("invalid-expression", message(error));
-    if wrong_argument(&error.strip_backtrace()).is_some_and(|(_, data_type)| data_type == "text") {
+    let text = error.strip_backtrace();
+    let is_text = wrong_argument(&text).is_some_and(|(_, data_type)| data_type == "text")
+        || wrong_operands(&text).is_some_and(|(left, _, right)| left == "text" || right == "text");
+    if is_text {
         return diagnostic.hint("if the column holds numbers or dates, give it a `type` in the `columns` of its table");
     }
     diagnostic
@@ -83,14 +102,40 @@ fn wrong_argument(text: &str) -> Option<(&str, &str)> {
     let (front, errors) = text.split_once("' failed to match any signature")?;
     let function = front.rsplit_once('\'')?.1;
     let received = errors.split_once("(DataType: ")?.1.split_once(')')?.0;
-    let is_text = received.starts_with("Utf8") || received.starts_with("LargeUtf8");
-    Some((function, if is_text { "text" } else { received }))
+    Some((function, word_for(received)))
+}
+
+/// The operator and the types that it cannot bring together.
+fn wrong_operands(text: &str) -> Option<(&str, &str, &str)> {
+    let operands = text.split_once("Cannot coerce arithmetic expression ")?.1.split_once(" to valid types")?.0;
+    let (left, rest) = operands.split_once(' ')?;
+    let (operator, right) = rest.split_once(' ')?;
+    Some((word_for(left), operator, word_for(right)))
+}
+
+/// The language's word for a type as DataFusion writes it.
+fn word_for(data_type: &str) -> &str {
+    let starts = [
+        ("Utf8", "text"),
+        ("LargeUtf8", "text"),
+        ("Date", "date"),
+        ("Timestamp", "timestamp"),
+        ("Boolean", "boolean"),
+        ("Int", "integer"),
+        ("UInt", "integer"),
+        ("Float", "double"),
+        ("Decimal", "decimal"),
+    ];
+    starts.iter().find(|(start, _)| data_type.starts_with(start)).map_or(data_type, |(_, word)| word)
 }
 
 /// DataFusion's complaint in one line, without its own prefixes.
 pub(super) fn message(error: &DataFusionError) -> String {
     if let Some((function, data_type)) = wrong_argument(&error.strip_backtrace()) {
         return format!("`{function}` does not take {data_type}");
+    }
+    if let Some((left, operator, right)) = wrong_operands(&error.strip_backtrace()) {
+        return format!("`{operator}` does not go with {left} and {right}");
     }
     let text = match error.diagnostic() {
         Some(diagnostic) => diagnostic.message.clone(),
