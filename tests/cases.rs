@@ -8,17 +8,19 @@
 //!
 //! Files whose name ends in `.plain` hold in readable form what the project reads compressed or as Parquet.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use chrono::{Days, NaiveDate, Utc};
-use kpi::engine::{KpiOutcome, Question, RunReport};
+use kpi::engine::Question;
+use serde_json::Value;
 
 use crate::support::{
-    Rows, block_on, copy_folder, mistakes, open, published, run, ways_that_differ, write_files, write_parquet,
+    Published, Rows, block_on, copy_folder, open, read_published, run, ways_that_differ, write_files, write_parquet,
 };
 
 #[test]
@@ -52,41 +54,50 @@ async fn check_case(case: &Path) -> Vec<String> {
     write_plain_files(&project.path().join("data")).await;
     let as_of: NaiveDate = fs::read_to_string(case.join("as_of")).unwrap().trim().parse().unwrap();
 
-    let engine = open(project.path(), Some(as_of)).await;
-    let said = mistakes(&engine);
-    if !said.is_empty() {
-        return vec![said];
-    }
-    let report = match run(&engine).await {
+    let report = match run_program(project.path(), as_of) {
         Ok(report) => report,
-        Err(error) => return vec![error.to_string()],
+        Err(said) => return vec![said],
     };
     let mut failures = Vec::new();
-    let values = if report.version.is_some() { values_as_csv(project.path()) } else { String::new() };
+    let values = if report["version"].is_null() { String::new() } else { values_as_csv(project.path()) };
     failures.extend(compare(&case.join("expected.csv"), &values));
     failures.extend(compare(&case.join("report.txt"), &report_as_text(&report, project.path())));
     for name in tables_expected(case) {
-        let rows = rows_as_csv(&Rows::of(&published(project.path(), &name)));
+        let rows = rows_as_csv(&Rows::of(&read_published(project.path(), &name)));
         failures.extend(compare(&case.join(format!("expected_{name}.csv")), &rows));
     }
-    failures.extend(ways_that_differ(&engine, project.path(), &report, 1).await);
-    for (name, outcome) in &report.kpis {
-        // What a run will not publish is not shown either.
-        if matches!(outcome, KpiOutcome::Failed { .. })
-            && engine
-                .show(&Question { kpi: name.clone(), ..Question::default() })
-                .await
-                .is_ok_and(|a| a.rows.num_rows() > 0)
-        {
-            failures.push(format!("`{name}` failed in the run and is shown all the same"));
+    let engine = open(project.path(), Some(as_of)).await;
+    let published =
+        Published { names: kpis_that(&report, "published"), is_whole: kpis_that(&report, "failed").is_empty() };
+    failures.extend(ways_that_differ(&engine, project.path(), &published, 1).await);
+    // What a run will not publish is not shown either.
+    for kpi in kpis_that(&report, "failed") {
+        if engine.show(&Question { kpi: kpi.clone(), ..Question::default() }).await.is_ok() {
+            failures.push(format!("`{kpi}` failed in the run and is shown all the same"));
         }
     }
     failures
 }
 
+/// What `kpi run --json` says.
+fn run_program(project: &Path, as_of: NaiveDate) -> Result<Value, String> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kpi"));
+    command.arg("--project").arg(project).args(["--as-of", &as_of.to_string(), "run", "--json"]);
+    let output = command.output().unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout)
+        .map_err(|_| format!("{}\n{}", output.status, String::from_utf8_lossy(&output.stderr)))?;
+    assert_eq!(output.status.code().map(i64::from), report["exit_code"].as_i64(), "the exit code in the report");
+    Ok(report)
+}
+
+fn kpis_that(report: &Value, outcome: &str) -> BTreeSet<String> {
+    let kpis = report["kpis"].as_array().unwrap().iter().filter(|kpi| kpi["outcome"] == outcome);
+    kpis.map(|kpi| kpi["kpi"].as_str().unwrap().to_owned()).collect()
+}
+
 /// The whole published table in a form that people can write.
 fn values_as_csv(project: &Path) -> String {
-    let rows = Rows::of(&published(project, "kpi_values"));
+    let rows = Rows::of(&read_published(project, "kpi_values"));
     let mut shown: Vec<String> = [
         "kpi",
         "grain",
@@ -118,9 +129,9 @@ fn values_as_csv(project: &Path) -> String {
 
 /// `region=EU, channel=NULL` instead of a JSON object.
 fn readable_members(json: &str) -> String {
-    let members: serde_json::Map<String, serde_json::Value> = serde_json::from_str(json).unwrap();
-    let member = |(name, value): (&String, &serde_json::Value)| match value {
-        serde_json::Value::String(text) => format!("{name}={text}"),
+    let members: serde_json::Map<String, Value> = serde_json::from_str(json).unwrap();
+    let member = |(name, value): (&String, &Value)| match value {
+        Value::String(text) => format!("{name}={text}"),
         _ => format!("{name}=NULL"),
     };
     members.iter().map(member).collect::<Vec<_>>().join("; ")
@@ -138,25 +149,32 @@ fn to_csv(header: &mut [String], rows: &[Vec<String>]) -> String {
 }
 
 /// What became of KPIs that were not published without remark; empty where there is nothing to say.
-fn report_as_text(report: &RunReport, project: &Path) -> String {
+fn report_as_text(report: &Value, project: &Path) -> String {
     let mut text = String::new();
-    for (name, outcome) in &report.kpis {
-        match outcome {
-            KpiOutcome::Published { warnings, .. } => {
-                warnings.iter().for_each(|warning| writeln!(text, "{name}: warning: {warning}").unwrap());
-            }
-            KpiOutcome::Withheld { reason } => writeln!(text, "{name}: withheld: {reason}").unwrap(),
-            KpiOutcome::Failed { error } => {
-                writeln!(text, "{name}: failed: {}", error.message()).unwrap();
-                error.hint().iter().for_each(|hint| writeln!(text, "  hint: {hint}").unwrap());
-            }
+    let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    for kpi in report["kpis"].as_array().unwrap() {
+        let name = word(&kpi["kpi"]);
+        for warning in kpi["warnings"].as_array().into_iter().flatten() {
+            writeln!(text, "{name}: warning: {}", word(warning)).unwrap();
+        }
+        if kpi["outcome"] == "withheld" {
+            writeln!(text, "{name}: withheld: {}", word(&kpi["reason"])).unwrap();
+        }
+        if kpi["outcome"] == "failed" {
+            writeln!(
+                text,
+                "{name}: failed: {}\n  hint: {}",
+                word(&kpi["error"]["message"]),
+                word(&kpi["error"]["hint"])
+            )
+            .unwrap();
         }
     }
-    for skipped in &report.skipped {
-        writeln!(text, "{}: skipped: {}", skipped.kpi, skipped.reason).unwrap();
+    for skipped in report["skipped"].as_array().unwrap() {
+        writeln!(text, "{}: skipped: {}", word(&skipped["kpi"]), word(&skipped["reason"])).unwrap();
     }
-    if report.exit_code() != 0 {
-        writeln!(text, "exit code {}", report.exit_code()).unwrap();
+    if report["exit_code"] != 0 {
+        writeln!(text, "exit code {}", report["exit_code"]).unwrap();
     }
     text.replace(&project.display().to_string(), "<project>")
 }
@@ -235,7 +253,7 @@ fn today_is_open_and_yesterday_is_not() {
     block_on(async {
         let engine = open(project.path(), None).await;
         run(&engine).await.unwrap();
-        let rows = Rows::of(&published(project.path(), "visits"));
+        let rows = Rows::of(&read_published(project.path(), "visits"));
         let column = rows.index("is_complete");
         let complete: Vec<&str> = rows.cells.iter().map(|row| row[column].as_str()).collect();
         assert_eq!(complete, ["true", "false"]);

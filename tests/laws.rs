@@ -17,7 +17,8 @@ use kpi::generate::Random;
 use kpi::time::{Calendar, Grain};
 
 use crate::support::{
-    Rows, are_near, block_on, mistakes, open, published, run, ways_that_differ, write_files, write_parquet,
+    Published, Rows, are_near, block_on, mistakes, open, read_published, run, ways_that_differ, write_files,
+    write_parquet,
 };
 
 #[test]
@@ -62,7 +63,7 @@ async fn check(seed: u64) -> Vec<String> {
     };
     let mut broken = world.wrong_values(&project, &report);
     broken.extend(parts_that_do_not_add_up(&world, &project, &report));
-    broken.extend(ways_that_differ(&engine, &project, &report, 5).await);
+    broken.extend(ways_that_differ(&engine, &project, &Published::by(&report), 5).await);
     broken.extend(second_run(&world, &project).await);
     broken.extend(other_files_without_dimensions(&world, folder.path(), &project, &report).await);
     broken
@@ -80,7 +81,7 @@ async fn second_run(world: &World, project: &Path) -> Vec<String> {
     };
     let read = |name: &String| {
         let bytes = fs::read(project.join(format!("out/published/{name}.parquet"))).unwrap();
-        (name.clone(), (bytes, Rows::of(&published(project, name))))
+        (name.clone(), (bytes, Rows::of(&read_published(project, name))))
     };
     let before: BTreeMap<_, _> = names().iter().map(read).collect();
     let engine = open(project, Some(world.as_of)).await;
@@ -114,11 +115,11 @@ async fn other_files_without_dimensions(world: &World, folder: &Path, first: &Pa
     let overall = |project: &Path, kpi: &str| {
         let columns =
             ["grain", "period_start", "value", "numerator", "denominator", "n", "is_complete"].map(str::to_owned);
-        let rows = Rows::of(&published(project, kpi)).retain(|column| column("breakdown") == "overall");
+        let rows = Rows::of(&read_published(project, kpi)).retain(|column| column("breakdown") == "overall");
         rows.select(&columns, &columns[..2])
     };
     let mut broken = Vec::new();
-    for name in published_names(report) {
+    for name in Published::by(report).names {
         if let Some(difference) = overall(first, &name).difference(&overall(&second, &name)) {
             broken.push(format!("{name}: the total differs without dimensions and with other files: {difference}"));
         }
@@ -129,12 +130,12 @@ async fn other_files_without_dimensions(world: &World, folder: &Path, first: &Pa
 /// Sums and counts of members add up to the total, those of days to months and years; a ratio is the ratio of the sums.
 fn parts_that_do_not_add_up(world: &World, project: &Path, report: &RunReport) -> Vec<String> {
     let mut broken = Vec::new();
-    for name in published_names(report) {
+    for name in Published::by(report).names {
         let KpiShape::Aggregate { value, grains, .. } = &world.kpis[&name].shape else { continue };
         if !value.measures().iter().all(|measure| measure.is_additive()) {
             continue;
         }
-        let rows = Rows::of(&published(project, &name));
+        let rows = Rows::of(&read_published(project, &name));
         let [grain, period, breakdown, value_column, numerator, denominator] =
             ["grain", "period_start", "breakdown", "value", "numerator", "denominator"]
                 .map(|column| rows.index(column));
@@ -183,11 +184,6 @@ fn same_sums(one: &BTreeMap<NaiveDate, Vec<f64>>, other: &BTreeMap<NaiveDate, Ve
         one.iter().zip(other).all(|(one, other)| are_near(&one.to_string(), &other.to_string()))
     };
     one.len() == other.len() && one.iter().zip(other).all(|(one, other)| one.0 == other.0 && near(one.1, other.1))
-}
-
-fn published_names(report: &RunReport) -> Vec<String> {
-    let is_published = |outcome: &KpiOutcome| matches!(outcome, KpiOutcome::Published { .. });
-    report.kpis.iter().filter(|(_, outcome)| is_published(outcome)).map(|(name, _)| name.clone()).collect()
 }
 
 // ---- A random project.
@@ -671,7 +667,7 @@ impl World {
                 }
                 continue;
             }
-            let rows = Rows::of(&published(project, name));
+            let rows = Rows::of(&read_published(project, name));
             let sets: Vec<Vec<&str>> = [vec![]].into_iter().chain(definition.sets.iter().cloned()).collect();
             for (grain, set) in definition.grains().iter().flat_map(|grain| sets.iter().map(move |set| (*grain, set))) {
                 let breakdown = if set.is_empty() { "overall".to_owned() } else { set.join(", ") };

@@ -153,7 +153,7 @@ pub fn are_near(one: &str, two: &str) -> bool {
 }
 
 /// The rows of a published table.
-pub fn published(project: &Path, name: &str) -> RecordBatch {
+pub fn read_published(project: &Path, name: &str) -> RecordBatch {
     let path = project.join(format!("out/published/{name}.parquet"));
     let file = fs::File::open(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
@@ -195,25 +195,36 @@ pub async fn query(context: &SessionContext, sql: &str) -> Result<Rows, String> 
     Ok(Rows::of(&concat_batches(&schema, &batches).unwrap()))
 }
 
+/// What a run published, and whether every KPI could be computed.
+pub struct Published {
+    pub names: BTreeSet<String>,
+    pub is_whole: bool,
+}
+
+impl Published {
+    pub fn by(report: &RunReport) -> Published {
+        let is_published = |outcome: &KpiOutcome| matches!(outcome, KpiOutcome::Published { .. });
+        let names = report.kpis.iter().filter(|(_, outcome)| is_published(outcome)).map(|(name, _)| name.clone());
+        let has_failed = |outcome: &KpiOutcome| matches!(outcome, KpiOutcome::Failed { .. });
+        Published { names: names.collect(), is_whole: !report.kpis.iter().any(|(_, outcome)| has_failed(outcome)) }
+    }
+}
+
 /// Every way to compute a KPI gives what was published: fused and alone, as the plan and as the SQL shown, optimized and
 /// not. Returns what differs. Only every `step`th cell is looked at.
-pub async fn ways_that_differ(engine: &Engine, project: &Path, report: &RunReport, step: usize) -> Vec<String> {
+pub async fn ways_that_differ(engine: &Engine, project: &Path, published: &Published, step: usize) -> Vec<String> {
     let mut differences = Vec::new();
     // Where a file holds a value that does not fit, only a plan that leaves its column out can run.
-    let is_clean = report.kpis.iter().all(|(_, outcome)| !matches!(outcome, KpiOutcome::Failed { .. }));
-    let plain = is_clean.then(|| without_optimizer(engine.context()));
-    let is_published = |name: &str| {
-        report.kpis.iter().any(|(kpi, outcome)| kpi == name && matches!(outcome, KpiOutcome::Published { .. }))
-    };
-    let names: BTreeSet<String> = engine.model().order.iter().filter(|name| is_published(name)).cloned().collect();
+    let plain = published.is_whole.then(|| without_optimizer(engine.context()));
+    let names = &published.names;
     let mut number = 0;
     let unoptimized = match &plain {
-        Some(plain) => fused_without_optimizer(engine, plain, &names).await,
+        Some(plain) => fused_without_optimizer(engine, plain, names).await,
         None => Vec::new(),
     };
-    for name in &names {
+    for name in names {
         let kpi = engine.model().kpis[name].clone();
-        let all = Rows::of(&published(project, name));
+        let all = Rows::of(&read_published(project, name));
         match unoptimized.iter().find(|(known, _)| known == name) {
             Some((_, Ok(rows))) => {
                 if let Some(difference) = all.difference(rows) {
