@@ -12,7 +12,9 @@ use std::sync::Arc;
 use super::bounds::{Bounds, Extent, date, day_of};
 use super::{Cell, Compiler, DENOMINATOR, Leaves, NUMERATOR, OBSERVATIONS, PERIOD_START, VALUE, column, period_of};
 use crate::catalog::{PERIODS, known_days};
-use crate::model::{Aggregate, JoinPath, Kpi, Measure, MeasureFunction, Model, ROWS, Table, join_alias};
+use crate::model::{
+    Aggregate, JoinPath, Kpi, Measure, MeasureFunction, Model, ROWS, Table, join_alias, measure_expression,
+};
 
 pub(super) fn plan(compiler: &Compiler, kpi: &Kpi, aggregate: &Aggregate, cell: &Cell) -> Result<LogicalPlanBuilder> {
     let mut plan = compiler.leaves.leaf(kpi, aggregate, cell)?;
@@ -159,13 +161,13 @@ impl Leaves for TableLeaves<'_> {
             None => bounds,
         })?;
         let mut columns: Vec<Expr> = aggregate.measures.iter().map(measure_column).collect();
-        columns.push(super::measure_expression(MeasureFunction::Count, None, None).alias(ROWS));
+        columns.push(measure_expression(MeasureFunction::Count, None, None).alias(ROWS));
         plan.aggregate(groups, columns)
     }
 }
 
 fn measure_column(measure: &Measure) -> Expr {
-    super::measure_expression(measure.function, measure.argument.clone(), measure.filter.clone()).alias(&measure.name)
+    measure_expression(measure.function, measure.argument.clone(), measure.filter.clone()).alias(&measure.name)
 }
 
 /// The rows of a table with those behind its joins. Each join finds at most one row, so none is multiplied or lost.

@@ -26,7 +26,7 @@ use crate::diagnostic::{Diagnostic, nearest};
 use crate::load::LoadedDocument;
 use crate::model::{
     Aggregate, Arithmetic, Better, Dimension, Goal, Input, Kpi, Measure, MeasureFunction, Previous, Project, ROWS,
-    Shape, Skipped, Target, Value,
+    Shape, Skipped, Target, Value, measure_expression,
 };
 use crate::spec::{Fill, KpiSpec, Spanned, TableSpec, TargetSpec};
 use crate::time::Grain;
@@ -480,7 +480,7 @@ fn measure(
     if let Some(same) = same {
         return Ok(Expr::Column(Column::from_name(&same.name)));
     }
-    let expression = crate::compile::measure_expression(function, argument.clone(), None);
+    let expression = measure_expression(function, argument.clone(), None);
     let data_type = typing::type_of(&expression, schema)
         .map_err(|error| Diagnostic::error("wrong-type", typing::message(&error)))?;
     let mut name = measure_name(function, argument.as_ref(), filter.as_ref());
