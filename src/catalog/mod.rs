@@ -18,6 +18,7 @@ use datafusion::prelude::SessionContext;
 pub use self::csv::{BrokenValue, CsvOptions, find_broken_value};
 pub use self::files::InputFile;
 use self::files::{Found, find};
+pub use self::parquet::find_broken_file;
 pub use self::periods::{PERIODS, known_days, periods};
 
 /// The files of one table, as raw rows.
