@@ -43,8 +43,8 @@ pub struct Cell {
     pub dimensions: Vec<String>,
 }
 
-/// Where the aggregated rows of a KPI come from.
-pub trait Leaves {
+/// Where the aggregated rows of a KPI come from. `Sync`, so that servers can spawn what waits for a query.
+pub trait Leaves: Sync {
     /// Rows of `period_start`, the cell's dimensions by name, the KPI's measures by name, and `rows`: one for each period
     /// and member that has rows, within the bounds.
     fn leaf(&self, kpi: &Kpi, aggregate: &Aggregate, cell: &Cell) -> Result<LogicalPlanBuilder>;

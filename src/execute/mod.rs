@@ -16,7 +16,8 @@ use datafusion::common::runtime::SpawnedTask;
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{DataFrame, SessionContext};
-use futures::{StreamExt, stream};
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt, stream};
 
 use crate::compile::{Bounds, Cell, Compiler, Extent, TableLeaves, result_plan};
 use crate::error::{Error, ErrorKind};
@@ -82,25 +83,25 @@ pub async fn execute(
     let of = plan.kpis.len();
     let done = AtomicUsize::new(0);
     let at_once = context.state().config().target_partitions().max(1);
-    let tasks = plan.kpis.iter().map(|(name, cells)| {
-        let kpi = model.kpis[name].clone();
-        let plans = match broken_by(model, &kpi, &failed) {
-            Some(message) => Err(Error::new(ErrorKind::Storage, message)),
-            None => (cells.iter())
-                .map(|cell| {
-                    Ok((cell.clone(), result_plan(&compiler, &kpi, cell).map_err(|error| internal(&kpi, &error))?))
-                })
-                .collect::<Result<Vec<(Cell, LogicalPlan)>, Error>>(),
-        };
-        // What a pass has added up is small; only a KPI that reads its table by itself is worth the full planning.
-        let is_small = below(model, &BTreeSet::from([name.clone()])).iter().all(|kpi| leaves.is_fused(kpi));
-        let context = if is_small { small.clone() } else { context.clone() };
-        (name, kpi, plans, context)
-    });
-    stream::iter(tasks)
-        .map(|(name, kpi, plans, context)| {
+    // Plans are made here, one after the other; only their execution overlaps. Boxed, so that the compiler sees that the
+    // whole can be sent to another thread, as servers that spawn a run need it.
+    let tasks: Vec<BoxFuture<'_, (String, Result<KpiResult, Error>)>> = (plan.kpis.iter())
+        .map(|(name, cells)| {
+            let kpi = model.kpis[name].clone();
+            let plans = match broken_by(model, &kpi, &failed) {
+                Some(message) => Err(Error::new(ErrorKind::Storage, message)),
+                None => (cells.iter())
+                    .map(|cell| {
+                        let plan = result_plan(&compiler, &kpi, cell).map_err(|error| internal(&kpi, &error))?;
+                        Ok((cell.clone(), plan))
+                    })
+                    .collect::<Result<Vec<(Cell, LogicalPlan)>, Error>>(),
+            };
+            // What a pass has added up is small; only a KPI that reads its table by itself is worth the full planning.
+            let is_small = below(model, &BTreeSet::from([name.clone()])).iter().all(|kpi| leaves.is_fused(kpi));
+            let context = if is_small { small.clone() } else { context.clone() };
             let done = &done;
-            async move {
+            let task = async move {
                 let result = match plans {
                     // A task of its own, so that KPIs share the cores; dropping it ends it.
                     Ok(plans) => SpawnedTask::spawn(async move { run_cells(&context, kpi, plans).await })
@@ -114,11 +115,11 @@ pub async fn execute(
                 let number = done.fetch_add(1, Ordering::Relaxed) + 1;
                 listener(Progress::Kpi { name, number, of });
                 (name.clone(), result)
-            }
+            };
+            task.boxed()
         })
-        .buffered(at_once)
-        .collect()
-        .await
+        .collect();
+    stream::iter(tasks).buffered(at_once).collect().await
 }
 
 /// Collects the rows of a plan.
