@@ -3,12 +3,12 @@
 //! An audit judges rows and changes none. What it finds goes into the log record; a failure keeps the KPI from being
 //! published.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use datafusion::arrow::array::{Array, AsArray, RecordBatch};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use datafusion::arrow::compute::{cast, concat_batches};
 use datafusion::arrow::datatypes::{DataType, Float64Type};
-use datafusion::arrow::row::{OwnedRow, RowConverter, SortField};
+use datafusion::arrow::row::{Row, RowConverter, Rows, SortField};
 
 use crate::error::{Error, Result};
 use crate::execute::{KpiResult, query_error};
@@ -67,22 +67,37 @@ fn key_columns(rows: &RecordBatch) -> Vec<usize> {
     (0..value).filter(|index| names[*index] != "period_end").collect()
 }
 
-fn keys(rows: &RecordBatch) -> Result<Vec<OwnedRow>> {
-    let columns: Vec<_> = key_columns(rows).into_iter().map(|index| rows.column(index).clone()).collect();
-    let fields = columns.iter().map(|column| SortField::new(column.data_type().clone())).collect();
-    let converted = RowConverter::new(fields).and_then(|converter| converter.convert_columns(&columns));
-    let converted = converted.map_err(|error| query_error(error.into()))?;
-    Ok(converted.iter().map(|row| row.owned()).collect())
+/// The keys of rows in a form that compares quickly.
+struct Keys {
+    converter: RowConverter,
+    rows: Rows,
+}
+
+impl Keys {
+    fn of(rows: &RecordBatch) -> Result<Keys> {
+        let columns = Keys::columns(rows);
+        let fields = columns.iter().map(|column| SortField::new(column.data_type().clone())).collect();
+        let converter = RowConverter::new(fields).map_err(|error| query_error(error.into()))?;
+        let rows = converter.convert_columns(&columns).map_err(|error| query_error(error.into()))?;
+        Ok(Keys { converter, rows })
+    }
+
+    /// The keys of other rows with the same key columns, to compare with these.
+    fn of_others(&self, rows: &RecordBatch) -> Result<Rows> {
+        self.converter.convert_columns(&Keys::columns(rows)).map_err(|error| query_error(error.into()))
+    }
+
+    fn columns(rows: &RecordBatch) -> Vec<ArrayRef> {
+        key_columns(rows).into_iter().map(|index| rows.column(index).clone()).collect()
+    }
 }
 
 fn unique(result: &KpiResult) -> Result<Audit> {
-    let mut seen = HashMap::new();
-    for key in keys(&result.rows)? {
-        *seen.entry(key).or_insert(0_u64) += 1;
-    }
-    Ok(match seen.values().filter(|times| **times > 1).count() {
+    let keys = Keys::of(&result.rows)?;
+    let mut seen = HashSet::with_capacity(keys.rows.num_rows());
+    Ok(match keys.rows.iter().filter(|key| !seen.insert(*key)).count() {
         0 => passed("unique"),
-        count => failed("unique", format!("{count} periods and members come more than once")),
+        count => failed("unique", format!("{count} rows repeat a period and member")),
     })
 }
 
@@ -122,11 +137,12 @@ fn changes(result: &KpiResult, before: Option<&[RecordBatch]>) -> Result<Audit> 
             detail: Some("the dimensions changed".into()),
         });
     }
-    let old_values = values(&before)?;
-    let old: HashMap<OwnedRow, Option<f64>> = keys(&before)?.into_iter().zip(old_values.iter()).collect();
-    let new_values = values(&result.rows)?;
+    let keys = Keys::of(&result.rows)?;
+    let old_keys = keys.of_others(&before)?;
+    let (old_values, new_values) = (values(&before)?, values(&result.rows)?);
+    let old: HashMap<Row<'_>, Option<f64>> = old_keys.iter().zip(old_values.iter()).collect();
     let (mut added, mut changed, mut kept) = (0, 0, 0);
-    for (key, value) in keys(&result.rows)?.into_iter().zip(new_values.iter()) {
+    for (key, value) in keys.rows.iter().zip(new_values.iter()) {
         match old.get(&key) {
             None => added += 1,
             Some(before) => {

@@ -190,10 +190,10 @@ impl Engine {
         };
         let (schema, batches) =
             execute::collect(&self.context, plan).await.map_err(|error| self.explain(&kpi, error))?;
-        let published = report::published_schema(&schema);
+        let published = execute::published_schema(&schema);
         let rows =
             datafusion::arrow::compute::concat_batches(&schema, &batches).map_err(|error| query_error(error.into()))?;
-        let rows = report::sorted(&report::with_schema(&rows, &published)?, &cell)?;
+        let rows = execute::sorted(&execute::with_schema(&rows, &published)?, &cell)?;
         Ok(Answer { kpi, cell, schema: published, rows })
     }
 

@@ -1,3 +1,9 @@
 //! All tests that look at the project from outside, in one program so that it is linked once.
 
+mod cases;
 mod cli;
+mod diagnostics;
+mod laws;
+mod layers;
+mod readme;
+mod support;

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use datafusion::common::{Column, Result, TableReference, exec_err, internal_datafusion_err};
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{Column, Result, ScalarValue, TableReference, exec_err, internal_datafusion_err};
 use datafusion::datasource::{ViewTable, provider_as_source};
 use datafusion::functions::expr_fn::coalesce;
 use datafusion::logical_expr::builder::table_source;
@@ -12,7 +13,9 @@ use std::sync::Arc;
 use super::bounds::{Bounds, Extent, date, day_of};
 use super::{Cell, Compiler, DENOMINATOR, Leaves, NUMERATOR, OBSERVATIONS, PERIOD_START, VALUE, column, period_of};
 use crate::catalog::{PERIODS, known_days};
-use crate::model::{Aggregate, JoinPath, Kpi, Measure, MeasureFunction, Model, ROWS, Table, join_alias};
+use crate::model::{
+    Aggregate, JoinPath, Kpi, Measure, MeasureFunction, Model, ROWS, Table, join_alias, measure_expression,
+};
 
 pub(super) fn plan(compiler: &Compiler, kpi: &Kpi, aggregate: &Aggregate, cell: &Cell) -> Result<LogicalPlanBuilder> {
     let mut plan = compiler.leaves.leaf(kpi, aggregate, cell)?;
@@ -22,16 +25,9 @@ pub(super) fn plan(compiler: &Compiler, kpi: &Kpi, aggregate: &Aggregate, cell: 
         plan = fill(compiler, aggregate, cell, plan, extent)?;
     }
     let value = &aggregate.value;
-    // A covered period without rows is 0 where the definition says so; a ratio without a denominator stays NULL.
-    let fills = aggregate.fill_zero && value.ratio.is_none();
-    let is_absent = column(ROWS).eq(lit(0_i64));
-    let expression = match fills {
-        true => when(is_absent, cast(lit(0_i64), kpi.value_type.clone())).otherwise(value.expression.clone())?,
-        false => value.expression.clone(),
-    };
     let (numerator, denominator) = sides(&value.ratio);
     let mut columns = keys(cell);
-    columns.push(expression.alias(VALUE));
+    columns.push(value.expression.clone().alias(VALUE));
     columns.push(numerator.alias(NUMERATOR));
     columns.push(denominator.alias(DENOMINATOR));
     columns.push(value.observations.clone().alias(OBSERVATIONS));
@@ -52,6 +48,25 @@ pub(super) fn sides(ratio: &Option<(Expr, Expr)>) -> (Expr, Expr) {
 /// The columns that identify a row of a cell.
 pub(super) fn keys(cell: &Cell) -> Vec<Expr> {
     [PERIOD_START].into_iter().chain(cell.dimensions.iter().map(String::as_str)).map(column).collect()
+}
+
+/// What a value is where there are no rows and `fill: zero` says that this means none: computed from counts and sums of 0,
+/// so that a difference is 0 and whatever needs a denominator, or the largest of nothing, is NULL.
+pub(super) fn value_of_no_rows(aggregate: &Aggregate) -> Result<Expr> {
+    let zero = |name: &str| {
+        let measure = aggregate.measures.iter().find(|measure| measure.name == name)?;
+        Some(match measure.function {
+            MeasureFunction::Sum | MeasureFunction::Count | MeasureFunction::CountDistinct => {
+                cast(lit(0_i64), measure.data_type.clone())
+            }
+            MeasureFunction::Min | MeasureFunction::Max => cast(lit(ScalarValue::Null), measure.data_type.clone()),
+        })
+    };
+    let value = aggregate.value.expression.clone().transform(|node| match &node {
+        Expr::Column(name) => Ok(zero(&name.name).map_or_else(|| Transformed::no(node.clone()), Transformed::yes)),
+        _ => Ok(Transformed::no(node)),
+    })?;
+    Ok(value.data)
 }
 
 /// Adds the covered periods that have no rows, for every member seen; their counts and sums are 0.
@@ -159,13 +174,13 @@ impl Leaves for TableLeaves<'_> {
             None => bounds,
         })?;
         let mut columns: Vec<Expr> = aggregate.measures.iter().map(measure_column).collect();
-        columns.push(super::measure_expression(MeasureFunction::Count, None, None).alias(ROWS));
+        columns.push(measure_expression(MeasureFunction::Count, None, None).alias(ROWS));
         plan.aggregate(groups, columns)
     }
 }
 
 fn measure_column(measure: &Measure) -> Expr {
-    super::measure_expression(measure.function, measure.argument.clone(), measure.filter.clone()).alias(&measure.name)
+    measure_expression(measure.function, measure.argument.clone(), measure.filter.clone()).alias(&measure.name)
 }
 
 /// The rows of a table with those behind its joins. Each join finds at most one row, so none is multiplied or lost.

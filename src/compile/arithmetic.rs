@@ -6,7 +6,7 @@ use datafusion::common::{Result, internal_datafusion_err};
 use datafusion::functions::expr_fn::{coalesce, least};
 use datafusion::logical_expr::{Expr, JoinType, LogicalPlanBuilder, cast, lit, when};
 
-use super::aggregate::{keys, null_safe, of, sides};
+use super::aggregate::{keys, null_safe, of, sides, value_of_no_rows};
 use super::bounds::date;
 use super::{Cell, Compiler, DENOMINATOR, NUMERATOR, OBSERVATIONS, PERIOD_START, VALUE, column};
 use crate::functions::period_shift;
@@ -119,21 +119,17 @@ fn within_data(
     }
 }
 
-/// An input's value, where a missing row counts as 0 if its definition fills with zero and its data covers the period.
+/// An input's value, where a missing row means no rows if its definition fills with zero and its data covers the period.
 fn filled(compiler: &Compiler, input: &Input, cell: &Cell) -> Result<Expr> {
     let kpi = input_kpi(compiler, input)?;
     let value = column(&input.name);
     let Shape::Aggregate(aggregate) = &kpi.shape else { return Ok(value) };
-    let Some(extent) =
-        compiler.extents.get(&kpi.name).filter(|_| aggregate.fill_zero && aggregate.value.ratio.is_none())
-    else {
-        return Ok(value);
-    };
+    let Some(extent) = compiler.extents.get(&kpi.name).filter(|_| aggregate.fill_zero) else { return Ok(value) };
     let count = input.previous.and_then(|previous| previous.periods(cell.grain)).unwrap_or(0);
     let calendar = compiler.calendar();
     let shifted = |day| calendar.shift(calendar.period_start(day, cell.grain)?, cell.grain, count);
     let (Some(first), Some(last)) = (shifted(extent.first), shifted(extent.last)) else { return Ok(value) };
     let is_covered = column(PERIOD_START).between(lit(date(first)), lit(date(last)));
     let is_missing = column(&rows_of(&input.name)).is_null().and(is_covered);
-    when(is_missing, cast(lit(0_i64), kpi.value_type.clone())).otherwise(value)
+    when(is_missing, cast(value_of_no_rows(aggregate)?, kpi.value_type.clone())).otherwise(value)
 }

@@ -14,8 +14,6 @@ use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
 use datafusion::common::{Column, Result};
-use datafusion::functions_aggregate::expr_fn::{count, count_distinct, max, min, sum};
-use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, lit};
 
 pub use aggregate::{TableLeaves, joined_rows};
@@ -23,7 +21,7 @@ pub use bounds::{Bounds, Extent, day_of};
 pub use result::{BREAKDOWN_OVERALL, breakdown, result_plan};
 
 use crate::functions::{calendar_arguments, period_start};
-use crate::model::{Aggregate, Kpi, MeasureFunction, Model, Shape};
+use crate::model::{Aggregate, Kpi, Model, Shape};
 use crate::time::{Calendar, Grain};
 
 /// The first day of the period.
@@ -45,8 +43,8 @@ pub struct Cell {
     pub dimensions: Vec<String>,
 }
 
-/// Where the aggregated rows of a KPI come from.
-pub trait Leaves {
+/// Where the aggregated rows of a KPI come from. `Sync`, so that servers can spawn what waits for a query.
+pub trait Leaves: Sync {
     /// Rows of `period_start`, the cell's dimensions by name, the KPI's measures by name, and `rows`: one for each period
     /// and member that has rows, within the bounds.
     fn leaf(&self, kpi: &Kpi, aggregate: &Aggregate, cell: &Cell) -> Result<LogicalPlanBuilder>;
@@ -113,23 +111,4 @@ pub fn period_of(day: Expr, grain: Grain, calendar: &Calendar) -> Expr {
     }
     let further = calendar_arguments(calendar, grain).into_iter().map(lit);
     period_start().call([day, lit(grain.name())].into_iter().chain(further).collect())
-}
-
-/// The aggregate function of a measure.
-pub fn measure_expression(function: MeasureFunction, argument: Option<Expr>, filter: Option<Expr>) -> Expr {
-    let argument = argument.unwrap_or_else(|| lit(1_i64));
-    let call = match function {
-        MeasureFunction::Sum => sum(argument),
-        MeasureFunction::Count => count(argument),
-        MeasureFunction::CountDistinct => count_distinct(argument),
-        MeasureFunction::Min => min(argument),
-        MeasureFunction::Max => max(argument),
-    };
-    match (call, filter) {
-        (Expr::AggregateFunction(AggregateFunction { func, mut params }), Some(filter)) => {
-            params.filter = Some(Box::new(filter));
-            Expr::AggregateFunction(AggregateFunction { func, params })
-        }
-        (call, _) => call,
-    }
 }

@@ -12,7 +12,9 @@ use datafusion::arrow::array::StringArray;
 use datafusion::arrow::compute::{CastOptions, cast_with_options};
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::catalog::TableProvider;
-use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::functions_aggregate::expr_fn::{count, count_distinct, max, min, sum};
+use datafusion::logical_expr::expr::AggregateFunction;
+use datafusion::logical_expr::{Expr, LogicalPlan, lit};
 
 use crate::catalog::{CsvOptions, Source};
 use crate::time::{Calendar, Grain};
@@ -224,6 +226,25 @@ impl MeasureFunction {
             MeasureFunction::Sum | MeasureFunction::Count | MeasureFunction::Min | MeasureFunction::Max => true,
             MeasureFunction::CountDistinct => false,
         }
+    }
+}
+
+/// The aggregate function of a measure.
+pub fn measure_expression(function: MeasureFunction, argument: Option<Expr>, filter: Option<Expr>) -> Expr {
+    let argument = argument.unwrap_or_else(|| lit(1_i64));
+    let call = match function {
+        MeasureFunction::Sum => sum(argument),
+        MeasureFunction::Count => count(argument),
+        MeasureFunction::CountDistinct => count_distinct(argument),
+        MeasureFunction::Min => min(argument),
+        MeasureFunction::Max => max(argument),
+    };
+    match (call, filter) {
+        (Expr::AggregateFunction(AggregateFunction { func, mut params }), Some(filter)) => {
+            params.filter = Some(Box::new(filter));
+            Expr::AggregateFunction(AggregateFunction { func, params })
+        }
+        (call, _) => call,
     }
 }
 

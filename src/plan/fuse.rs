@@ -8,17 +8,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::compute::filter_record_batch;
+use datafusion::arrow::compute::kernels::cmp::eq;
+use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
 use datafusion::common::{Column, Result, ScalarValue, TableReference, internal_datafusion_err};
-use datafusion::datasource::provider_as_source;
+use datafusion::datasource::{MemTable, provider_as_source};
 use datafusion::functions_aggregate::expr_fn::{max, min, sum};
 use datafusion::logical_expr::logical_plan::Aggregate as AggregatePlan;
 use datafusion::logical_expr::{Expr, GroupingSet, LogicalPlan, LogicalPlanBuilder, cast, lit};
 
-use crate::compile::{
-    Bounds, Cell, Leaves, PERIOD_START, TableLeaves, column, day_of, joined_rows, measure_expression, period_of,
-};
-use crate::model::{Aggregate, JoinPath, Kpi, MeasureFunction, Model, ROWS, Shape};
+use crate::compile::{Bounds, Cell, Leaves, PERIOD_START, TableLeaves, column, day_of, joined_rows, period_of};
+use crate::model::{Aggregate, JoinPath, Kpi, MeasureFunction, Model, ROWS, Shape, measure_expression};
 use crate::time::Grain;
 
 /// One scan of a table for several KPIs.
@@ -165,23 +167,41 @@ impl Pass {
         plan.project(columns)?.build()
     }
 
-    /// A KPI's cell, rolled up from the rows of this pass.
-    fn leaf(
-        &self,
-        model: &Model,
-        rows: &Arc<dyn TableProvider>,
-        aggregate: &Aggregate,
-        cell: &Cell,
-    ) -> Result<LogicalPlanBuilder> {
-        let wanted: BTreeSet<String> = cell.dimensions.iter().cloned().collect();
-        // The smallest set that has the cell's dimensions has the fewest rows to add up.
-        let set = self.sets.iter().filter(|set| wanted.is_subset(set)).min_by_key(|set| set.len());
-        let set = set.ok_or_else(|| internal_datafusion_err!("no set of the pass covers {wanted:?}"))?;
-        let relation = TableReference::bare(format!("pass over {}", self.table));
-        let mut plan = LogicalPlanBuilder::scan(relation, provider_as_source(rows.clone()), None)?;
-        if self.sets.len() > 1 {
-            plan = plan.filter(column(SET).eq(lit(self.grouping_id(set))))?;
+    /// The rows of this pass, apart for each set of dimensions.
+    pub fn split(&self, schema: &SchemaRef, batches: &[RecordBatch]) -> Result<PassRows> {
+        let mut sets = Vec::new();
+        for set in &self.sets {
+            let mut own = Vec::new();
+            for batch in batches {
+                if self.sets.len() == 1 {
+                    own.push(batch.clone());
+                    continue;
+                }
+                let marks =
+                    batch.column_by_name(SET).ok_or_else(|| internal_datafusion_err!("a pass without `{SET}`"))?;
+                let is_own = eq(marks, &self.grouping_id(set).to_scalar()?)?;
+                let rows = filter_record_batch(batch, &is_own)?;
+                if rows.num_rows() > 0 {
+                    own.push(rows);
+                }
+            }
+            let rows = own.iter().map(RecordBatch::num_rows).sum();
+            let provider: Arc<dyn TableProvider> = Arc::new(MemTable::try_new(schema.clone(), vec![own])?);
+            sets.push((provider, rows));
         }
+        Ok(PassRows { sets })
+    }
+
+    /// A KPI's cell, rolled up from the rows of this pass.
+    fn leaf(&self, model: &Model, rows: &PassRows, aggregate: &Aggregate, cell: &Cell) -> Result<LogicalPlanBuilder> {
+        let wanted: BTreeSet<String> = cell.dimensions.iter().cloned().collect();
+        // Of the sets that have the cell's dimensions, the one with the fewest rows to add up.
+        let sets = self.sets.iter().zip(&rows.sets).filter(|(set, _)| wanted.is_subset(set));
+        let (_, (provider, _)) = sets
+            .min_by_key(|(_, (_, rows))| *rows)
+            .ok_or_else(|| internal_datafusion_err!("no set of the pass covers {wanted:?}"))?;
+        let relation = TableReference::bare(format!("pass over {}", self.table));
+        let plan = LogicalPlanBuilder::scan(relation, provider_as_source(provider.clone()), None)?;
         let mut groups = vec![period_of(column(DAY), cell.grain, &model.project.calendar).alias(PERIOD_START)];
         groups.extend(cell.dimensions.iter().map(|name| column(name).alias(name)));
 
@@ -266,8 +286,24 @@ impl Computed {
 pub struct FusedLeaves<'a> {
     pub model: &'a Model,
     /// Each pass with the rows that it gave.
-    pub passes: Vec<(&'a Pass, Arc<dyn TableProvider>)>,
+    pub passes: Vec<(&'a Pass, PassRows)>,
     pub tables: TableLeaves<'a>,
+}
+
+impl FusedLeaves<'_> {
+    /// Whether a KPI needs no table any more.
+    pub fn is_fused(&self, kpi: &Kpi) -> bool {
+        match &kpi.shape {
+            Shape::Aggregate(_) => self.passes.iter().any(|(pass, _)| pass.kpis.contains(&kpi.name)),
+            Shape::Arithmetic(_) => true,
+        }
+    }
+}
+
+/// What a pass found: the rows of each of its sets, and how many there are.
+#[derive(Debug, Clone)]
+pub struct PassRows {
+    sets: Vec<(Arc<dyn TableProvider>, usize)>,
 }
 
 impl Leaves for FusedLeaves<'_> {

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::compile::Cell;
 use crate::model::Model;
 
-pub use fuse::{FusedLeaves, Pass};
+pub use fuse::{FusedLeaves, Pass, PassRows};
 
 /// What a run computes.
 #[derive(Debug, Clone)]

@@ -1,12 +1,18 @@
-//! What people and their tools see of results: rows in a stable order and shape, the long table over all KPIs, and the
-//! scorecard. Pure; nothing is read, written or printed here.
+//! What people and their tools see of results: the long table over all KPIs, the scorecard, and numbers as people read
+//! them. Pure; nothing is read, written or printed here.
 
 mod number;
-mod rows;
 mod scorecard;
 mod values;
 
 pub use number::{format_change, format_number, format_period};
-pub use rows::{published_schema, sorted, with_schema};
 pub use scorecard::{Scorecard, ScorecardRow, scorecard};
 pub use values::{KPI_VALUES, kpi_values, kpi_values_schema};
+
+use datafusion::arrow::error::ArrowError;
+
+use crate::error::Error;
+
+fn internal(error: ArrowError) -> Error {
+    Error::internal("rows of a result do not fit together").with_source(error)
+}

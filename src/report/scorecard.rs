@@ -7,7 +7,7 @@ use datafusion::arrow::array::{Array, AsArray, RecordBatch};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Date32Type, Float64Type, Int64Type};
 
-use super::rows::internal;
+use super::internal;
 use crate::compile::{BREAKDOWN_OVERALL, breakdown};
 use crate::error::{Error, Result};
 use crate::model::{Better, Kpi};

@@ -7,7 +7,7 @@ use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 
-use super::rows::internal;
+use super::internal;
 use crate::compile::BREAKDOWN_OVERALL;
 use crate::error::{Error, Result};
 
@@ -65,26 +65,42 @@ fn members(rows: &RecordBatch, breakdown: &ArrayRef) -> Result<ArrayRef> {
     let breakdown =
         breakdown.as_any().downcast_ref::<StringArray>().ok_or_else(|| Error::internal("`breakdown` is no text"))?;
     let options = FormatOptions::default();
-    let mut formatters: Vec<(String, ArrayRef, ArrayFormatter<'_>)> = Vec::new();
-    for (field, column) in rows.schema_ref().fields().iter().zip(rows.columns()) {
-        let formatter = ArrayFormatter::try_new(column.as_ref(), &options).map_err(internal)?;
-        formatters.push((field.name().clone(), column.clone(), formatter));
-    }
     let mut built = StringBuilder::new();
+    // Rows of one breakdown follow each other, so its dimensions are looked up once.
+    let mut names = None;
+    let mut dimensions: Vec<(String, &ArrayRef, ArrayFormatter<'_>)> = Vec::new();
+    let mut object = String::new();
     for row in 0..rows.num_rows() {
-        let names = breakdown.value(row);
-        let mut object = serde_json::Map::new();
-        for name in names.split(", ").filter(|_| names != BREAKDOWN_OVERALL) {
-            let found = formatters.iter().find(|(known, ..)| known == name);
-            let (_, column, formatter) =
-                found.ok_or_else(|| Error::internal(format!("the result has no dimension `{name}`")))?;
-            let member = match column.is_null(row) {
-                true => serde_json::Value::Null,
-                false => serde_json::Value::String(formatter.value(row).to_string()),
-            };
-            object.insert(name.to_owned(), member);
+        if names != Some(breakdown.value(row)) {
+            names = Some(breakdown.value(row));
+            dimensions.clear();
+            for name in breakdown.value(row).split(", ").filter(|name| *name != BREAKDOWN_OVERALL) {
+                let column = rows
+                    .column_by_name(name)
+                    .ok_or_else(|| Error::internal(format!("the result has no dimension `{name}`")))?;
+                let formatter = ArrayFormatter::try_new(column.as_ref(), &options).map_err(internal)?;
+                dimensions.push((json_text(name), column, formatter));
+            }
         }
-        built.append_value(serde_json::Value::Object(object).to_string());
+        object.clear();
+        for (index, (name, column, formatter)) in dimensions.iter().enumerate() {
+            let member = match column.is_null(row) {
+                true => "null".to_owned(),
+                false => json_text(&formatter.value(row).to_string()),
+            };
+            let separator = if index == 0 { '{' } else { ',' };
+            object.push(separator);
+            object.push_str(name);
+            object.push(':');
+            object.push_str(&member);
+        }
+        object.push_str(if dimensions.is_empty() { "{}" } else { "}" });
+        built.append_value(&object);
     }
     Ok(Arc::new(built.finish()))
+}
+
+/// A text as JSON writes it.
+fn json_text(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
 }

@@ -19,7 +19,6 @@ pub use table::{ColumnSpec, CsvSpec, DimensionSpec, FreshnessSpec, JoinSpec, Tab
 
 /// One YAML document, or the header of one `.sql` file. The first key says what it is.
 #[derive(Debug, Clone)]
-#[expect(clippy::large_enum_variant, reason = "a project holds few documents, each read once")]
 pub enum Document {
     Project(ProjectSpec),
     Table(TableSpec),

@@ -26,7 +26,7 @@ use crate::diagnostic::{Diagnostic, nearest};
 use crate::load::LoadedDocument;
 use crate::model::{
     Aggregate, Arithmetic, Better, Dimension, Goal, Input, Kpi, Measure, MeasureFunction, Previous, Project, ROWS,
-    Shape, Skipped, Target, Value,
+    Shape, Skipped, Target, Value, measure_expression,
 };
 use crate::spec::{Fill, KpiSpec, Spanned, TableSpec, TargetSpec};
 use crate::time::Grain;
@@ -480,7 +480,7 @@ fn measure(
     if let Some(same) = same {
         return Ok(Expr::Column(Column::from_name(&same.name)));
     }
-    let expression = crate::compile::measure_expression(function, argument.clone(), None);
+    let expression = measure_expression(function, argument.clone(), None);
     let data_type = typing::type_of(&expression, schema)
         .map_err(|error| Diagnostic::error("wrong-type", typing::message(&error)))?;
     let mut name = measure_name(function, argument.as_ref(), filter.as_ref());
@@ -556,21 +556,20 @@ fn arithmetic(
             // Unknown names are reported when the order is made; broken ones where they stand.
             return Shaped::Broken;
         }
-        if let Some(previous) = used.input.previous {
-            for grain in grains {
-                if previous.periods(*grain).is_none() {
-                    problems.add(
-                        Diagnostic::error(
-                            "offset-not-whole",
-                            format!(
-                                "{} is no whole number of {grain}s, and this KPI has the grain {grain}",
-                                describe(previous)
-                            ),
-                        )
-                        .at(used.kpi.span)
-                        .hint("leave the length out for the period before, or leave the grain out"),
-                    );
-                }
+        for (looker, previous) in offsets(&used.input, ready) {
+            for grain in grains.iter().filter(|grain| previous.periods(**grain).is_none()) {
+                let length = describe(previous);
+                let message = match looker {
+                    None => format!("{length} is no whole number of {grain}s, and this KPI has the grain {grain}"),
+                    Some(looker) => format!(
+                        "`{looker}` looks back {length}, which is no whole number of {grain}s, and this KPI has the grain {grain}"
+                    ),
+                };
+                let hint = match looker {
+                    None => "leave the length out for the period before, or leave the grain out",
+                    Some(_) => "leave the grain out",
+                };
+                problems.add(Diagnostic::error("offset-not-whole", message).at(used.kpi.span).hint(hint));
             }
         }
         if !inputs.contains(&used.input) {
@@ -629,6 +628,18 @@ fn arithmetic(
     let observations = Expr::Column(Column::from_name(ROWS));
     let arithmetic = Arithmetic { inputs, value: Value { expression, ratio, observations } };
     Shaped::Ready(Shape::Arithmetic(arithmetic), data_type)
+}
+
+/// How far an input looks back, and how far those below it do, with their names.
+fn offsets<'a>(input: &Input, ready: &'a BTreeMap<String, Arc<Kpi>>) -> Vec<(Option<&'a str>, Previous)> {
+    let mut found: Vec<(Option<&str>, Previous)> = input.previous.iter().map(|previous| (None, *previous)).collect();
+    if let Some(kpi) = ready.get(&input.kpi)
+        && let Shape::Arithmetic(arithmetic) = &kpi.shape
+    {
+        let below = arithmetic.inputs.iter().flat_map(|below| offsets(below, ready));
+        found.extend(below.map(|(looker, previous)| (Some(looker.unwrap_or(&kpi.name)), previous)));
+    }
+    found
 }
 
 fn describe(previous: Previous) -> String {

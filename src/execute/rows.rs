@@ -50,6 +50,6 @@ pub fn sorted(rows: &RecordBatch, cell: &Cell) -> Result<RecordBatch> {
     take_record_batch(rows, &order).map_err(internal)
 }
 
-pub(super) fn internal(error: ArrowError) -> Error {
+fn internal(error: ArrowError) -> Error {
     Error::internal("rows of a result do not fit together").with_source(error)
 }

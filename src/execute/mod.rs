@@ -2,24 +2,31 @@
 //!
 //! It knows nothing of publishing. Dropping the future stops the work and gives its memory back.
 
-use std::collections::BTreeMap;
+mod rows;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::compute::concat_batches;
 use datafusion::arrow::datatypes::SchemaRef;
-use datafusion::catalog::TableProvider;
-use datafusion::datasource::MemTable;
+use datafusion::common::runtime::SpawnedTask;
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{DataFrame, SessionContext};
-use futures::{StreamExt, stream};
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt, stream};
 
 use crate::compile::{Bounds, Cell, Compiler, Extent, TableLeaves, result_plan};
 use crate::error::{Error, ErrorKind};
 use crate::model::{Kpi, Model};
-use crate::plan::{FusedLeaves, Pass, RunPlan};
+use crate::plan::{FusedLeaves, Pass, PassRows, RunPlan};
+use crate::session;
+use crate::survey::below;
+
+pub use rows::{published_schema, sorted, with_schema};
 
 /// What happens while a plan runs.
 #[derive(Debug, Clone)]
@@ -55,14 +62,14 @@ pub async fn execute(
     extents: &BTreeMap<String, Extent>,
     listener: Listener<'_>,
 ) -> Outcomes {
-    let mut rows: Vec<(&Pass, Arc<dyn TableProvider>)> = Vec::new();
+    let mut rows: Vec<(&Pass, PassRows)> = Vec::new();
     let mut failed: BTreeMap<String, String> = BTreeMap::new();
     for (number, pass) in plan.passes.iter().enumerate() {
         let progress =
             Progress::Pass { table: &pass.table, kpis: pass.kpis.len(), number: number + 1, of: plan.passes.len() };
         listener(progress);
         match run_pass(context, model, pass, bounds).await {
-            Ok(provider) => rows.push((pass, provider)),
+            Ok(found) => rows.push((pass, found)),
             // Each KPI then reads the table by itself, which tells which of them the mistake belongs to.
             Err(error) if error.kind() == ErrorKind::Execution => {}
             Err(error) => {
@@ -72,38 +79,47 @@ pub async fn execute(
     }
     let leaves = FusedLeaves { model, passes: rows, tables: TableLeaves { model, bounds, by_name: false } };
     let compiler = Compiler { model, leaves: &leaves, extents };
+    let small = session::for_small_rows(context);
     let of = plan.kpis.len();
-    let done = std::sync::atomic::AtomicUsize::new(0);
+    let done = AtomicUsize::new(0);
     let at_once = context.state().config().target_partitions().max(1);
-    // Plans are made here, one after the other; only their execution overlaps.
-    let tasks: Vec<_> = (plan.kpis.iter())
+    // Plans are made here, one after the other; only their execution overlaps. Boxed, so that the compiler sees that the
+    // whole can be sent to another thread, as servers that spawn a run need it.
+    let tasks: Vec<BoxFuture<'_, (String, Result<KpiResult, Error>)>> = (plan.kpis.iter())
         .map(|(name, cells)| {
             let kpi = model.kpis[name].clone();
             let plans = match broken_by(model, &kpi, &failed) {
                 Some(message) => Err(Error::new(ErrorKind::Storage, message)),
-                None => cells
-                    .iter()
-                    .map(|cell| result_plan(&compiler, &kpi, cell).map_err(|error| internal(&kpi, &error)))
-                    .collect::<Result<Vec<LogicalPlan>, Error>>(),
+                None => (cells.iter())
+                    .map(|cell| {
+                        let plan = result_plan(&compiler, &kpi, cell).map_err(|error| internal(&kpi, &error))?;
+                        Ok((cell.clone(), plan))
+                    })
+                    .collect::<Result<Vec<(Cell, LogicalPlan)>, Error>>(),
             };
-            (name.clone(), kpi, cells, plans)
+            // What a pass has added up is small; only a KPI that reads its table by itself is worth the full planning.
+            let is_small = below(model, &BTreeSet::from([name.clone()])).iter().all(|kpi| leaves.is_fused(kpi));
+            let context = if is_small { small.clone() } else { context.clone() };
+            let done = &done;
+            let task = async move {
+                let result = match plans {
+                    // A task of its own, so that KPIs share the cores; dropping it ends it.
+                    Ok(plans) => SpawnedTask::spawn(async move { run_cells(&context, kpi, plans).await })
+                        .join()
+                        .await
+                        .unwrap_or_else(|error| {
+                            Err(Error::internal("the computation of a KPI broke off").with_source(error))
+                        }),
+                    Err(error) => Err(error),
+                };
+                let number = done.fetch_add(1, Ordering::Relaxed) + 1;
+                listener(Progress::Kpi { name, number, of });
+                (name.clone(), result)
+            };
+            task.boxed()
         })
         .collect();
-    stream::iter(tasks.into_iter().map(|(name, kpi, cells, plans)| {
-        let done = &done;
-        async move {
-            let result = match plans {
-                Ok(plans) => run_cells(context, kpi, cells, plans).await,
-                Err(error) => Err(error),
-            };
-            let number = done.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
-            listener(Progress::Kpi { name: &name, number, of });
-            (name, result)
-        }
-    }))
-    .buffered(at_once)
-    .collect()
-    .await
+    stream::iter(tasks).buffered(at_once).collect().await
 }
 
 /// Collects the rows of a plan.
@@ -147,36 +163,29 @@ fn broken_by(model: &Model, kpi: &Kpi, failed: &BTreeMap<String, String>) -> Opt
     failed.get(&kpi.name).cloned().or(below)
 }
 
-async fn run_pass(
-    context: &SessionContext,
-    model: &Model,
-    pass: &Pass,
-    bounds: Bounds,
-) -> Result<Arc<dyn TableProvider>, Error> {
+async fn run_pass(context: &SessionContext, model: &Model, pass: &Pass, bounds: Bounds) -> Result<PassRows, Error> {
     let plan = pass.logical_plan(model, bounds).map_err(|error| {
         Error::internal(format!("the pass over `{}` could not be compiled", pass.table))
             .with_context("reason", error.strip_backtrace())
     })?;
     let (schema, batches) = collect(context, plan).await?;
-    let table = MemTable::try_new(schema, vec![batches]).map_err(query_error)?;
-    Ok(Arc::new(table))
+    pass.split(&schema, &batches).map_err(query_error)
 }
 
 async fn run_cells(
     context: &SessionContext,
     kpi: Arc<Kpi>,
-    cells: &[Cell],
-    plans: Vec<LogicalPlan>,
+    plans: Vec<(Cell, LogicalPlan)>,
 ) -> Result<KpiResult, Error> {
     let started = Instant::now();
     let mut parts = Vec::new();
     let mut schema: Option<SchemaRef> = None;
-    for (cell, plan) in cells.iter().zip(plans) {
+    for (cell, plan) in plans {
         let (cell_schema, batches) = collect(context, plan).await?;
-        let schema = schema.get_or_insert_with(|| crate::report::published_schema(&cell_schema));
+        let schema = schema.get_or_insert_with(|| published_schema(&cell_schema));
         let rows = concat_batches(&cell_schema, &batches).map_err(|error| query_error(error.into()))?;
-        let rows = crate::report::with_schema(&rows, schema)?;
-        parts.push(crate::report::sorted(&rows, cell)?);
+        let rows = with_schema(&rows, schema)?;
+        parts.push(sorted(&rows, &cell)?);
     }
     let schema = schema.ok_or_else(|| Error::internal(format!("KPI `{}` has no cells", kpi.name)))?;
     let rows = concat_batches(&schema, &parts).map_err(|error| query_error(error.into()))?;

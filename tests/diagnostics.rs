@@ -1,0 +1,1 @@
+//! Mistakes in definitions, each with the message that an analyst gets.

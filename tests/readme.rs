@@ -1,0 +1,317 @@
+//! README.md says nothing that is not so: its definitions pass `kpi check`, its sessions show what the program prints, and
+//! its tables have every key, code, column and command that there is.
+//!
+//! Blocks of one chapter are one project: `yaml` and `sql` blocks are its definitions and `csv` blocks its data. A chapter
+//! without definitions is about the project in this repository. A `console` block is run, command by command, and a `diff`
+//! block is applied to the file that it names. `fragment` blocks are only for reading, and `slow` ones are run only when
+//! expected output is rewritten by `KPI_UPDATE_EXPECTED=1`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use kpi::error::ErrorKind;
+use kpi::spec::schema::json_schema;
+
+#[test]
+fn definitions_pass_the_check() {
+    for chapter in chapters().iter().filter(|chapter| chapter.has_definitions()) {
+        let project = chapter.project();
+        let (output, code) = run(project.path(), "kpi check");
+        assert_eq!(code, Some(0), "the definitions in `{}`:\n{output}", chapter.title);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn sessions_show_what_the_program_prints() {
+    let is_update = std::env::var_os("KPI_UPDATE_EXPECTED").is_some_and(|value| value == "1");
+    let mut different = String::new();
+    let mut changes = Vec::new();
+    for chapter in chapters().iter().filter(|chapter| chapter.blocks.iter().any(|block| block.is("console"))) {
+        let project = chapter.project();
+        for block in &chapter.blocks {
+            if block.is("diff") {
+                apply(&project.path().join(block.words[1]), block);
+            } else if block.is("console") && (is_update || !block.is("slow")) {
+                let printed = session(project.path(), &block.text);
+                if without_seconds(&printed) != without_seconds(&block.text) {
+                    let (line, text) = (block.line, &block.text);
+                    different.push_str(&format!("\n--- line {line}:\n{text}+++ printed:\n{printed}"));
+                    changes.push((block.start..block.start + block.text.len(), printed));
+                }
+            }
+        }
+    }
+    if is_update {
+        let mut text = read(&path());
+        changes.into_iter().rev().for_each(|(range, printed)| text.replace_range(range, &printed));
+        fs::write(path(), text).unwrap();
+    } else {
+        assert!(different.is_empty(), "look, then accept with KPI_UPDATE_EXPECTED=1{different}");
+    }
+}
+
+#[test]
+fn every_key_is_in_the_reference() {
+    let headings = BTreeMap::from([
+        ("ProjectSpec", "`project`"),
+        ("TableSpec", "`table`"),
+        ("CsvSpec", "`csv`"),
+        ("ColumnSpec", "`columns`"),
+        ("JoinSpec", "`joins`"),
+        ("LongDimension", "`dimensions`"),
+        ("FreshnessSpec", "`freshness`"),
+        ("KpiSpec", "`kpi`"),
+        ("LongTarget", "`target`"),
+    ]);
+    let schema = json_schema();
+    for (definition, schema) in schema["definitions"].as_object().unwrap() {
+        let Some(properties) = schema["properties"].as_object() else { continue };
+        let heading = headings.get(definition.as_str());
+        let heading = heading.unwrap_or_else(|| panic!("{definition} has no heading in README.md"));
+        let known = first_cells(&below(heading));
+        for (key, property) in properties {
+            assert!(known.contains(key), "`{key}` is not in the table below {heading}");
+            if property["description"].as_str().unwrap_or_default().contains("Not in this version") {
+                let later = below("Not in this version");
+                assert!(later.contains(&format!("`{key}`")), "`{key}` is not in the list of what is not there yet");
+            }
+        }
+        let written: BTreeSet<String> = properties.keys().cloned().collect();
+        let gone: Vec<&String> = known.difference(&written).collect();
+        assert!(gone.is_empty(), "{gone:?} below {heading} are no keys");
+    }
+}
+
+#[test]
+fn every_code_is_explained() {
+    let explained = first_cells(&below("Diagnostics"));
+    let mut used = BTreeSet::new();
+    let mut folders = vec![root().join("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.file_name().is_some_and(|name| name != "tests.rs") {
+                let text = read(&path);
+                let code = text.split("\nmod tests {").next().unwrap_or_default();
+                for marker in ["Diagnostic::error(", "Diagnostic::warning(", "Diagnostic::advice(", ".code = "] {
+                    let behind = code.split(marker).skip(1).filter_map(|behind| behind.trim_start().strip_prefix('"'));
+                    used.extend(behind.filter_map(|behind| Some(behind.split_once('"')?.0.to_owned())));
+                }
+            }
+        }
+    }
+    assert_eq!(explained, used, "the codes in README.md, and those in src");
+}
+
+#[test]
+fn every_column_of_the_results_is_explained() {
+    let explained = first_cells(&below("Columns of results"));
+    for field in kpi::report::kpi_values_schema().fields() {
+        assert!(explained.contains(field.name()) || field.name() == "members", "`{}`", field.name());
+    }
+}
+
+#[test]
+fn every_command_and_exit_code_is_explained() {
+    let (help, _) = run(root(), "kpi --help");
+    let commands = help.split("Commands:\n").nth(1).and_then(|text| text.split("\n\n").next()).unwrap_or_default();
+    let commands = commands.lines().filter_map(|line| line.strip_prefix("  ")).filter(|line| !line.starts_with(' '));
+    let explained = below("Commands");
+    for command in commands.filter_map(|line| line.split_whitespace().next()) {
+        assert!(explained.contains(&format!("| `kpi {command}")), "`kpi {command}` is not explained");
+    }
+    let codes = below("Exit codes");
+    use ErrorKind::*;
+    for kind in [Config, Storage, Plan, Execution, Conflict, Interrupted, Internal] {
+        assert!(codes.contains(&format!("| {}", kind.exit_code())), "{kind:?}");
+    }
+}
+
+#[test]
+fn links_lead_somewhere() {
+    let text = read(&path());
+    let headings: Vec<&str> = text.lines().filter(|line| line.starts_with('#')).collect();
+    let anchor = |heading: &str| -> String {
+        let letters = heading.trim_start_matches('#').trim().to_lowercase();
+        letters
+            .chars()
+            .filter_map(|letter| {
+                if letter == ' ' {
+                    Some('-')
+                } else {
+                    Some(letter).filter(|letter| letter.is_alphanumeric() || "-_".contains(*letter))
+                }
+            })
+            .collect()
+    };
+    let anchors: BTreeSet<String> = headings.iter().map(|heading| anchor(heading)).collect();
+    for link in text.split("](#").skip(1).filter_map(|link| link.split(')').next()) {
+        assert!(anchors.contains(link), "#{link}");
+    }
+    for heading in headings.iter().filter(|heading| heading.starts_with("## ") && **heading != "## Contents") {
+        assert!(text.contains(&format!("](#{})", anchor(heading))), "`{heading}` is not in the contents");
+    }
+}
+
+/// The words in backticks in the first column of the tables in a text.
+fn first_cells(text: &str) -> BTreeSet<String> {
+    let rows = text.lines().filter_map(|line| line.strip_prefix("| ")?.split(" |").next());
+    rows.flat_map(|cell| cell.split('`').skip(1).step_by(2).map(str::to_owned)).collect()
+}
+
+/// What stands between a heading and the next one.
+fn below(heading: &str) -> String {
+    let text = read(&path());
+    let mut lines =
+        text.lines().skip_while(|line| line.trim_start_matches('#').trim() != heading || !line.starts_with('#'));
+    assert!(lines.next().is_some(), "README.md has no heading {heading}");
+    lines.take_while(|line| !line.starts_with('#')).collect::<Vec<_>>().join("\n")
+}
+
+/// A part of README.md behind a heading of the second level.
+struct Chapter {
+    title: String,
+    blocks: Vec<Block>,
+}
+
+struct Block {
+    /// What stands behind the opening fence.
+    words: Vec<&'static str>,
+    text: String,
+    line: usize,
+    /// Where the text begins in README.md, in bytes.
+    start: usize,
+}
+
+impl Block {
+    fn is(&self, word: &str) -> bool {
+        self.words.contains(&word)
+    }
+
+    fn is_definition(&self) -> bool {
+        (self.is("yaml") && !self.is("fragment")) || (self.is("sql") && self.text.starts_with("/*"))
+    }
+}
+
+impl Chapter {
+    fn has_definitions(&self) -> bool {
+        self.blocks.iter().any(Block::is_definition)
+    }
+
+    /// The project that the chapter is about, in a folder of its own.
+    fn project(&self) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        if !self.has_definitions() {
+            copy(&root().join("kpis"), &folder.path().join("kpis"));
+            copy(&root().join("data"), &folder.path().join("data"));
+            return folder;
+        }
+        for (index, block) in self.blocks.iter().enumerate() {
+            let path = match block.words.as_slice() {
+                ["csv", path] => (*path).to_owned(),
+                [ending, ..] if block.is_definition() => format!("kpis/{index}.{ending}"),
+                _ => continue,
+            };
+            let path = folder.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, &block.text).unwrap();
+        }
+        folder
+    }
+}
+
+fn chapters() -> Vec<Chapter> {
+    let text: &'static str = read(&path()).leak();
+    let mut chapters = vec![Chapter { title: String::new(), blocks: Vec::new() }];
+    let mut open: Option<Block> = None;
+    let mut behind = 0;
+    for (index, line) in text.split_inclusive('\n').enumerate() {
+        behind += line.len();
+        let chapter = chapters.last_mut().unwrap();
+        match (line.strip_prefix("```"), &mut open) {
+            (Some(words), None) => {
+                let words = words.split_whitespace().collect();
+                open = Some(Block { words, text: String::new(), line: index + 2, start: behind });
+            }
+            (Some(_), Some(_)) => chapter.blocks.extend(open.take()),
+            (None, Some(block)) => block.text.push_str(line),
+            (None, None) => {
+                if let Some(title) = line.strip_prefix("## ") {
+                    chapters.push(Chapter { title: title.trim().to_owned(), blocks: Vec::new() });
+                }
+            }
+        }
+    }
+    chapters
+}
+
+/// The session again, with what the program prints now.
+fn session(folder: &Path, text: &str) -> String {
+    let commands: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("$ ")).collect();
+    let mut printed = Vec::new();
+    for command in commands {
+        let (output, _) = run(folder, command);
+        printed.push(format!("$ {command}\n{output}"));
+    }
+    printed.join("\n")
+}
+
+/// Both streams of a command, and its exit code.
+fn run(folder: &Path, command: &str) -> (String, Option<i32>) {
+    let program = Path::new(env!("CARGO_BIN_EXE_kpi"));
+    let mut arguments = command.split_whitespace();
+    assert_eq!(arguments.next(), Some("kpi"), "`{command}`: only `kpi` is run");
+    let output =
+        Command::new(program).args(arguments).current_dir(folder).env_remove("RUST_BACKTRACE").output().unwrap();
+    let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
+    let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
+    (format!("{}\n", lines.join("\n").trim_end()), output.status.code())
+}
+
+/// How long something took is never the same.
+fn without_seconds(text: &str) -> String {
+    let lines = text.lines().map(|line| match line.rfind(" (") {
+        Some(start) if line.ends_with(" s)") => &line[..start],
+        _ => line,
+    });
+    lines.collect::<Vec<_>>().join("\n").trim_end().to_owned()
+}
+
+/// Replaces the lines that a block takes away by those that it adds.
+fn apply(path: &Path, block: &Block) {
+    let side =
+        |sign: &str| block.text.lines().filter_map(|line| line.strip_prefix(sign)).collect::<Vec<_>>().join("\n");
+    let (before, text) = (side("-"), read(path));
+    assert!(text.contains(&before), "line {}: {} has no `{before}`", block.line, path.display());
+    fs::write(path, text.replacen(&before, &side("+"), 1)).unwrap();
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let target = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            copy(&path, &target);
+        } else {
+            fs::copy(&path, &target).unwrap();
+        }
+    }
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn path() -> PathBuf {
+    root().join("README.md")
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
