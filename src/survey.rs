@@ -78,8 +78,11 @@ pub async fn survey(context: &SessionContext, model: &Model, kpis: &BTreeSet<Str
         match &known[index].1 {
             Ok((extent, without_time)) => {
                 survey.extents.extend(extent.map(|extent| (kpi.name.clone(), extent)));
-                if *without_time > 0 {
-                    survey.without_time.insert(kpi.name.clone(), *without_time);
+                // Most filters leave such rows out anyway, so they are counted again as the KPI sees them.
+                if *without_time > 0
+                    && let Ok(rows @ 1..) = without_time_of(context, model, aggregate).await
+                {
+                    survey.without_time.insert(kpi.name.clone(), rows);
                 }
             }
             Err(error) => {
@@ -140,6 +143,19 @@ async fn extent(
     let last_known = reach.map_or(last, |reach| reach.max(last)).min(as_of.day);
     let complete_until = reach.unwrap_or(last).min(as_of.complete_until);
     Ok((Some(Extent { first, last: last_known, complete_until }), without_time))
+}
+
+/// How many rows of a KPI have no time.
+async fn without_time_of(context: &SessionContext, model: &Model, aggregate: &Aggregate) -> Result<i64> {
+    let plan = || -> datafusion::common::Result<LogicalPlan> {
+        let is_counted = aggregate.condition.clone().unwrap_or_else(|| lit(true));
+        joined_rows(model, &aggregate.table, &aggregate.joins, false)?
+            .filter(is_counted.and(aggregate.time.clone().is_null()))?
+            .aggregate(Vec::<Expr>::new(), vec![count(lit(1_i64)).alias("rows")])?
+            .build()
+    };
+    let rows = collect(context, plan().map_err(query_error)?).await?.1;
+    Ok(rows.first().map_or(0, |rows| rows.column(0).as_primitive::<Int64Type>().value(0)))
 }
 
 /// The last day that the freshness column of a table reaches, up to the day looked at.

@@ -78,7 +78,7 @@ pub async fn execute(
         }
     }
     let leaves = FusedLeaves { model, passes: rows, tables: TableLeaves { model, bounds, by_name: false } };
-    let compiler = Compiler { model, leaves: &leaves, extents };
+    let compiler = Compiler { model, leaves: &leaves, extents, days: None };
     let small = session::for_small_rows(context);
     let of = plan.kpis.len();
     let done = AtomicUsize::new(0);

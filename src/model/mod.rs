@@ -251,6 +251,11 @@ pub fn measure_expression(function: MeasureFunction, argument: Option<Expr>, fil
 /// The column that counts the rows behind a value, in every query of an aggregate.
 pub const ROWS: &str = "rows";
 
+/// The column that counts the observations behind an input of arithmetic.
+pub fn input_rows(input: &str) -> String {
+    format!("{input}_{ROWS}")
+}
+
 /// Arithmetic over the columns of measures or inputs.
 #[derive(Debug, Clone)]
 pub struct Value {

@@ -26,7 +26,7 @@ use crate::diagnostic::{Diagnostic, nearest};
 use crate::load::LoadedDocument;
 use crate::model::{
     Aggregate, Arithmetic, Better, Dimension, Goal, Input, Kpi, Measure, MeasureFunction, Previous, Project, ROWS,
-    Shape, Skipped, Target, Value, measure_expression,
+    Shape, Skipped, Target, Value, input_rows, measure_expression,
 };
 use crate::spec::{Fill, KpiSpec, Spanned, TableSpec, TargetSpec};
 use crate::time::Grain;
@@ -437,12 +437,15 @@ fn measure_of(call: &AggregateFunction, measures: &mut Vec<Measure>, schema: &DF
     match name.as_str() {
         "count" if distinct && parameters.args.len() == 1 => add(MeasureFunction::CountDistinct, argument),
         "count" if !distinct => match argument {
-            Some(Expr::Literal(..)) | None => add(MeasureFunction::Count, None),
+            None => add(MeasureFunction::Count, None),
+            Some(Expr::Literal(value, _)) if !value.is_null() => add(MeasureFunction::Count, None),
             #[allow(deprecated)]
             Some(Expr::Wildcard { .. }) => add(MeasureFunction::Count, None),
             argument if parameters.args.len() == 1 => add(MeasureFunction::Count, argument),
             _ => Err(Diagnostic::error("wrong-value", "`count` takes one expression or `*`")),
         },
+        "count" => Err(Diagnostic::error("wrong-value", "`count(DISTINCT ...)` takes one expression")
+            .hint("put several columns together, such as `count(DISTINCT concat_ws('|', a, b))`")),
         "sum" if !distinct => add(MeasureFunction::Sum, argument),
         "min" => add(MeasureFunction::Min, argument),
         "max" => add(MeasureFunction::Max, argument),
@@ -507,10 +510,25 @@ fn measure_name(function: MeasureFunction, argument: Option<&Expr>, filter: Opti
     for expression in argument.into_iter().chain(filter) {
         let columns: BTreeSet<&str> = expression.column_refs().into_iter().map(|column| column.name.as_str()).collect();
         words.extend(columns.into_iter().map(str::to_owned));
+        words.extend(texts(expression));
     }
     let name: String = words.join("_").to_lowercase();
     let name: String = name.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '_' }).collect();
     name.chars().take(LONGEST).collect::<String>().trim_end_matches('_').to_owned()
+}
+
+/// The texts that an expression compares with: what tells `stage = 'won'` from `stage = 'lost'`.
+fn texts(expression: &Expr) -> Vec<String> {
+    let mut texts = Vec::new();
+    let visited = expression.apply(|node| {
+        if let Expr::Literal(value, _) = node
+            && let Some(Some(text)) = value.try_as_str()
+        {
+            texts.push(text.to_owned());
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    if visited.is_err() { Vec::new() } else { texts }
 }
 
 fn arithmetic(
@@ -625,7 +643,12 @@ fn arithmetic(
         return Shaped::Broken;
     }
     let ratio = typing::ratio(&expression);
-    let observations = Expr::Column(Column::from_name(ROWS));
+    let observations = match &ratio {
+        // A rate has as many observations as its denominator.
+        Some((_, Expr::Column(denominator))) => input_rows(&denominator.name),
+        _ => ROWS.to_owned(),
+    };
+    let observations = Expr::Column(Column::from_name(observations));
     let arithmetic = Arithmetic { inputs, value: Value { expression, ratio, observations } };
     Shaped::Ready(Shape::Arithmetic(arithmetic), data_type)
 }
