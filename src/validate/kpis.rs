@@ -16,10 +16,10 @@ use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::{Expr, cast, lit};
 use datafusion::sql::sqlparser::ast::{
     Expr as SqlExpr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Spanned as _, Value as SqlValue,
-    ValueWithSpan, VisitMut, VisitorMut,
+    ValueWithSpan,
 };
 
-use super::expression::{self, Language, Parsed, Unresolved, list, resolve};
+use super::expression::{self, Language, Order, Parsed, Unresolved, list, resolve, walk};
 use super::tables::{State, Tables};
 use super::{Problems, not_yet, typing};
 use crate::diagnostic::{Diagnostic, nearest};
@@ -739,51 +739,46 @@ fn inputs_of(context: &Context, value: &Parsed) -> Result<Uses, Box<Diagnostic>>
             SqlExpr::Identifier(Ident { value: column, quote_style: Some('"'), span: name.span })
         }
 
-        fn function(&mut self, function: &Function) -> Result<Option<SqlExpr>, Box<Diagnostic>> {
+        fn function(&mut self, function: &Function) -> Result<Option<SqlExpr>, Unresolved> {
             let name = function.name.to_string().to_lowercase();
             let place = self.place(function.name.span());
             match name.as_str() {
-                "previous" => previous_call(self, function, place).map(Some),
-                "total" | "start_of" => Err(Box::new(not_yet(&format!("{name}(...)"), place))),
-                "sum" | "count" | "min" | "max" | "avg" => Err(Box::new(
-                    Diagnostic::error("missing-from", format!("`{name}` aggregates rows, but this KPI has no `from`"))
-                        .at(place)
-                        .hint("add `from:` with the table, or leave the aggregate out and name KPIs"),
-                )),
+                "previous" => previous_call(self, function, place).map(Some).map_err(Unresolved::Mistake),
+                "total" | "start_of" => Err(not_yet(&format!("{name}(...)"), place).into()),
+                "sum" | "count" | "min" | "max" | "avg" => Err(Diagnostic::error(
+                    "missing-from",
+                    format!("`{name}` aggregates rows, but this KPI has no `from`"),
+                )
+                .at(place)
+                .hint("add `from:` with the table, or leave the aggregate out and name KPIs")
+                .into()),
                 _ => Ok(None),
             }
         }
     }
-    impl VisitorMut for Collect<'_> {
-        type Break = Box<Diagnostic>;
-        fn pre_visit_expr(&mut self, sql: &mut SqlExpr) -> std::ops::ControlFlow<Box<Diagnostic>> {
-            let replacement = match sql {
-                SqlExpr::Function(function) => match self.function(function) {
-                    Ok(replacement) => replacement,
-                    Err(diagnostic) => return std::ops::ControlFlow::Break(diagnostic),
-                },
-                SqlExpr::Identifier(name) if name.quote_style != Some('"') => {
-                    let name = name.clone();
-                    Some(self.column(&name, None))
-                }
-                SqlExpr::CompoundIdentifier(_) => {
-                    return std::ops::ControlFlow::Break(Box::new(
-                        Diagnostic::error("unknown-kpi", format!("`{sql}` is no KPI"))
-                            .at(self.place(sql.span()))
-                            .hint("without a `from`, names in the value are KPIs; columns need a `from`"),
-                    ));
-                }
-                _ => None,
-            };
-            if let Some(replacement) = replacement {
-                *sql = replacement;
-            }
-            std::ops::ControlFlow::Continue(())
-        }
-    }
     let mut collect = Collect { context, value, inputs: Vec::new() };
     let mut sql = value.sql.clone();
-    if let std::ops::ControlFlow::Break(diagnostic) = sql.visit(&mut collect) {
+    let outcome = walk(&mut sql, Order::WholeFirst, &mut |sql| {
+        let replacement = match sql {
+            SqlExpr::Function(function) => collect.function(function)?,
+            SqlExpr::Identifier(name) if name.quote_style != Some('"') => {
+                let name = name.clone();
+                Some(collect.column(&name, None))
+            }
+            SqlExpr::CompoundIdentifier(_) => {
+                return Err(Diagnostic::error("unknown-kpi", format!("`{sql}` is no KPI"))
+                    .at(collect.place(sql.span()))
+                    .hint("without a `from`, names in the value are KPIs; columns need a `from`")
+                    .into());
+            }
+            _ => None,
+        };
+        if let Some(replacement) = replacement {
+            *sql = replacement;
+        }
+        Ok(())
+    });
+    if let Err(Unresolved::Mistake(diagnostic)) = outcome {
         return Err(diagnostic);
     }
     let inputs = collect.inputs;
