@@ -22,7 +22,7 @@ use crate::diagnostic::{Diagnostic, Sources, nearest};
 use crate::error::{Error, ErrorKind, Result};
 use crate::execute::{self, KpiResult, Listener, Outcomes, query_error};
 use crate::load::{self, LoadedProject};
-use crate::model::{Kpi, Model, Origin, Shape, Skipped};
+use crate::model::{Kpi, Model, Origin, Shape, Skipped, below};
 use crate::plan;
 use crate::report::{self, KPI_VALUES, Scorecard};
 use crate::session::{self, SessionOptions};
@@ -30,7 +30,7 @@ use crate::store::{
     self, AuditStatus, Candidate, Commit, CommitOutcome, LogRecord, ManifestEvent, Phase, Run, RunInfo, Status, Store,
     Summary,
 };
-use crate::survey::{AsOf, Survey, below, broken_keys, joined_tables, survey, tables_of};
+use crate::survey::{AsOf, Survey, broken_keys, joined_tables, survey, tables_of};
 use crate::time::Grain;
 use crate::validate::{Validated, validate};
 

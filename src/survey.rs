@@ -17,7 +17,7 @@ use datafusion::prelude::SessionContext;
 use crate::compile::{Bounds, Extent, column, day_of, joined_rows};
 use crate::error::{Error, Result};
 use crate::execute::{collect, query_error};
-use crate::model::{Aggregate, Kpi, Model, Shape};
+use crate::model::{Aggregate, Kpi, Model, Shape, below};
 use crate::time::from_epoch_days;
 
 /// The day up to which a run looks, and the last day that can be complete.
@@ -91,18 +91,6 @@ pub async fn survey(context: &SessionContext, model: &Model, kpis: &BTreeSet<Str
         }
     }
     survey
-}
-
-/// The KPIs named and all that stand below them.
-pub fn below<'a>(model: &'a Model, kpis: &BTreeSet<String>) -> Vec<&'a Kpi> {
-    let mut found: BTreeSet<&str> = BTreeSet::new();
-    for name in model.order.iter().rev() {
-        if kpis.contains(name) || found.contains(name.as_str()) {
-            found.insert(name);
-            found.extend(model.kpis[name].inputs());
-        }
-    }
-    model.order.iter().filter(|name| found.contains(name.as_str())).map(|name| model.kpis[name].as_ref()).collect()
 }
 
 /// The days from the first row's to the last one's, or to the day that the freshness column reaches.

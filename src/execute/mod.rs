@@ -21,10 +21,9 @@ use futures::{FutureExt, StreamExt, stream};
 
 use crate::compile::{Bounds, Cell, Compiler, Extent, TableLeaves, result_plan};
 use crate::error::{Error, ErrorKind};
-use crate::model::{Kpi, Model};
+use crate::model::{Kpi, Model, below};
 use crate::plan::{FusedLeaves, Pass, PassRows, RunPlan};
 use crate::session;
-use crate::survey::below;
 
 pub use rows::{published_schema, sorted, with_schema};
 

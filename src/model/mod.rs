@@ -162,6 +162,18 @@ impl Kpi {
     }
 }
 
+/// The KPIs named and all that stand below them.
+pub fn below<'a>(model: &'a Model, kpis: &BTreeSet<String>) -> Vec<&'a Kpi> {
+    let mut found: BTreeSet<&str> = BTreeSet::new();
+    for name in model.order.iter().rev() {
+        if kpis.contains(name) || found.contains(name.as_str()) {
+            found.insert(name);
+            found.extend(model.kpis[name].inputs());
+        }
+    }
+    model.order.iter().filter(|name| found.contains(name.as_str())).map(|name| model.kpis[name].as_ref()).collect()
+}
+
 /// How a KPI is computed. A new shape is a variant here, its rules in `validate` and a file in `compile`.
 #[derive(Debug, Clone)]
 pub enum Shape {
