@@ -312,10 +312,10 @@ fn make_orders(folder: &Path, rows: usize) {
                 seconds * 1_000_000 + (random.below(86_400_000_000) as i64)
             };
             let times: Vec<i64> = ids.iter().map(|id| time(*id, &mut random)).collect();
-            let regions: Vec<String> = ids.iter().map(|_| format!("Region {}", random.below(20))).collect();
-            let channels = ["web", "phone", "partner", "store", "app", "fair", "mail"];
+            let regions: Vec<String> = ids.iter().map(|_| format!("Region {}", random.below(8))).collect();
+            let channels = ["web", "phone", "partner", "store", "app"];
             let channels: Vec<Option<&str>> =
-                ids.iter().map(|_| channels.get(random.below(8) as usize).copied()).collect();
+                ids.iter().map(|_| channels.get(random.below(6) as usize).copied()).collect();
             let statuses = ["completed", "completed", "completed", "completed", "completed", "open", "cancelled"];
             let statuses: Vec<&str> = ids.iter().map(|_| statuses[random.below(7) as usize]).collect();
             let nets: Vec<i128> = ids.iter().map(|_| i128::from(100 + random.below(200_000))).collect();

@@ -22,7 +22,7 @@ use crate::diagnostic::{Diagnostic, Sources, nearest};
 use crate::error::{Error, ErrorKind, Result};
 use crate::execute::{self, KpiResult, Listener, Outcomes, query_error};
 use crate::load::{self, LoadedProject};
-use crate::model::{Kpi, Model, Origin, Shape, Skipped};
+use crate::model::{Kpi, Model, Origin, Shape, Skipped, below};
 use crate::plan;
 use crate::report::{self, KPI_VALUES, Scorecard};
 use crate::session::{self, SessionOptions};
@@ -30,7 +30,7 @@ use crate::store::{
     self, AuditStatus, Candidate, Commit, CommitOutcome, LogRecord, ManifestEvent, Phase, Run, RunInfo, Status, Store,
     Summary,
 };
-use crate::survey::{AsOf, Survey, below, broken_keys, joined_tables, survey, tables_of};
+use crate::survey::{AsOf, Survey, broken_keys, joined_tables, survey, tables_of};
 use crate::time::Grain;
 use crate::validate::{Validated, validate};
 
@@ -182,7 +182,7 @@ impl Engine {
         let since = self.first_period(&model, question, &cell);
         let bounds = Bounds { since: since.filter(|_| !looks_back(&model, &kpi)), until: self.as_of.day };
         let leaves = TableLeaves { model: &model, bounds, by_name: false };
-        let compiler = Compiler { model: &model, leaves: &leaves, extents: &survey.extents };
+        let compiler = Compiler { model: &model, leaves: &leaves, extents: &survey.extents, days: None };
         let plan = result_plan(&compiler, &kpi, &cell).map_err(query_error)?;
         let plan = match since {
             Some(since) => crate::compile::since(plan, since).map_err(query_error)?,
@@ -207,7 +207,7 @@ impl Engine {
         let since = self.first_period(&model, question, &cell);
         let bounds = Bounds { since: since.filter(|_| !looks_back(&model, &kpi)), until: self.as_of.day };
         let leaves = TableLeaves { model: &model, bounds, by_name: true };
-        let compiler = Compiler { model: &model, leaves: &leaves, extents: &survey.extents };
+        let compiler = Compiler { model: &model, leaves: &leaves, extents: &survey.extents, days: None };
         let plan = shown_plan(&compiler, &kpi, &cell, since).map_err(query_error)?;
         let dialect = DefaultDialect {};
         let statement = Unparser::new(&dialect).plan_to_sql(&plan).map_err(query_error)?;

@@ -73,7 +73,9 @@ pub fn for_small_rows(context: &SessionContext) -> SessionContext {
         "optimize_projections",
     ];
     let state = context.state();
-    let mut config = state.config().clone().with_target_partitions(1);
+    // A state that made a default catalog of its own would put it in the place of the one that holds the tables.
+    let config = state.config().clone().with_create_default_catalog_and_schema(false);
+    let mut config = config.with_target_partitions(1);
     config.options_mut().optimizer.max_passes = 1;
     let rules = state.optimizers().iter().filter(|rule| RULES.contains(&rule.name())).cloned().collect();
     let state = SessionStateBuilder::new_from_existing(state).with_config(config).with_optimizer_rules(rules).build();
@@ -109,6 +111,15 @@ mod tests {
     use super::*;
     use datafusion::arrow::array::AsArray;
     use datafusion::arrow::datatypes::Int64Type;
+
+    /// Once, the session for small rows emptied the catalog that it shares: after a run all tables were gone.
+    #[tokio::test]
+    async fn a_session_for_small_rows_leaves_the_tables_in_place() {
+        let context = open(&SessionOptions::default()).unwrap();
+        context.sql("CREATE TABLE t AS VALUES (1)").await.unwrap().collect().await.unwrap();
+        let small = for_small_rows(&context);
+        assert!(context.table_exist("t").unwrap() && small.table_exist("t").unwrap());
+    }
 
     async fn sum_over_join(context: &SessionContext) -> i64 {
         let sql = "WITH f(k) AS (VALUES (1), (2), (3)), d(k, n) AS (VALUES (1, 'x'), (2, 'y')) \

@@ -18,7 +18,7 @@ use datafusion::prelude::SessionContext;
 use crate::compile::{Bounds, Extent, column, day_of, joined_rows};
 use crate::error::{Error, Result};
 use crate::execute::{collect, query_error};
-use crate::model::{Aggregate, Kpi, Model, Shape};
+use crate::model::{Aggregate, Kpi, Model, Shape, below};
 use crate::time::from_epoch_days;
 
 /// The day up to which a run looks, and the last day that can be complete.
@@ -83,8 +83,11 @@ pub async fn survey(context: &SessionContext, model: &Model, kpis: &BTreeSet<Str
         match &known[index].1 {
             Ok((extent, without_time)) => {
                 survey.extents.extend(extent.map(|extent| (kpi.name.clone(), extent)));
-                if *without_time > 0 {
-                    survey.without_time.insert(kpi.name.clone(), *without_time);
+                // Most filters leave such rows out anyway, so they are counted again as the KPI sees them.
+                if *without_time > 0
+                    && let Ok(rows @ 1..) = without_time_of(context, model, aggregate).await
+                {
+                    survey.without_time.insert(kpi.name.clone(), rows);
                 }
             }
             Err(error) => {
@@ -93,18 +96,6 @@ pub async fn survey(context: &SessionContext, model: &Model, kpis: &BTreeSet<Str
         }
     }
     survey
-}
-
-/// The KPIs named and all that stand below them.
-pub fn below<'a>(model: &'a Model, kpis: &BTreeSet<String>) -> Vec<&'a Kpi> {
-    let mut found: BTreeSet<&str> = BTreeSet::new();
-    for name in model.order.iter().rev() {
-        if kpis.contains(name) || found.contains(name.as_str()) {
-            found.insert(name);
-            found.extend(model.kpis[name].inputs());
-        }
-    }
-    model.order.iter().filter(|name| found.contains(name.as_str())).map(|name| model.kpis[name].as_ref()).collect()
 }
 
 /// The days from the first row's to the last one's, or to the day that the freshness column reaches.
@@ -145,6 +136,19 @@ async fn extent(
     let last_known = reach.map_or(last, |reach| reach.max(last)).min(as_of.day);
     let complete_until = reach.unwrap_or(last).min(as_of.complete_until);
     Ok((Some(Extent { first, last: last_known, complete_until }), without_time))
+}
+
+/// How many rows of a KPI have no time.
+async fn without_time_of(context: &SessionContext, model: &Model, aggregate: &Aggregate) -> Result<i64> {
+    let plan = || -> datafusion::common::Result<LogicalPlan> {
+        let is_counted = aggregate.condition.clone().unwrap_or_else(|| lit(true));
+        joined_rows(model, &aggregate.table, &aggregate.joins, false)?
+            .filter(is_counted.and(aggregate.time.clone().is_null()))?
+            .aggregate(Vec::<Expr>::new(), vec![count(lit(1_i64)).alias("rows")])?
+            .build()
+    };
+    let rows = collect(context, plan().map_err(query_error)?).await?.1;
+    Ok(rows.first().map_or(0, |rows| rows.column(0).as_primitive::<Int64Type>().value(0)))
 }
 
 /// The last day that the freshness column of a table reaches, up to the day looked at.

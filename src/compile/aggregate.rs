@@ -11,14 +11,16 @@ use datafusion::logical_expr::{Expr, JoinType, LogicalPlanBuilder, cast, lit, wh
 use std::sync::Arc;
 
 use super::bounds::{Bounds, Extent, date, day_of};
-use super::{Cell, Compiler, DENOMINATOR, Leaves, NUMERATOR, OBSERVATIONS, PERIOD_START, VALUE, column, period_of};
+use super::{
+    Cell, Compiler, DENOMINATOR, Days, Leaves, NUMERATOR, OBSERVATIONS, PERIOD_START, VALUE, column, period_of,
+};
 use crate::catalog::{PERIODS, known_days};
 use crate::model::{
     Aggregate, JoinPath, Kpi, Measure, MeasureFunction, Model, ROWS, Table, join_alias, measure_expression,
 };
 
 pub(super) fn plan(compiler: &Compiler, kpi: &Kpi, aggregate: &Aggregate, cell: &Cell) -> Result<LogicalPlanBuilder> {
-    let mut plan = compiler.leaves.leaf(kpi, aggregate, cell)?;
+    let mut plan = compiler.leaves.leaf(kpi, aggregate, cell, compiler.days)?;
     if aggregate.fill_zero
         && let Some(extent) = compiler.extents.get(&kpi.name)
     {
@@ -152,7 +154,7 @@ pub struct TableLeaves<'a> {
 }
 
 impl Leaves for TableLeaves<'_> {
-    fn leaf(&self, _kpi: &Kpi, aggregate: &Aggregate, cell: &Cell) -> Result<LogicalPlanBuilder> {
+    fn leaf(&self, _kpi: &Kpi, aggregate: &Aggregate, cell: &Cell, days: Option<Days>) -> Result<LogicalPlanBuilder> {
         let calendar = &self.model.project.calendar;
         let mut joins = aggregate.joins.clone();
         let mut groups = vec![
@@ -168,7 +170,11 @@ impl Leaves for TableLeaves<'_> {
             groups.push(dimension.expression.clone().alias(name));
         }
         let mut plan = joined_rows(self.model, &aggregate.table, &joins, self.by_name)?;
-        let bounds = self.bounds.condition(&aggregate.time, &aggregate.time_type, calendar);
+        let bounds = match days {
+            Some((first, last)) => Bounds { since: Some(first), until: last.min(self.bounds.until) },
+            None => self.bounds,
+        };
+        let bounds = bounds.condition(&aggregate.time, &aggregate.time_type, calendar);
         plan = plan.filter(match &aggregate.condition {
             Some(condition) => condition.clone().and(bounds),
             None => bounds,

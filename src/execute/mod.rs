@@ -21,10 +21,9 @@ use futures::{FutureExt, StreamExt, stream};
 
 use crate::compile::{Bounds, Cell, Compiler, Extent, TableLeaves, result_plan};
 use crate::error::{Error, ErrorKind};
-use crate::model::{Kpi, Model};
+use crate::model::{Kpi, Model, below};
 use crate::plan::{FusedLeaves, Pass, PassRows, RunPlan};
 use crate::session;
-use crate::survey::below;
 
 pub use rows::{published_schema, sorted, with_schema};
 
@@ -78,7 +77,7 @@ pub async fn execute(
         }
     }
     let leaves = FusedLeaves { model, passes: rows, tables: TableLeaves { model, bounds, by_name: false } };
-    let compiler = Compiler { model, leaves: &leaves, extents };
+    let compiler = Compiler { model, leaves: &leaves, extents, days: None };
     let small = session::for_small_rows(context);
     let of = plan.kpis.len();
     let done = AtomicUsize::new(0);

@@ -268,11 +268,8 @@ struct Resolver<'a, 'w> {
 impl Resolver<'_, '_> {
     fn rewrite(&mut self, mut sql: SqlExpr, table: &str, path: &[String]) -> Result<SqlExpr, Unresolved> {
         check_functions(self.language, self.text, &mut sql)?;
-        let outcome = rewrite_names(&mut sql, &mut |parts: &[Ident]| self.look_up(parts, table, path));
-        match outcome {
-            ControlFlow::Continue(()) => Ok(sql),
-            ControlFlow::Break(problem) => Err(problem),
-        }
+        rewrite_names(&mut sql, &mut |parts: &[Ident]| self.look_up(parts, table, path))?;
+        Ok(sql)
     }
 
     fn look_up(&mut self, parts: &[Ident], table: &str, path: &[String]) -> Result<SqlExpr, Unresolved> {
@@ -386,62 +383,82 @@ fn find<'a, V>(name: &Ident, mut among: impl Iterator<Item = (&'a String, V)> + 
 }
 
 /// Replaces every identifier by what `look_up` makes of it.
-pub(super) fn rewrite_names(
+fn rewrite_names(
     sql: &mut SqlExpr,
     look_up: &mut dyn FnMut(&[Ident]) -> Result<SqlExpr, Unresolved>,
-) -> ControlFlow<Unresolved> {
-    struct Rewrite<'f>(&'f mut dyn FnMut(&[Ident]) -> Result<SqlExpr, Unresolved>);
-    impl VisitorMut for Rewrite<'_> {
-        type Break = Unresolved;
-        fn post_visit_expr(&mut self, sql: &mut SqlExpr) -> ControlFlow<Unresolved> {
-            let parts = match sql {
-                SqlExpr::Identifier(name) => vec![name.clone()],
-                SqlExpr::CompoundIdentifier(parts) => parts.clone(),
-                _ => return ControlFlow::Continue(()),
-            };
-            match (self.0)(&parts) {
-                Ok(replacement) => {
-                    *sql = replacement;
-                    ControlFlow::Continue(())
-                }
-                Err(problem) => ControlFlow::Break(problem),
+) -> Result<(), Unresolved> {
+    // What replaces a name is complete, so it is not walked again.
+    walk(sql, Order::PartsFirst, &mut |sql| {
+        let parts = match sql {
+            SqlExpr::Identifier(name) => vec![name.clone()],
+            SqlExpr::CompoundIdentifier(parts) => parts.clone(),
+            _ => return Ok(()),
+        };
+        *sql = look_up(&parts)?;
+        Ok(())
+    })
+}
+
+/// Whether an expression is visited before or behind its parts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    WholeFirst,
+    PartsFirst,
+}
+
+/// Visits every expression inside an expression, until one is a mistake.
+///
+/// One function for all visits: each visitor of its own would compile the whole grammar of SQL once more.
+pub(super) fn walk(
+    sql: &mut SqlExpr,
+    order: Order,
+    visit: &mut dyn FnMut(&mut SqlExpr) -> Result<(), Unresolved>,
+) -> Result<(), Unresolved> {
+    struct Walk<'f> {
+        order: Order,
+        visit: &'f mut dyn FnMut(&mut SqlExpr) -> Result<(), Unresolved>,
+    }
+    impl Walk<'_> {
+        fn step(&mut self, order: Order, sql: &mut SqlExpr) -> ControlFlow<Unresolved> {
+            match self.order == order {
+                true => (self.visit)(sql).map_or_else(ControlFlow::Break, ControlFlow::Continue),
+                false => ControlFlow::Continue(()),
             }
         }
     }
-    sql.visit(&mut Rewrite(look_up))
+    impl VisitorMut for Walk<'_> {
+        type Break = Unresolved;
+        fn pre_visit_expr(&mut self, sql: &mut SqlExpr) -> ControlFlow<Unresolved> {
+            self.step(Order::WholeFirst, sql)
+        }
+        fn post_visit_expr(&mut self, sql: &mut SqlExpr) -> ControlFlow<Unresolved> {
+            self.step(Order::PartsFirst, sql)
+        }
+    }
+    match sql.visit(&mut Walk { order, visit }) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(problem) => Err(problem),
+    }
 }
 
 /// Every function exists and gives the same answer at each run; zones are written in; there are no subqueries.
 fn check_functions(language: &Language, text: &Spanned<String>, sql: &mut SqlExpr) -> Result<(), Unresolved> {
-    struct Check<'a> {
-        language: &'a Language<'a>,
-        text: &'a Spanned<String>,
-    }
-    impl VisitorMut for Check<'_> {
-        type Break = Box<Diagnostic>;
-        fn pre_visit_expr(&mut self, sql: &mut SqlExpr) -> ControlFlow<Box<Diagnostic>> {
-            let place = |span| self.language.place(self.text, span);
-            match sql {
-                SqlExpr::Function(function) => match check_function(self.language, self.text, function) {
-                    Some(diagnostic) => return ControlFlow::Break(Box::new(diagnostic)),
-                    None => write_zone(function, self.language.time_zone),
-                },
-                SqlExpr::Subquery(_) | SqlExpr::Exists { .. } | SqlExpr::InSubquery { .. } => {
-                    return ControlFlow::Break(Box::new(
-                        Diagnostic::error("subquery", "an expression holds no query of its own")
-                            .at(place(sql.span()))
-                            .hint("make the query a derived table (a `.sql` file) and join to it"),
-                    ));
-                }
-                _ => {}
+    walk(sql, Order::WholeFirst, &mut |sql| match sql {
+        SqlExpr::Function(function) => match check_function(language, text, function) {
+            Some(diagnostic) => Err(diagnostic.into()),
+            None => {
+                write_zone(function, language.time_zone);
+                Ok(())
             }
-            ControlFlow::Continue(())
+        },
+        SqlExpr::Subquery(_) | SqlExpr::Exists { .. } | SqlExpr::InSubquery { .. } => {
+            Err(Diagnostic::error("subquery", "an expression holds no query of its own")
+                .at(language.place(text, sql.span()))
+                .hint("make the query a derived table (a `.sql` file) and join to it")
+                .into())
         }
-    }
-    match sql.visit(&mut Check { language, text }) {
-        ControlFlow::Continue(()) => Ok(()),
-        ControlFlow::Break(diagnostic) => Err(Unresolved::Mistake(diagnostic)),
-    }
+        _ => Ok(()),
+    })
 }
 
 fn check_function(language: &Language, text: &Spanned<String>, function: &Function) -> Option<Diagnostic> {

@@ -1,0 +1,4 @@
+/* ---
+kpi: best_month
+--- */
+SELECT 1 AS value

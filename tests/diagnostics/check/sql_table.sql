@@ -1,0 +1,8 @@
+/* ---
+table: totals
+time: last_day
+primary_key: acount_id
+--- */
+SELECT account_id, max(order_dat) AS last_day
+FROM orders
+GROUP BY account_id

@@ -1,0 +1,7 @@
+/* ---
+table: totals
+--- */
+SELECT account_id,
+       sum(amount) total
+FROM orders
+GROUP account_id

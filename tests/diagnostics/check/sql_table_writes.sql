@@ -1,0 +1,4 @@
+/* ---
+table: totals
+--- */
+DELETE FROM orders
