@@ -52,10 +52,13 @@ pub struct Survey {
     pub failed: BTreeMap<String, Error>,
 }
 
+/// The days that a table covers in the sense of one KPI, and how many of its rows have no time.
+type Covered = Result<(Option<Extent>, i64)>;
+
 /// Looks at the tables of `kpis` and of those below them. A table that cannot be read takes its KPIs with it and no others.
 pub async fn survey(context: &SessionContext, model: &Model, kpis: &BTreeSet<String>, as_of: AsOf) -> Survey {
     let mut survey = Survey::default();
-    let mut known: Vec<(&Aggregate, Result<(Option<Extent>, i64)>)> = Vec::new();
+    let mut known: Vec<(&Aggregate, Covered)> = Vec::new();
     let mut reaches: BTreeMap<&str, Result<Option<NaiveDate>>> = BTreeMap::new();
     for kpi in below(model, kpis) {
         let Shape::Aggregate(aggregate) = &kpi.shape else { continue };
@@ -100,7 +103,7 @@ async fn extent(
     aggregate: &Aggregate,
     reach: Option<NaiveDate>,
     as_of: AsOf,
-) -> Result<(Option<Extent>, i64)> {
+) -> Covered {
     let calendar = &model.project.calendar;
     let (time, time_type) = (&aggregate.time, &aggregate.time_type);
     let bounds = Bounds { since: None, until: as_of.day }.condition(time, time_type, calendar);
