@@ -2,6 +2,7 @@
 //!
 //! A survey reads a few columns of each table. It decides nothing about values.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::NaiveDate;
@@ -52,13 +53,13 @@ pub struct Survey {
     pub failed: BTreeMap<String, Error>,
 }
 
-/// The days that a table covers in the sense of one KPI, and how many of its rows have no time.
-type Covered = Result<(Option<Extent>, i64)>;
+/// The days that rows cover, and how many rows have no time.
+type Found = (Option<Extent>, i64);
 
 /// Looks at the tables of `kpis` and of those below them. A table that cannot be read takes its KPIs with it and no others.
 pub async fn survey(context: &SessionContext, model: &Model, kpis: &BTreeSet<String>, as_of: AsOf) -> Survey {
     let mut survey = Survey::default();
-    let mut known: Vec<(&Aggregate, Covered)> = Vec::new();
+    let mut known: Vec<(&Aggregate, Result<Found>)> = Vec::new();
     let mut reaches: BTreeMap<&str, Result<Option<NaiveDate>>> = BTreeMap::new();
     for kpi in below(model, kpis) {
         let Shape::Aggregate(aggregate) = &kpi.shape else { continue };
@@ -67,10 +68,11 @@ pub async fn survey(context: &SessionContext, model: &Model, kpis: &BTreeSet<Str
             Some(index) => index,
             None => {
                 let table = aggregate.table.as_str();
-                if !reaches.contains_key(table) {
-                    reaches.insert(table, freshness(context, model, table, as_of).await);
-                }
-                let found = match &reaches[table] {
+                let reach = match reaches.entry(table) {
+                    Entry::Occupied(known) => known.into_mut(),
+                    Entry::Vacant(unknown) => unknown.insert(freshness(context, model, table, as_of).await),
+                };
+                let found = match reach {
                     Ok(reach) => extent(context, model, aggregate, *reach, as_of).await,
                     Err(error) => Err(error.again()),
                 };
@@ -103,7 +105,7 @@ async fn extent(
     aggregate: &Aggregate,
     reach: Option<NaiveDate>,
     as_of: AsOf,
-) -> Covered {
+) -> Result<Found> {
     let calendar = &model.project.calendar;
     let (time, time_type) = (&aggregate.time, &aggregate.time_type);
     let bounds = Bounds { since: None, until: as_of.day }.condition(time, time_type, calendar);
