@@ -90,14 +90,16 @@ fn fill(
     }
     let starts = calendar.period_start(extent.first, cell.grain).zip(calendar.period_start(extent.last, cell.grain));
     let Some((first, last)) = starts else { return Ok(found) };
-    let spine = LogicalPlanBuilder::scan(PERIODS, provider_as_source(compiler.model.periods.clone()), None)?
-        .filter(
-            column("grain")
-                .eq(lit(cell.grain.name()))
-                .and(column(PERIOD_START).between(lit(date(first)), lit(date(last)))),
-        )?
-        .project(vec![column(PERIOD_START)])?
-        .alias("every_period")?;
+    let spine = LogicalPlanBuilder::scan(
+        PERIODS,
+        provider_as_source(compiler.model.periods.between(cell.grain, first, last)?),
+        None,
+    )?
+    .filter(
+        column("grain").eq(lit(cell.grain.name())).and(column(PERIOD_START).between(lit(date(first)), lit(date(last)))),
+    )?
+    .project(vec![column(PERIOD_START)])?
+    .alias("every_period")?;
     let mut every = spine;
     if !cell.dimensions.is_empty() {
         let members = cell.dimensions.iter().map(|name| column(name));

@@ -11,12 +11,11 @@ use chrono::NaiveDate;
 use datafusion::arrow::array::StringArray;
 use datafusion::arrow::compute::{CastOptions, cast_with_options};
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
-use datafusion::catalog::TableProvider;
 use datafusion::functions_aggregate::expr_fn::{count, count_distinct, max, min, sum};
 use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::{Expr, LogicalPlan, lit};
 
-use crate::catalog::{CsvOptions, Source};
+use crate::catalog::{CsvOptions, Periods, Source};
 use crate::time::{Calendar, Grain};
 
 /// Everything that can run, and what was left out and why.
@@ -30,7 +29,7 @@ pub struct Model {
     /// KPIs whose tables have no data.
     pub skipped: Vec<Skipped>,
     /// The calendar as a table.
-    pub periods: Arc<dyn TableProvider>,
+    pub periods: Arc<Periods>,
 }
 
 /// A KPI that cannot run because a table has no data.

@@ -150,8 +150,10 @@ impl Pass {
         // Every expression is computed once for each row, then grouped by name.
         let day = period_of(day_of(&self.time, &self.time_type, calendar), self.grain, calendar);
         let mut computed = Computed { columns: vec![day.alias(DAY)], known: Vec::new() };
-        let names: Vec<String> =
-            self.dimensions.values().map(|expression| computed.column("dimension", expression)).collect();
+        // Each dimension has a column of its own, also where two have the same expression: a set is told by its columns.
+        let names: Vec<String> = (0..self.dimensions.len()).map(|index| format!("dimension_{index}")).collect();
+        let dimensions = self.dimensions.values().zip(&names).map(|(expression, name)| expression.clone().alias(name));
+        computed.columns.extend(dimensions);
         let mut aggregates = Vec::new();
         for (index, measure) in self.measures.iter().enumerate() {
             let argument = measure.argument.as_ref().map(|argument| column(&computed.column("input", argument)));
