@@ -22,7 +22,7 @@ use crate::diagnostic::{Diagnostic, Sources, nearest};
 use crate::error::{Error, ErrorKind, Result};
 use crate::execute::{self, KpiResult, Listener, Outcomes, query_error};
 use crate::load::{self, LoadedProject};
-use crate::model::{Kpi, Model, Origin, Shape, Skipped};
+use crate::model::{Kpi, Model, Origin, Shape, Skipped, below};
 use crate::plan;
 use crate::report::{self, KPI_VALUES, Scorecard};
 use crate::session::{self, SessionOptions};
@@ -30,7 +30,7 @@ use crate::store::{
     self, AuditStatus, Candidate, Commit, CommitOutcome, LogRecord, ManifestEvent, Phase, Run, RunInfo, Status, Store,
     Summary,
 };
-use crate::survey::{AsOf, Survey, below, broken_keys, joined_tables, survey, tables_of};
+use crate::survey::{AsOf, Survey, broken_keys, joined_tables, survey, tables_of};
 use crate::time::Grain;
 use crate::validate::{Validated, validate};
 
@@ -182,7 +182,7 @@ impl Engine {
         let since = self.first_period(&model, question, &cell);
         let bounds = Bounds { since: since.filter(|_| !looks_back(&model, &kpi)), until: self.as_of.day };
         let leaves = TableLeaves { model: &model, bounds, by_name: false };
-        let compiler = Compiler { model: &model, leaves: &leaves, extents: &survey.extents };
+        let compiler = Compiler { model: &model, leaves: &leaves, extents: &survey.extents, days: None };
         let plan = result_plan(&compiler, &kpi, &cell).map_err(query_error)?;
         let plan = match since {
             Some(since) => crate::compile::since(plan, since).map_err(query_error)?,
@@ -207,7 +207,7 @@ impl Engine {
         let since = self.first_period(&model, question, &cell);
         let bounds = Bounds { since: since.filter(|_| !looks_back(&model, &kpi)), until: self.as_of.day };
         let leaves = TableLeaves { model: &model, bounds, by_name: true };
-        let compiler = Compiler { model: &model, leaves: &leaves, extents: &survey.extents };
+        let compiler = Compiler { model: &model, leaves: &leaves, extents: &survey.extents, days: None };
         let plan = shown_plan(&compiler, &kpi, &cell, since).map_err(query_error)?;
         let dialect = DefaultDialect {};
         let statement = Unparser::new(&dialect).plan_to_sql(&plan).map_err(query_error)?;
@@ -256,9 +256,8 @@ impl Engine {
         let inputs = Inputs::pin(model);
         let files = inputs.files.values().map(|files| files.len() as u64).sum();
         run.event(&ManifestEvent::new(Phase::Inputs, Status::Done).rows(files)).await?;
-        let survey =
-            survey(&self.context, model, selected, self.as_of).await.map_err(|error| self.explain_any(error))?;
-        let broken = broken_keys(&self.context, model, selected).await.map_err(|error| self.explain_any(error))?;
+        let survey = survey(&self.context, model, selected, self.as_of).await;
+        let broken = broken_keys(&self.context, model, selected).await;
 
         let (ready, mut outcomes) = self.sort_out(selected, &survey, &broken);
         let run_plan = plan::plan(model, Some(&ready));
@@ -284,7 +283,7 @@ impl Engine {
         &self,
         selected: &BTreeSet<String>,
         survey: &Survey,
-        broken: &BTreeMap<String, String>,
+        broken: &BTreeMap<String, Error>,
     ) -> (BTreeSet<String>, Outcomes) {
         let model = self.model();
         let mut ready = BTreeSet::new();
@@ -296,9 +295,9 @@ impl Engine {
             let empty = everything
                 .iter()
                 .find(|kpi| matches!(kpi.shape, Shape::Aggregate(_)) && !survey.extents.contains_key(&kpi.name));
-            let error = match (broken_key, empty) {
-                (Some(reason), _) => Error::execution(format!("a join would count rows twice: {reason}"))
-                    .with_hint("mend the data, or make one row of each key in a derived table and join to that"),
+            let unread = everything.iter().find_map(|kpi| survey.failed.get(&kpi.name));
+            let error = match (unread.or(broken_key), empty) {
+                (Some(error), _) => error.again(),
                 (None, Some(kpi)) => {
                     Error::execution(format!("no row behind `{}` lies in a period up to {}", kpi.name, self.as_of.day))
                         .with_hint("check the `time` column and the files of the table")
@@ -560,38 +559,38 @@ impl Engine {
     /// Surveys the data behind one KPI, and refuses joins that would count rows twice.
     async fn look_at(&self, model: &Model, kpi: &Kpi) -> Result<Survey> {
         let names = BTreeSet::from([kpi.name.clone()]);
-        if let Some(reason) = broken_keys(&self.context, model, &names)
-            .await
-            .map_err(|error| self.explain(kpi, error))?
-            .into_values()
-            .next()
-        {
-            return Err(Error::execution(format!("a join would count rows twice: {reason}"))
-                .with_hint("mend the data, or make one row of each key in a derived table and join to that"));
+        let mut survey = survey(&self.context, model, &names, self.as_of).await;
+        let broken = broken_keys(&self.context, model, &names).await;
+        match std::mem::take(&mut survey.failed).into_values().chain(broken.into_values()).next() {
+            Some(error) => Err(self.explain(kpi, error)),
+            None => Ok(survey),
         }
-        survey(&self.context, model, &names, self.as_of).await.map_err(|error| self.explain(kpi, error))
     }
 
     fn first_period(&self, model: &Model, question: &Question, cell: &Cell) -> Option<NaiveDate> {
         model.project.calendar.period_start(question.since?, cell.grain)
     }
 
-    fn explain_any(&self, error: Error) -> Error {
-        explain(self.model(), self.model().tables.keys(), error)
-    }
-
     /// A failed query in terms of the user's files: the value that does not fit its column's type, with its line.
     fn explain(&self, kpi: &Kpi, error: Error) -> Error {
-        explain(self.model(), tables_of(self.model(), kpi).iter(), error)
+        explain(self.model(), &tables_of(self.model(), kpi), error)
     }
 }
 
-fn explain<'a>(model: &Model, tables: impl Iterator<Item = &'a String>, error: Error) -> Error {
+fn explain(model: &Model, tables: &BTreeSet<String>, error: Error) -> Error {
     if error.kind() != ErrorKind::Execution {
         return error;
     }
-    for table in tables.filter_map(|name| model.tables.get(name)) {
+    for table in tables.iter().filter_map(|name| model.tables.get(name)) {
         let Origin::Files { opened, csv, texts, .. } = &table.origin else { continue };
+        // Reading everything again is only worth it where the format is what failed.
+        if error.message().contains("Parquet")
+            && let Some((file, reason)) = catalog::find_broken_file(opened)
+        {
+            return Error::execution(format!("`{}` is damaged: {reason}", file.display()))
+                .with_hint("export the file again; its beginning and end are right, and something between is not")
+                .with_source(error);
+        }
         for text in texts {
             if let Some(broken) = catalog::find_broken_value(opened, csv, &text.column, |value| text.fits(value)) {
                 let place = format!("line {} of `{}`", broken.line, broken.file.display());

@@ -94,6 +94,17 @@ impl Error {
         self
     }
 
+    /// The same failure once more, for something else that it stops; without the source, which cannot be copied.
+    pub fn again(&self) -> Self {
+        Error {
+            kind: self.kind,
+            message: self.message.clone(),
+            hint: self.hint.clone(),
+            context: self.context.clone(),
+            source: None,
+        }
+    }
+
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }

@@ -2,6 +2,7 @@
 //!
 //! A survey reads a few columns of each table. It decides nothing about values.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::NaiveDate;
@@ -17,7 +18,7 @@ use datafusion::prelude::SessionContext;
 use crate::compile::{Bounds, Extent, column, day_of, joined_rows};
 use crate::error::{Error, Result};
 use crate::execute::{collect, query_error};
-use crate::model::{Aggregate, Kpi, Model, Shape};
+use crate::model::{Aggregate, Kpi, Model, Shape, below};
 use crate::time::from_epoch_days;
 
 /// The day up to which a run looks, and the last day that can be complete.
@@ -42,61 +43,59 @@ impl AsOf {
 }
 
 /// What a survey found.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct Survey {
     /// The days that the data of each aggregate KPI covers. A KPI whose table has no rows is missing.
     pub extents: BTreeMap<String, Extent>,
     /// For each aggregate KPI, how many rows of its table have no time, where there are any.
     pub without_time: BTreeMap<String, i64>,
+    /// The aggregate KPIs whose data could not be read.
+    pub failed: BTreeMap<String, Error>,
 }
 
-/// Looks at the tables of `kpis` and of those below them.
-///
-/// # Errors
-/// As [`query_error`] sorts them.
-pub async fn survey(context: &SessionContext, model: &Model, kpis: &BTreeSet<String>, as_of: AsOf) -> Result<Survey> {
+/// The days that rows cover, and how many rows have no time.
+type Found = (Option<Extent>, i64);
+
+/// Looks at the tables of `kpis` and of those below them. A table that cannot be read takes its KPIs with it and no others.
+pub async fn survey(context: &SessionContext, model: &Model, kpis: &BTreeSet<String>, as_of: AsOf) -> Survey {
     let mut survey = Survey::default();
-    let mut known: Vec<(&Aggregate, Option<Extent>, i64)> = Vec::new();
-    let mut reaches: BTreeMap<&str, Option<NaiveDate>> = BTreeMap::new();
+    let mut known: Vec<(&Aggregate, Result<Found>)> = Vec::new();
+    let mut reaches: BTreeMap<&str, Result<Option<NaiveDate>>> = BTreeMap::new();
     for kpi in below(model, kpis) {
         let Shape::Aggregate(aggregate) = &kpi.shape else { continue };
-        let same = known.iter().find(|(other, ..)| other.table == aggregate.table && other.time == aggregate.time);
-        let (extent, without_time) = match same {
-            Some((_, extent, without_time)) => (*extent, *without_time),
+        let same = known.iter().position(|(other, _)| other.table == aggregate.table && other.time == aggregate.time);
+        let index = match same {
+            Some(index) => index,
             None => {
-                let reach = match reaches.get(aggregate.table.as_str()) {
-                    Some(reach) => *reach,
-                    None => {
-                        let reach = freshness(context, model, &aggregate.table, as_of).await?;
-                        reaches.insert(&aggregate.table, reach);
-                        reach
-                    }
+                let table = aggregate.table.as_str();
+                let reach = match reaches.entry(table) {
+                    Entry::Occupied(known) => known.into_mut(),
+                    Entry::Vacant(unknown) => unknown.insert(freshness(context, model, table, as_of).await),
                 };
-                let (extent, without_time) = extent(context, model, aggregate, reach, as_of).await?;
-                known.push((aggregate, extent, without_time));
-                (extent, without_time)
+                let found = match reach {
+                    Ok(reach) => extent(context, model, aggregate, *reach, as_of).await,
+                    Err(error) => Err(error.again()),
+                };
+                known.push((aggregate, found));
+                known.len() - 1
             }
         };
-        if let Some(extent) = extent {
-            survey.extents.insert(kpi.name.clone(), extent);
-        }
-        if without_time > 0 {
-            survey.without_time.insert(kpi.name.clone(), without_time);
-        }
-    }
-    Ok(survey)
-}
-
-/// The KPIs named and all that stand below them.
-pub fn below<'a>(model: &'a Model, kpis: &BTreeSet<String>) -> Vec<&'a Kpi> {
-    let mut found: BTreeSet<&str> = BTreeSet::new();
-    for name in model.order.iter().rev() {
-        if kpis.contains(name) || found.contains(name.as_str()) {
-            found.insert(name);
-            found.extend(model.kpis[name].inputs());
+        match &known[index].1 {
+            Ok((extent, without_time)) => {
+                survey.extents.extend(extent.map(|extent| (kpi.name.clone(), extent)));
+                // Most filters leave such rows out anyway, so they are counted again as the KPI sees them.
+                if *without_time > 0
+                    && let Ok(rows @ 1..) = without_time_of(context, model, aggregate).await
+                {
+                    survey.without_time.insert(kpi.name.clone(), rows);
+                }
+            }
+            Err(error) => {
+                survey.failed.insert(kpi.name.clone(), error.again());
+            }
         }
     }
-    model.order.iter().filter(|name| found.contains(name.as_str())).map(|name| model.kpis[name].as_ref()).collect()
+    survey
 }
 
 /// The days from the first row's to the last one's, or to the day that the freshness column reaches.
@@ -106,7 +105,7 @@ async fn extent(
     aggregate: &Aggregate,
     reach: Option<NaiveDate>,
     as_of: AsOf,
-) -> Result<(Option<Extent>, i64)> {
+) -> Result<Found> {
     let calendar = &model.project.calendar;
     let (time, time_type) = (&aggregate.time, &aggregate.time_type);
     let bounds = Bounds { since: None, until: as_of.day }.condition(time, time_type, calendar);
@@ -139,6 +138,19 @@ async fn extent(
     Ok((Some(Extent { first, last: last_known, complete_until }), without_time))
 }
 
+/// How many rows of a KPI have no time.
+async fn without_time_of(context: &SessionContext, model: &Model, aggregate: &Aggregate) -> Result<i64> {
+    let plan = || -> datafusion::common::Result<LogicalPlan> {
+        let is_counted = aggregate.condition.clone().unwrap_or_else(|| lit(true));
+        joined_rows(model, &aggregate.table, &aggregate.joins, false)?
+            .filter(is_counted.and(aggregate.time.clone().is_null()))?
+            .aggregate(Vec::<Expr>::new(), vec![count(lit(1_i64)).alias("rows")])?
+            .build()
+    };
+    let rows = collect(context, plan().map_err(query_error)?).await?.1;
+    Ok(rows.first().map_or(0, |rows| rows.column(0).as_primitive::<Int64Type>().value(0)))
+}
+
 /// The last day that the freshness column of a table reaches, up to the day looked at.
 async fn freshness(context: &SessionContext, model: &Model, table: &str, as_of: AsOf) -> Result<Option<NaiveDate>> {
     let Some(name) = model.tables.get(table).and_then(|table| table.freshness.as_ref()) else { return Ok(None) };
@@ -162,57 +174,60 @@ fn date(rows: &[RecordBatch], index: usize) -> Result<Option<NaiveDate>> {
     Ok((!days.is_empty() && days.is_valid(0)).then(|| from_epoch_days(days.value(0))).flatten())
 }
 
-/// The tables that the joins of `kpis` reach whose declared key is no key in the data, each with an example.
+/// The tables that the joins of `kpis` reach whose declared key is no key in the data, each with an example; also those
+/// whose key could not be read.
 ///
 /// A join to such a table would count rows twice, so whatever joins to it must not be published.
-///
-/// # Errors
-/// As [`query_error`] sorts them.
-pub async fn broken_keys(
-    context: &SessionContext,
-    model: &Model,
-    kpis: &BTreeSet<String>,
-) -> Result<BTreeMap<String, String>> {
+pub async fn broken_keys(context: &SessionContext, model: &Model, kpis: &BTreeSet<String>) -> BTreeMap<String, Error> {
     let reached: BTreeSet<String> = below(model, kpis).into_iter().flat_map(|kpi| joined_tables(model, kpi)).collect();
     let mut broken = BTreeMap::new();
     for name in reached {
-        let table = model.tables.get(&name).ok_or_else(|| Error::internal(format!("no table `{name}`")))?;
-        let keys: Vec<Expr> = table
-            .primary_key
-            .iter()
-            .map(|key| Expr::Column(Column::new(Some(TableReference::bare(name.as_str())), key)))
-            .collect();
-        let has_key = keys.iter().cloned().map(Expr::is_not_null).reduce(Expr::and).unwrap_or_else(|| lit(true));
-        let plan = || -> datafusion::common::Result<LogicalPlan> {
-            joined_rows(model, &name, &BTreeSet::new(), false)?
-                .filter(has_key)?
-                .aggregate(keys.clone(), vec![count(lit(1_i64)).alias("rows")])?
-                .filter(column("rows").gt(lit(1_i64)))?
-                .sort(vec![column("rows").sort(false, false)])?
-                .limit(0, Some(1))?
-                .build()
-        };
-        let rows = collect(context, plan().map_err(query_error)?).await?.1;
-        let Some(rows) = rows.iter().find(|rows| rows.num_rows() > 0) else { continue };
-        let texts: Vec<String> = (rows.columns().iter())
-            .filter_map(|column| {
-                let formatter = ArrayFormatter::try_new(column.as_ref(), &FormatOptions::default()).ok()?;
-                Some(formatter.value(0).to_string())
-            })
-            .collect();
-        let example: Vec<String> =
-            table.primary_key.iter().zip(&texts).map(|(key, value)| format!("{key} = {value}")).collect();
-        let times = texts.last().cloned().unwrap_or_default();
-        broken.insert(
-            name.clone(),
-            format!(
-                "`{name}` has {times} rows with {}, but `{}` is its primary key",
-                example.join(" and "),
-                table.primary_key.join(", ")
-            ),
-        );
+        match repeated_key(context, model, &name).await {
+            Ok(None) => {}
+            Ok(Some(reason)) => {
+                let error = Error::execution(format!("a join would count rows twice: {reason}"))
+                    .with_hint("mend the data, or make one row of each key in a derived table and join to that");
+                broken.insert(name, error);
+            }
+            Err(error) => {
+                broken.insert(name, error);
+            }
+        }
     }
-    Ok(broken)
+    broken
+}
+
+/// A key that several rows of a table have, in words.
+async fn repeated_key(context: &SessionContext, model: &Model, name: &str) -> Result<Option<String>> {
+    let table = model.tables.get(name).ok_or_else(|| Error::internal(format!("no table `{name}`")))?;
+    let keys: Vec<Expr> =
+        table.primary_key.iter().map(|key| Expr::Column(Column::new(Some(TableReference::bare(name)), key))).collect();
+    let has_key = keys.iter().cloned().map(Expr::is_not_null).reduce(Expr::and).unwrap_or_else(|| lit(true));
+    let plan = || -> datafusion::common::Result<LogicalPlan> {
+        joined_rows(model, name, &BTreeSet::new(), false)?
+            .filter(has_key)?
+            .aggregate(keys.clone(), vec![count(lit(1_i64)).alias("rows")])?
+            .filter(column("rows").gt(lit(1_i64)))?
+            .sort(vec![column("rows").sort(false, false)])?
+            .limit(0, Some(1))?
+            .build()
+    };
+    let rows = collect(context, plan().map_err(query_error)?).await?.1;
+    let Some(rows) = rows.iter().find(|rows| rows.num_rows() > 0) else { return Ok(None) };
+    let texts: Vec<String> = (rows.columns().iter())
+        .filter_map(|column| {
+            let formatter = ArrayFormatter::try_new(column.as_ref(), &FormatOptions::default()).ok()?;
+            Some(formatter.value(0).to_string())
+        })
+        .collect();
+    let example: Vec<String> =
+        table.primary_key.iter().zip(&texts).map(|(key, value)| format!("{key} = {value}")).collect();
+    let times = texts.last().cloned().unwrap_or_default();
+    Ok(Some(format!(
+        "`{name}` has {times} rows with {}, but `{}` is its primary key",
+        example.join(" and "),
+        table.primary_key.join(", ")
+    )))
 }
 
 /// The tables that a KPI joins to.

@@ -1,6 +1,7 @@
 //! All tests that look at the project from outside, in one program so that it is linked once.
 
 mod cases;
+mod catalogue;
 mod cli;
 mod diagnostics;
 mod laws;

@@ -315,10 +315,17 @@ impl World {
         }
         for index in 0..random.between(1, 3) {
             let inputs: Vec<String> = (0..2).map(|_| pick(random, &world.order)).collect();
+            // What looks back is not looked back at once more.
+            let aggregates: Vec<String> = world.aggregates();
             let looks_back_a_year = inputs.iter().any(|input| world.looks_back_a_year(input));
-            world.add(format!("over_{index}"), arithmetic(random, inputs, looks_back_a_year));
+            world.add(format!("over_{index}"), arithmetic(random, inputs, &aggregates, looks_back_a_year));
         }
         world
+    }
+
+    fn aggregates(&self) -> Vec<String> {
+        let is_aggregate = |name: &&String| matches!(self.kpis[*name].shape, KpiShape::Aggregate { .. });
+        self.order.iter().filter(is_aggregate).cloned().collect()
     }
 
     fn looks_back_a_year(&self, name: &str) -> bool {
@@ -520,11 +527,19 @@ fn sets(random: &mut Random) -> Vec<Vec<&'static str>> {
     sets
 }
 
-fn arithmetic(random: &mut Random, inputs: Vec<String>, looks_back_a_year: bool) -> KpiDefinition {
+fn arithmetic(
+    random: &mut Random,
+    mut inputs: Vec<String>,
+    aggregates: &[String],
+    looks_back_a_year: bool,
+) -> KpiDefinition {
     let operation = pick(
         random,
         &[Operation::Minus, Operation::Divide, Operation::Coalesced, Operation::Growth, Operation::YearAgo],
     );
+    if matches!(operation, Operation::Growth | Operation::YearAgo) {
+        inputs = (0..2).map(|_| pick(random, aggregates)).collect();
+    }
     let grains = match operation {
         Operation::YearAgo => vec![Grain::Month, Grain::Quarter],
         // A year is no whole number of weeks.
@@ -702,29 +717,7 @@ impl World {
 
     fn values(&self, name: &str, grain: Grain, set: &[&str]) -> Values {
         match &self.kpis[name].shape {
-            KpiShape::Aggregate { table, time, condition, value, fill, .. } => {
-                let mut groups: BTreeMap<(NaiveDate, Vec<Option<String>>), Vec<&Fact>> = BTreeMap::new();
-                for fact in &self.facts[table] {
-                    let Some(day) = self.day_of(fact, time).filter(|day| *day <= self.as_of) else { continue };
-                    if condition.as_ref().is_none_or(|condition| condition.holds(self, fact) == Some(true)) {
-                        let period = self.calendar.period_start(day, grain).unwrap();
-                        let members = set.iter().map(|name| self.member(fact, name)).collect();
-                        groups.entry((period, members)).or_default().push(fact);
-                    }
-                }
-                if *fill && let Some(reach) = self.reach(name) {
-                    let members: BTreeSet<Vec<Option<String>>> = match set.is_empty() {
-                        true => BTreeSet::from([vec![]]),
-                        false => groups.keys().map(|(_, members)| members.clone()).collect(),
-                    };
-                    for period in self.periods(&reach, grain) {
-                        for members in &members {
-                            groups.entry((period, members.clone())).or_default();
-                        }
-                    }
-                }
-                groups.into_iter().map(|(key, facts)| (key, value.of(self, &facts))).collect()
-            }
+            KpiShape::Aggregate { .. } => self.aggregate_values(name, grain, set, NaiveDate::MIN, self.as_of),
             KpiShape::Arithmetic { operation, inputs, .. } => {
                 let (one, two, back) = match operation {
                     Operation::Minus | Operation::Divide | Operation::Coalesced => (&inputs[0], &inputs[1], 0),
@@ -732,7 +725,15 @@ impl World {
                     Operation::YearAgo => (&inputs[0], &inputs[1], if grain == Grain::Month { 12 } else { 4 }),
                 };
                 let left = self.values(one, grain, set);
-                let right: Values = (self.values(two, grain, set).into_iter())
+                let mut right = self.values(two, grain, set);
+                // An open period is compared with as many days of the earlier one.
+                if back > 0
+                    && let Some((start, last)) = self.days_so_far(two, grain, back)
+                {
+                    right.retain(|(period, _), _| *period != start);
+                    right.extend(self.aggregate_values(two, grain, set, start, last));
+                }
+                let right: Values = (right.into_iter())
                     .map(|((period, members), value)| {
                         ((self.calendar.shift(period, grain, back).unwrap(), members), value)
                     })
@@ -751,6 +752,48 @@ impl World {
                 values
             }
         }
+    }
+
+    /// The values of an aggregate, where only some days count.
+    fn aggregate_values(&self, name: &str, grain: Grain, set: &[&str], first: NaiveDate, last: NaiveDate) -> Values {
+        let KpiShape::Aggregate { table, time, condition, value, fill, .. } = &self.kpis[name].shape else {
+            panic!("{name} is no aggregate");
+        };
+        let mut groups: BTreeMap<(NaiveDate, Vec<Option<String>>), Vec<&Fact>> = BTreeMap::new();
+        for fact in &self.facts[table] {
+            let day = self.day_of(fact, time).filter(|day| (first..=last.min(self.as_of)).contains(day));
+            let Some(day) = day else { continue };
+            if condition.as_ref().is_none_or(|condition| condition.holds(self, fact) == Some(true)) {
+                let period = self.calendar.period_start(day, grain).unwrap();
+                let members = set.iter().map(|name| self.member(fact, name)).collect();
+                groups.entry((period, members)).or_default().push(fact);
+            }
+        }
+        if *fill && let Some(reach) = self.reach(name) {
+            let members: BTreeSet<Vec<Option<String>>> = match set.is_empty() {
+                true => BTreeSet::from([vec![]]),
+                false => groups.keys().map(|(_, members)| members.clone()).collect(),
+            };
+            let is_asked = |period: &NaiveDate| first == NaiveDate::MIN || *period == first;
+            for period in self.periods(&reach, grain).into_iter().filter(is_asked) {
+                for members in &members {
+                    groups.entry((period, members.clone())).or_default();
+                }
+            }
+        }
+        groups.into_iter().map(|(key, facts)| (key, value.of(self, &facts))).collect()
+    }
+
+    /// The days of an earlier period that an open one is compared with: as many as that has had.
+    fn days_so_far(&self, name: &str, grain: Grain, back: i64) -> Option<(NaiveDate, NaiveDate)> {
+        let last = self.reach(name)?.last;
+        let open = self.calendar.period_start(last, grain)?;
+        let end = |start| self.calendar.period_end(start, grain)?.pred_opt();
+        if end(open)? <= last {
+            return None;
+        }
+        let start = self.calendar.shift(open, grain, -back)?;
+        Some((start, (start + (last - open)).min(end(start)?)))
     }
 
     /// What an input is worth where it has no row: nothing, or what its definition fills with where its data covers it.

@@ -27,8 +27,8 @@ fn definitions_pass_the_check() {
 #[test]
 fn sessions_show_what_the_program_prints() {
     let is_update = std::env::var_os("KPI_UPDATE_EXPECTED").is_some_and(|value| value == "1");
-    let mut updated = read(&path());
     let mut different = String::new();
+    let mut changes = Vec::new();
     for chapter in chapters().iter().filter(|chapter| chapter.blocks.iter().any(|block| block.is("console"))) {
         let project = chapter.project();
         for block in &chapter.blocks {
@@ -37,14 +37,17 @@ fn sessions_show_what_the_program_prints() {
             } else if block.is("console") && (is_update || !block.is("slow")) {
                 let printed = session(project.path(), &block.text);
                 if without_seconds(&printed) != without_seconds(&block.text) {
-                    different.push_str(&format!("\n--- line {}:\n{}+++ printed:\n{printed}", block.line, block.text));
-                    updated = updated.replacen(&block.text, &printed, 1);
+                    let (line, text) = (block.line, &block.text);
+                    different.push_str(&format!("\n--- line {line}:\n{text}+++ printed:\n{printed}"));
+                    changes.push((block.start..block.start + block.text.len(), printed));
                 }
             }
         }
     }
     if is_update {
-        fs::write(path(), updated).unwrap();
+        let mut text = read(&path());
+        changes.into_iter().rev().for_each(|(range, printed)| text.replace_range(range, &printed));
+        fs::write(path(), text).unwrap();
     } else {
         assert!(different.is_empty(), "look, then accept with KPI_UPDATE_EXPECTED=1{different}");
     }
@@ -181,6 +184,8 @@ struct Block {
     words: Vec<&'static str>,
     text: String,
     line: usize,
+    /// Where the text begins in README.md, in bytes.
+    start: usize,
 }
 
 impl Block {
@@ -224,18 +229,20 @@ fn chapters() -> Vec<Chapter> {
     let text: &'static str = read(&path()).leak();
     let mut chapters = vec![Chapter { title: String::new(), blocks: Vec::new() }];
     let mut open: Option<Block> = None;
-    for (index, line) in text.lines().enumerate() {
+    let mut behind = 0;
+    for (index, line) in text.split_inclusive('\n').enumerate() {
+        behind += line.len();
         let chapter = chapters.last_mut().unwrap();
         match (line.strip_prefix("```"), &mut open) {
             (Some(words), None) => {
                 let words = words.split_whitespace().collect();
-                open = Some(Block { words, text: String::new(), line: index + 2 });
+                open = Some(Block { words, text: String::new(), line: index + 2, start: behind });
             }
             (Some(_), Some(_)) => chapter.blocks.extend(open.take()),
-            (None, Some(block)) => block.text.extend([line, "\n"]),
+            (None, Some(block)) => block.text.push_str(line),
             (None, None) => {
                 if let Some(title) = line.strip_prefix("## ") {
-                    chapters.push(Chapter { title: title.to_owned(), blocks: Vec::new() });
+                    chapters.push(Chapter { title: title.trim().to_owned(), blocks: Vec::new() });
                 }
             }
         }

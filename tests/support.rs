@@ -299,7 +299,7 @@ async fn fused_without_optimizer(
     names: &BTreeSet<String>,
 ) -> Vec<(String, Result<Rows, String>)> {
     let model = engine.model();
-    let survey = kpi::survey::survey(engine.context(), model, names, engine.as_of()).await.unwrap();
+    let survey = kpi::survey::survey(engine.context(), model, names, engine.as_of()).await;
     let plan = kpi::plan::plan(model, Some(names));
     let bounds = Bounds { since: None, until: engine.as_of().day };
     let outcomes = kpi::execute::execute(plain, model, &plan, bounds, &survey.extents, &|_| {}).await;

@@ -18,7 +18,8 @@ use datafusion::prelude::SessionContext;
 pub use self::csv::{BrokenValue, CsvOptions, find_broken_value};
 pub use self::files::InputFile;
 use self::files::{Found, find};
-pub use self::periods::{PERIODS, known_days, periods};
+pub use self::parquet::find_broken_file;
+pub use self::periods::{PERIODS, Periods, known_days};
 
 /// The files of one table, as raw rows.
 #[derive(Debug, Clone)]

@@ -1,12 +1,15 @@
 //! Parquet files as a table. Files that contradict each other are named.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::Schema;
 use datafusion::datasource::file_format::FileFormat;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig};
-use datafusion::parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
+use datafusion::parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
+};
 use datafusion::prelude::SessionContext;
 
 use super::files::{Found, InputFile, locations, unreadable};
@@ -59,6 +62,24 @@ fn schemas_agree(files: &[InputFile]) -> Result<(), SourceError> {
         }
     }
     Ok(())
+}
+
+/// The first file that cannot be read to its end, and why. Reads everything, so only for files that already failed.
+pub fn find_broken_file(source: &Source) -> Option<(PathBuf, String)> {
+    if source.format != Format::Parquet {
+        return None;
+    }
+    source.files.iter().find_map(|file| {
+        let reason = read_whole(&file.path).err()?;
+        Some((file.path.clone(), reason))
+    })
+}
+
+fn read_whole(path: &Path) -> Result<(), String> {
+    let opened = std::fs::File::open(path).map_err(|error| error.to_string())?;
+    let reader = ParquetRecordBatchReaderBuilder::try_new(opened).and_then(|builder| builder.build());
+    let mut reader = reader.map_err(|error| error.to_string())?;
+    reader.try_for_each(|rows| rows.map(drop)).map_err(|error| error.to_string())
 }
 
 fn read_schema(file: &InputFile) -> Result<Arc<Schema>, SourceError> {

@@ -11,14 +11,16 @@ use datafusion::logical_expr::{Expr, JoinType, LogicalPlanBuilder, cast, lit, wh
 use std::sync::Arc;
 
 use super::bounds::{Bounds, Extent, date, day_of};
-use super::{Cell, Compiler, DENOMINATOR, Leaves, NUMERATOR, OBSERVATIONS, PERIOD_START, VALUE, column, period_of};
+use super::{
+    Cell, Compiler, DENOMINATOR, Days, Leaves, NUMERATOR, OBSERVATIONS, PERIOD_START, VALUE, column, period_of,
+};
 use crate::catalog::{PERIODS, known_days};
 use crate::model::{
     Aggregate, JoinPath, Kpi, Measure, MeasureFunction, Model, ROWS, Table, join_alias, measure_expression,
 };
 
 pub(super) fn plan(compiler: &Compiler, kpi: &Kpi, aggregate: &Aggregate, cell: &Cell) -> Result<LogicalPlanBuilder> {
-    let mut plan = compiler.leaves.leaf(kpi, aggregate, cell)?;
+    let mut plan = compiler.leaves.leaf(kpi, aggregate, cell, compiler.days)?;
     if aggregate.fill_zero
         && let Some(extent) = compiler.extents.get(&kpi.name)
     {
@@ -88,14 +90,16 @@ fn fill(
     }
     let starts = calendar.period_start(extent.first, cell.grain).zip(calendar.period_start(extent.last, cell.grain));
     let Some((first, last)) = starts else { return Ok(found) };
-    let spine = LogicalPlanBuilder::scan(PERIODS, provider_as_source(compiler.model.periods.clone()), None)?
-        .filter(
-            column("grain")
-                .eq(lit(cell.grain.name()))
-                .and(column(PERIOD_START).between(lit(date(first)), lit(date(last)))),
-        )?
-        .project(vec![column(PERIOD_START)])?
-        .alias("every_period")?;
+    let spine = LogicalPlanBuilder::scan(
+        PERIODS,
+        provider_as_source(compiler.model.periods.between(cell.grain, first, last)?),
+        None,
+    )?
+    .filter(
+        column("grain").eq(lit(cell.grain.name())).and(column(PERIOD_START).between(lit(date(first)), lit(date(last)))),
+    )?
+    .project(vec![column(PERIOD_START)])?
+    .alias("every_period")?;
     let mut every = spine;
     if !cell.dimensions.is_empty() {
         let members = cell.dimensions.iter().map(|name| column(name));
@@ -152,7 +156,7 @@ pub struct TableLeaves<'a> {
 }
 
 impl Leaves for TableLeaves<'_> {
-    fn leaf(&self, _kpi: &Kpi, aggregate: &Aggregate, cell: &Cell) -> Result<LogicalPlanBuilder> {
+    fn leaf(&self, _kpi: &Kpi, aggregate: &Aggregate, cell: &Cell, days: Option<Days>) -> Result<LogicalPlanBuilder> {
         let calendar = &self.model.project.calendar;
         let mut joins = aggregate.joins.clone();
         let mut groups = vec![
@@ -168,7 +172,11 @@ impl Leaves for TableLeaves<'_> {
             groups.push(dimension.expression.clone().alias(name));
         }
         let mut plan = joined_rows(self.model, &aggregate.table, &joins, self.by_name)?;
-        let bounds = self.bounds.condition(&aggregate.time, &aggregate.time_type, calendar);
+        let bounds = match days {
+            Some((first, last)) => Bounds { since: Some(first), until: last.min(self.bounds.until) },
+            None => self.bounds,
+        };
+        let bounds = bounds.condition(&aggregate.time, &aggregate.time_type, calendar);
         plan = plan.filter(match &aggregate.condition {
             Some(condition) => condition.clone().and(bounds),
             None => bounds,

@@ -2,6 +2,7 @@
 //!
 //! Inputs meet in a full outer join where NULL members are equal, so that nothing one of them has is lost.
 
+use chrono::NaiveDate;
 use datafusion::common::{Result, internal_datafusion_err};
 use datafusion::functions::expr_fn::{coalesce, least};
 use datafusion::logical_expr::{Expr, JoinType, LogicalPlanBuilder, cast, lit, when};
@@ -10,7 +11,8 @@ use super::aggregate::{keys, null_safe, of, sides, value_of_no_rows};
 use super::bounds::date;
 use super::{Cell, Compiler, DENOMINATOR, NUMERATOR, OBSERVATIONS, PERIOD_START, VALUE, column};
 use crate::functions::period_shift;
-use crate::model::{Arithmetic, Input, Kpi, ROWS, Shape};
+use crate::model::{Arithmetic, Input, Kpi, ROWS, Shape, input_rows};
+use crate::time::Grain;
 
 pub(super) fn plan(compiler: &Compiler, arithmetic: &Arithmetic, cell: &Cell) -> Result<LogicalPlanBuilder> {
     let mut inputs = arithmetic.inputs.iter();
@@ -28,6 +30,7 @@ pub(super) fn plan(compiler: &Compiler, arithmetic: &Arithmetic, cell: &Cell) ->
         columns.push(filled(compiler, input, cell)?.alias(&input.name));
     }
     let rows: Vec<Expr> = names.iter().map(|name| coalesce(vec![column(&rows_of(name)), lit(0_i64)])).collect();
+    columns.extend(names.iter().zip(&rows).map(|(name, rows)| rows.clone().alias(rows_of(name))));
     columns.push(if rows.len() == 1 { rows[0].clone() } else { least(rows) }.alias(ROWS));
     let plan = plan.project(columns)?;
 
@@ -42,20 +45,20 @@ pub(super) fn plan(compiler: &Compiler, arithmetic: &Arithmetic, cell: &Cell) ->
 }
 
 fn rows_of(name: &str) -> String {
-    format!("{name}_{ROWS}")
+    input_rows(name)
 }
 
 /// One input: the keys, its value under its name, and its number of observations.
 fn input_plan(compiler: &Compiler, input: &Input, cell: &Cell) -> Result<LogicalPlanBuilder> {
     let kpi = input_kpi(compiler, input)?;
-    let plan = compiler.kpi_plan(kpi, cell)?;
-    let period = match input.previous {
-        None => column(PERIOD_START),
+    let (plan, period) = match input.previous {
+        None => (compiler.kpi_plan(kpi, cell)?, column(PERIOD_START)),
         Some(previous) => {
             let count = previous
                 .periods(cell.grain)
                 .ok_or_else(|| internal_datafusion_err!("an offset that is no whole number of {}s", cell.grain))?;
-            period_shift().call(vec![column(PERIOD_START), lit(cell.grain.name()), lit(count)])
+            let later = period_shift().call(vec![column(PERIOD_START), lit(cell.grain.name()), lit(count)]);
+            (earlier(compiler, kpi, cell, count)?, later)
         }
     };
     let mut columns = vec![period.alias(PERIOD_START)];
@@ -63,6 +66,35 @@ fn input_plan(compiler: &Compiler, input: &Input, cell: &Cell) -> Result<Logical
     columns.push(column(VALUE).alias(&input.name));
     columns.push(column(OBSERVATIONS).alias(rows_of(&input.name)));
     plan.project(columns)
+}
+
+/// An input as an earlier one. The period that an open one is compared with counts only as many days as that has so far:
+/// to date against to date.
+fn earlier(compiler: &Compiler, kpi: &Kpi, cell: &Cell, count: i64) -> Result<LogicalPlanBuilder> {
+    let whole = compiler.kpi_plan(kpi, cell)?;
+    let Some((start, last)) = days_so_far(compiler, kpi, cell.grain, count) else { return Ok(whole) };
+    let is_compared = column(PERIOD_START).eq(lit(date(start)));
+    let only = Compiler {
+        model: compiler.model,
+        leaves: compiler.leaves,
+        extents: compiler.extents,
+        days: Some((start, last)),
+    };
+    let part = only.kpi_plan(kpi, cell)?.filter(is_compared.clone())?;
+    whole.filter(!is_compared)?.union(part.build()?)
+}
+
+/// Of the period `count` periods before the open one, the days that the open one has had; `None` where none is open.
+fn days_so_far(compiler: &Compiler, kpi: &Kpi, grain: Grain, count: i64) -> Option<(NaiveDate, NaiveDate)> {
+    let calendar = compiler.calendar();
+    let extent = compiler.extent(kpi)?;
+    let open = calendar.period_start(extent.last, grain)?;
+    if calendar.period_end(open, grain)?.pred_opt()? <= extent.complete_until {
+        return None;
+    }
+    let start = calendar.shift(open, grain, -count)?;
+    let last = start.checked_add_signed(extent.last - open)?;
+    Some((start, last.min(calendar.period_end(start, grain)?.pred_opt()?)))
 }
 
 fn input_kpi<'a>(compiler: &'a Compiler, input: &Input) -> Result<&'a Kpi> {

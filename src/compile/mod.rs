@@ -47,8 +47,11 @@ pub struct Cell {
 pub trait Leaves: Sync {
     /// Rows of `period_start`, the cell's dimensions by name, the KPI's measures by name, and `rows`: one for each period
     /// and member that has rows, within the bounds.
-    fn leaf(&self, kpi: &Kpi, aggregate: &Aggregate, cell: &Cell) -> Result<LogicalPlanBuilder>;
+    fn leaf(&self, kpi: &Kpi, aggregate: &Aggregate, cell: &Cell, days: Option<Days>) -> Result<LogicalPlanBuilder>;
 }
+
+/// The first and the last of the days that count, where not all within the bounds do.
+pub type Days = (NaiveDate, NaiveDate);
 
 /// What compiling needs beside the KPI.
 pub struct Compiler<'a> {
@@ -56,6 +59,8 @@ pub struct Compiler<'a> {
     pub leaves: &'a dyn Leaves,
     /// The days that the data of each aggregate KPI covers, by KPI.
     pub extents: &'a BTreeMap<String, Extent>,
+    /// Only rows of these days count.
+    pub days: Option<Days>,
 }
 
 impl Compiler<'_> {

@@ -4,13 +4,14 @@
 use std::collections::BTreeMap;
 
 use datafusion::arrow::datatypes::DataType;
+use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{Result, ScalarValue, internal_datafusion_err};
-use datafusion::logical_expr::{Expr, LogicalPlan, cast, lit, when};
+use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, Operator, cast, lit, when};
 
 use super::bounds::date;
 use super::{Cell, Compiler, DENOMINATOR, NUMERATOR, OBSERVATIONS, PERIOD_END, PERIOD_START, VALUE, column};
 use crate::functions::period_shift;
-use crate::model::{Better, Dimension, Goal, Kpi, Measure, Shape, Target};
+use crate::model::{Better, Dimension, Goal, Kpi, Measure, MeasureFunction, Shape, Target};
 
 /// What `breakdown` says of rows without dimensions.
 pub const BREAKDOWN_OVERALL: &str = "overall";
@@ -47,8 +48,9 @@ pub fn result_plan(compiler: &Compiler, kpi: &Kpi, cell: &Cell) -> Result<Logica
     for name in [VALUE, NUMERATOR, DENOMINATOR, OBSERVATIONS] {
         columns.push(column(name));
     }
-    columns.push(target_value(kpi.target.as_ref())?.alias("target"));
-    columns.push(status(kpi, is_complete.clone())?.alias("status"));
+    let target = kpi.target.as_ref().filter(|_| is_judged(compiler, kpi, cell));
+    columns.push(target_value(target)?.alias("target"));
+    columns.push(status(kpi, target, is_complete.clone())?.alias("status"));
     columns.push(is_complete.alias("is_complete"));
     columns.push(lit(true).alias("is_ripe"));
     columns.extend(measures(kpi).iter().map(|measure| column(&measure.name)));
@@ -94,6 +96,32 @@ fn value_as_double() -> Expr {
     cast(column(VALUE), DataType::Float64)
 }
 
+/// Whether a target is meant for the rows of a cell. A rate has one target at every grain and for every member. A sum or a
+/// count has it for the whole and for the first grain only: a tenth of the company need not reach the company's revenue,
+/// nor a year a month's.
+fn is_judged(compiler: &Compiler, kpi: &Kpi, cell: &Cell) -> bool {
+    let is_whole = cell.dimensions.iter().all(|name| kpi.required_dimensions.contains(name));
+    is_rate(compiler, kpi) || (is_whole && kpi.grains.first() == Some(&cell.grain))
+}
+
+/// Whether a value does not grow with the number of rows: it divides, or holds only least and greatest values.
+fn is_rate(compiler: &Compiler, kpi: &Kpi) -> bool {
+    let (value, is_rate_below) = match &kpi.shape {
+        Shape::Aggregate(aggregate) => {
+            let is_extreme =
+                |measure: &Measure| matches!(measure.function, MeasureFunction::Min | MeasureFunction::Max);
+            (&aggregate.value, aggregate.measures.iter().all(is_extreme))
+        }
+        Shape::Arithmetic(arithmetic) => {
+            let mut inputs = kpi.inputs().into_iter().filter_map(|input| compiler.model.kpis.get(input));
+            (&arithmetic.value, inputs.all(|input| is_rate(compiler, input)))
+        }
+    };
+    let divides =
+        value.expression.exists(|node| Ok(matches!(node, Expr::BinaryExpr(BinaryExpr { op: Operator::Divide, .. }))));
+    is_rate_below || divides.unwrap_or(false)
+}
+
 /// Whether a target holds in the row's period: the period begins on or behind `from` and not behind `until`.
 fn holds(target: &Target) -> Expr {
     let from = target.from.map(|from| column(PERIOD_START).gt_eq(lit(date(from))));
@@ -116,9 +144,9 @@ fn target_value(target: Option<&Target>) -> Result<Expr> {
 
 /// How a value stands: `open` and `no_data` and `small_n` are not judged; then `on_track`, `at_risk`, `off_track` or
 /// `critical`. NULL where there is no target.
-fn status(kpi: &Kpi, is_complete: Expr) -> Result<Expr> {
+fn status(kpi: &Kpi, target: Option<&Target>, is_complete: Expr) -> Result<Expr> {
     let none = || cast(lit(ScalarValue::Null), DataType::Utf8);
-    let Some(target) = &kpi.target else { return Ok(none()) };
+    let Some(target) = target else { return Ok(none()) };
     let mut ladder = when(!holds(target), none());
     ladder = ladder.when(!is_complete, lit("open"));
     ladder = ladder.when(column(VALUE).is_null(), lit("no_data"));

@@ -21,10 +21,9 @@ use futures::{FutureExt, StreamExt, stream};
 
 use crate::compile::{Bounds, Cell, Compiler, Extent, TableLeaves, result_plan};
 use crate::error::{Error, ErrorKind};
-use crate::model::{Kpi, Model};
+use crate::model::{Kpi, Model, below};
 use crate::plan::{FusedLeaves, Pass, PassRows, RunPlan};
 use crate::session;
-use crate::survey::below;
 
 pub use rows::{published_schema, sorted, with_schema};
 
@@ -78,12 +77,13 @@ pub async fn execute(
         }
     }
     let leaves = FusedLeaves { model, passes: rows, tables: TableLeaves { model, bounds, by_name: false } };
-    let compiler = Compiler { model, leaves: &leaves, extents };
+    let compiler = Compiler { model, leaves: &leaves, extents, days: None };
     let small = session::for_small_rows(context);
     let of = plan.kpis.len();
     let done = AtomicUsize::new(0);
     let at_once = context.state().config().target_partitions().max(1);
-    // Boxed, so that the compiler sees that the whole can be sent to another thread, as servers that spawn a run need it.
+    // Plans are made here, one after the other; only their execution overlaps. Boxed, so that the compiler sees that the
+    // whole can be sent to another thread, as servers that spawn a run need it.
     let tasks: Vec<BoxFuture<'_, (String, Result<KpiResult, Error>)>> = (plan.kpis.iter())
         .map(|(name, cells)| {
             let kpi = model.kpis[name].clone();
@@ -91,7 +91,8 @@ pub async fn execute(
                 Some(message) => Err(Error::new(ErrorKind::Storage, message)),
                 None => (cells.iter())
                     .map(|cell| {
-                        Ok((cell.clone(), result_plan(&compiler, &kpi, cell).map_err(|error| internal(&kpi, &error))?))
+                        let plan = result_plan(&compiler, &kpi, cell).map_err(|error| internal(&kpi, &error))?;
+                        Ok((cell.clone(), plan))
                     })
                     .collect::<Result<Vec<(Cell, LogicalPlan)>, Error>>(),
             };

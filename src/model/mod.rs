@@ -11,12 +11,11 @@ use chrono::NaiveDate;
 use datafusion::arrow::array::StringArray;
 use datafusion::arrow::compute::{CastOptions, cast_with_options};
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
-use datafusion::catalog::TableProvider;
 use datafusion::functions_aggregate::expr_fn::{count, count_distinct, max, min, sum};
 use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::{Expr, LogicalPlan, lit};
 
-use crate::catalog::{CsvOptions, Source};
+use crate::catalog::{CsvOptions, Periods, Source};
 use crate::time::{Calendar, Grain};
 
 /// Everything that can run, and what was left out and why.
@@ -30,7 +29,7 @@ pub struct Model {
     /// KPIs whose tables have no data.
     pub skipped: Vec<Skipped>,
     /// The calendar as a table.
-    pub periods: Arc<dyn TableProvider>,
+    pub periods: Arc<Periods>,
 }
 
 /// A KPI that cannot run because a table has no data.
@@ -162,6 +161,18 @@ impl Kpi {
     }
 }
 
+/// The KPIs named and all that stand below them.
+pub fn below<'a>(model: &'a Model, kpis: &BTreeSet<String>) -> Vec<&'a Kpi> {
+    let mut found: BTreeSet<&str> = BTreeSet::new();
+    for name in model.order.iter().rev() {
+        if kpis.contains(name) || found.contains(name.as_str()) {
+            found.insert(name);
+            found.extend(model.kpis[name].inputs());
+        }
+    }
+    model.order.iter().filter(|name| found.contains(name.as_str())).map(|name| model.kpis[name].as_ref()).collect()
+}
+
 /// How a KPI is computed. A new shape is a variant here, its rules in `validate` and a file in `compile`.
 #[derive(Debug, Clone)]
 pub enum Shape {
@@ -250,6 +261,11 @@ pub fn measure_expression(function: MeasureFunction, argument: Option<Expr>, fil
 
 /// The column that counts the rows behind a value, in every query of an aggregate.
 pub const ROWS: &str = "rows";
+
+/// The column that counts the observations behind an input of arithmetic.
+pub fn input_rows(input: &str) -> String {
+    format!("{input}_{ROWS}")
+}
 
 /// Arithmetic over the columns of measures or inputs.
 #[derive(Debug, Clone)]

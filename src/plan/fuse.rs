@@ -19,9 +19,9 @@ use datafusion::functions_aggregate::expr_fn::{max, min, sum};
 use datafusion::logical_expr::logical_plan::Aggregate as AggregatePlan;
 use datafusion::logical_expr::{Expr, GroupingSet, LogicalPlan, LogicalPlanBuilder, cast, lit};
 
-use crate::compile::{Bounds, Cell, Leaves, PERIOD_START, TableLeaves, column, day_of, joined_rows, period_of};
+use crate::compile::{Bounds, Cell, Days, Leaves, PERIOD_START, TableLeaves, column, day_of, joined_rows, period_of};
 use crate::model::{Aggregate, JoinPath, Kpi, MeasureFunction, Model, ROWS, Shape, measure_expression};
-use crate::time::Grain;
+use crate::time::{Grain, to_epoch_days};
 
 /// One scan of a table for several KPIs.
 #[derive(Debug, Clone)]
@@ -54,7 +54,13 @@ const DAY: &str = "day";
 const SET: &str = "dimension_set";
 
 /// Groups the KPIs that can share a scan.
-pub(super) fn passes(model: &Model, needed: &BTreeMap<String, BTreeSet<Cell>>) -> Vec<Pass> {
+///
+/// Those in `looked_back` may be asked for some days of a period only.
+pub(super) fn passes(
+    model: &Model,
+    needed: &BTreeMap<String, BTreeSet<Cell>>,
+    looked_back: &BTreeSet<String>,
+) -> Vec<Pass> {
     let mut groups: Vec<(&Aggregate, Vec<&Kpi>)> = Vec::new();
     for name in model.order.iter().filter(|name| needed.contains_key(*name)) {
         let kpi = model.kpis[name].as_ref();
@@ -69,14 +75,20 @@ pub(super) fn passes(model: &Model, needed: &BTreeMap<String, BTreeSet<Cell>>) -
             None => groups.push((aggregate, vec![kpi])),
         }
     }
-    groups.into_iter().map(|(first, kpis)| pass(first, &kpis, needed)).collect()
+    groups.into_iter().map(|(first, kpis)| pass(first, &kpis, needed, looked_back)).collect()
 }
 
-fn pass(first: &Aggregate, kpis: &[&Kpi], needed: &BTreeMap<String, BTreeSet<Cell>>) -> Pass {
+fn pass(
+    first: &Aggregate,
+    kpis: &[&Kpi],
+    needed: &BTreeMap<String, BTreeSet<Cell>>,
+    looked_back: &BTreeSet<String>,
+) -> Pass {
     let aggregates: Vec<&Aggregate> = kpis.iter().filter_map(|kpi| as_aggregate(kpi)).collect();
     let cells = || kpis.iter().flat_map(|kpi| &needed[&kpi.name]);
     let is_common = aggregates.iter().all(|aggregate| aggregate.condition == first.condition);
-    let needs_days = cells().any(|cell| matches!(cell.grain, Grain::Day | Grain::Week));
+    let looked_back = || kpis.iter().any(|kpi| looked_back.contains(&kpi.name));
+    let needs_days = looked_back() || cells().any(|cell| matches!(cell.grain, Grain::Day | Grain::Week));
     let mut pass = Pass {
         table: first.table.clone(),
         kpis: kpis.iter().map(|kpi| kpi.name.clone()).collect(),
@@ -138,8 +150,10 @@ impl Pass {
         // Every expression is computed once for each row, then grouped by name.
         let day = period_of(day_of(&self.time, &self.time_type, calendar), self.grain, calendar);
         let mut computed = Computed { columns: vec![day.alias(DAY)], known: Vec::new() };
-        let names: Vec<String> =
-            self.dimensions.values().map(|expression| computed.column("dimension", expression)).collect();
+        // Each dimension has a column of its own, also where two have the same expression: a set is told by its columns.
+        let names: Vec<String> = (0..self.dimensions.len()).map(|index| format!("dimension_{index}")).collect();
+        let dimensions = self.dimensions.values().zip(&names).map(|(expression, name)| expression.clone().alias(name));
+        computed.columns.extend(dimensions);
         let mut aggregates = Vec::new();
         for (index, measure) in self.measures.iter().enumerate() {
             let argument = measure.argument.as_ref().map(|argument| column(&computed.column("input", argument)));
@@ -193,7 +207,14 @@ impl Pass {
     }
 
     /// A KPI's cell, rolled up from the rows of this pass.
-    fn leaf(&self, model: &Model, rows: &PassRows, aggregate: &Aggregate, cell: &Cell) -> Result<LogicalPlanBuilder> {
+    fn leaf(
+        &self,
+        model: &Model,
+        rows: &PassRows,
+        aggregate: &Aggregate,
+        cell: &Cell,
+        days: Option<Days>,
+    ) -> Result<LogicalPlanBuilder> {
         let wanted: BTreeSet<String> = cell.dimensions.iter().cloned().collect();
         // Of the sets that have the cell's dimensions, the one with the fewest rows to add up.
         let sets = self.sets.iter().zip(&rows.sets).filter(|(set, _)| wanted.is_subset(set));
@@ -201,7 +222,11 @@ impl Pass {
             .min_by_key(|(_, (_, rows))| *rows)
             .ok_or_else(|| internal_datafusion_err!("no set of the pass covers {wanted:?}"))?;
         let relation = TableReference::bare(format!("pass over {}", self.table));
-        let plan = LogicalPlanBuilder::scan(relation, provider_as_source(provider.clone()), None)?;
+        let mut plan = LogicalPlanBuilder::scan(relation, provider_as_source(provider.clone()), None)?;
+        if let Some((first, last)) = days {
+            let day = |day| lit(ScalarValue::Date32(Some(to_epoch_days(day))));
+            plan = plan.filter(column(DAY).between(day(first), day(last)))?;
+        }
         let mut groups = vec![period_of(column(DAY), cell.grain, &model.project.calendar).alias(PERIOD_START)];
         groups.extend(cell.dimensions.iter().map(|name| column(name).alias(name)));
 
@@ -307,10 +332,10 @@ pub struct PassRows {
 }
 
 impl Leaves for FusedLeaves<'_> {
-    fn leaf(&self, kpi: &Kpi, aggregate: &Aggregate, cell: &Cell) -> Result<LogicalPlanBuilder> {
+    fn leaf(&self, kpi: &Kpi, aggregate: &Aggregate, cell: &Cell, days: Option<Days>) -> Result<LogicalPlanBuilder> {
         match self.passes.iter().find(|(pass, _)| pass.kpis.contains(&kpi.name)) {
-            Some((pass, rows)) => pass.leaf(self.model, rows, aggregate, cell),
-            None => self.tables.leaf(kpi, aggregate, cell),
+            Some((pass, rows)) => pass.leaf(self.model, rows, aggregate, cell, days),
+            None => self.tables.leaf(kpi, aggregate, cell, days),
         }
     }
 }

@@ -7,7 +7,7 @@ mod fuse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::compile::Cell;
-use crate::model::Model;
+use crate::model::{Model, Shape};
 
 pub use fuse::{FusedLeaves, Pass, PassRows};
 
@@ -26,7 +26,8 @@ pub fn plan(model: &Model, wanted: Option<&BTreeSet<String>>) -> RunPlan {
     let kpis: Vec<(String, Vec<Cell>)> =
         (model.order.iter().filter(|name| is_wanted(name))).map(|name| (name.clone(), cells(model, name))).collect();
     let needed = needed_cells(model, &kpis);
-    RunPlan { passes: fuse::passes(model, &needed), kpis }
+    let looked_back = looked_back(model, &needed);
+    RunPlan { passes: fuse::passes(model, &needed, &looked_back), kpis }
 }
 
 /// Every grain of a KPI with every one of its dimension sets.
@@ -47,4 +48,16 @@ fn needed_cells(model: &Model, kpis: &[(String, Vec<Cell>)]) -> BTreeMap<String,
         }
     }
     needed
+}
+
+/// The KPIs that something reads as they were earlier, and all below them.
+fn looked_back(model: &Model, needed: &BTreeMap<String, BTreeSet<Cell>>) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for name in model.order.iter().rev().filter(|name| needed.contains_key(*name)) {
+        let Shape::Arithmetic(arithmetic) = &model.kpis[name].shape else { continue };
+        let is_found = found.contains(name);
+        let inputs = arithmetic.inputs.iter().filter(|input| is_found || input.previous.is_some());
+        found.extend(inputs.map(|input| input.kpi.clone()));
+    }
+    found
 }

@@ -13,7 +13,7 @@ pub fn format_number(value: Option<f64>, unit: Option<&str>, currency: Option<&s
             Some(code) => format!("{} {code}", grouped(value, money_digits(value))),
             None => grouped(value, money_digits(value)),
         },
-        Some(unit) => format!("{} {unit}", grouped(value, digits(value))),
+        Some(unit) => format!("{} {}", grouped(value, digits(value)), counted(value, unit)),
         None => grouped(value, digits(value)),
     }
 }
@@ -51,6 +51,14 @@ pub fn format_period(start: NaiveDate, grain: Grain, calendar: &Calendar) -> Str
         Grain::Quarter => format!("{} Q{}", start.year(), start.month0() / 3 + 1),
         Grain::Year if fiscal => format!("FY{}", fiscal_year(start, calendar)),
         Grain::Year => start.year().to_string(),
+    }
+}
+
+/// One case, two cases.
+fn counted(value: f64, unit: &str) -> &str {
+    match unit.strip_suffix('s') {
+        Some(one) if value == 1.0 && !one.ends_with('s') => one,
+        _ => unit,
     }
 }
 
@@ -102,6 +110,7 @@ mod tests {
             (Some(1234567.891), Some("currency"), "1,234,568 USD"),
             (Some(12.5), Some("currency"), "12.50 USD"),
             (Some(3.0), Some("leads"), "3 leads"),
+            (Some(1.0), Some("cases"), "1 case"),
             (Some(-0.001), Some("percent"), "-0.1 %"),
             (Some(-0.0001), None, "0.00"),
             (Some(1e15), None, "1,000,000,000,000,000"),

@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     Expr as SqlExpr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Spanned as _, Value, VisitMut,
-    VisitorMut, visit_expressions,
+    VisitorMut,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -185,7 +185,7 @@ impl Language<'_> {
 
     /// The first aggregate in an expression that looks at one row at a time, as a mistake; `what` is the key it stands in.
     pub fn aggregate_in_row(&self, parsed: &Parsed, what: &str) -> Option<Diagnostic> {
-        let found = self.first_aggregate(&parsed.sql)?;
+        let found = self.aggregates_in(&parsed.sql).into_iter().next()?;
         let name = found.name.to_string().to_lowercase();
         let message = format!("`{name}` brings rows together, but {what} looks at one row at a time");
         let diagnostic =
@@ -195,24 +195,17 @@ impl Language<'_> {
 
     /// The first aggregate inside an aggregate or its filter, as a mistake.
     pub fn nested_aggregate(&self, parsed: &Parsed) -> Option<Diagnostic> {
-        let mut inner = None;
-        let _ = visit_expressions(&parsed.sql, |sql| {
-            if let SqlExpr::Function(function) = sql
-                && self.is_aggregate(function)
-                && function.over.is_none()
-            {
-                let mut parts: Vec<&SqlExpr> = function.filter.iter().map(|filter| filter.as_ref()).collect();
-                if let FunctionArguments::List(list) = &function.args {
-                    parts.extend(list.args.iter().filter_map(|argument| match argument {
-                        FunctionArg::Unnamed(FunctionArgExpr::Expr(sql)) => Some(sql),
-                        _ => None,
-                    }));
-                }
-                inner = parts.into_iter().find_map(|part| self.first_aggregate(part));
+        let outer = self.aggregates_in(&parsed.sql);
+        let inner = outer.iter().find_map(|function| {
+            let mut parts: Vec<&SqlExpr> = function.filter.iter().map(|filter| filter.as_ref()).collect();
+            if let FunctionArguments::List(list) = &function.args {
+                parts.extend(list.args.iter().filter_map(|argument| match argument {
+                    FunctionArg::Unnamed(FunctionArgExpr::Expr(sql)) => Some(sql),
+                    _ => None,
+                }));
             }
-            if inner.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        });
-        let inner: Function = inner?;
+            parts.into_iter().find_map(|part| self.aggregates_in(part).into_iter().next())
+        })?;
         let name = inner.name.to_string().to_lowercase();
         Some(
             Diagnostic::error("nested-aggregate", format!("the aggregate `{name}` stands inside an aggregate"))
@@ -221,14 +214,17 @@ impl Language<'_> {
         )
     }
 
-    fn first_aggregate(&self, sql: &SqlExpr) -> Option<Function> {
-        let mut found = None;
-        let _ = visit_expressions(sql, |sql| match sql {
-            SqlExpr::Function(function) if self.is_aggregate(function) && function.over.is_none() => {
-                found = Some(function.clone());
-                ControlFlow::Break(())
+    fn aggregates_in(&self, sql: &SqlExpr) -> Vec<Function> {
+        let mut found = Vec::new();
+        // Nothing is changed and no visit fails.
+        let _ = walk(&mut sql.clone(), Order::WholeFirst, &mut |sql| {
+            if let SqlExpr::Function(function) = sql
+                && self.is_aggregate(function)
+                && function.over.is_none()
+            {
+                found.push(function.clone());
             }
-            _ => ControlFlow::Continue(()),
+            Ok(())
         });
         found
     }
@@ -345,11 +341,8 @@ struct Resolver<'a, 'w> {
 impl Resolver<'_, '_> {
     fn rewrite(&mut self, mut sql: SqlExpr, table: &str, path: &[String]) -> Result<SqlExpr, Unresolved> {
         check_functions(self.language, self.text, &mut sql)?;
-        let outcome = rewrite_names(&mut sql, &mut |parts: &[Ident]| self.look_up(parts, table, path));
-        match outcome {
-            ControlFlow::Continue(()) => Ok(sql),
-            ControlFlow::Break(problem) => Err(problem),
-        }
+        rewrite_names(&mut sql, &mut |parts: &[Ident]| self.look_up(parts, table, path))?;
+        Ok(sql)
     }
 
     fn look_up(&mut self, parts: &[Ident], table: &str, path: &[String]) -> Result<SqlExpr, Unresolved> {
@@ -466,62 +459,82 @@ fn find<'a, V>(name: &Ident, mut among: impl Iterator<Item = (&'a String, V)> + 
 }
 
 /// Replaces every identifier by what `look_up` makes of it.
-pub(super) fn rewrite_names(
+fn rewrite_names(
     sql: &mut SqlExpr,
     look_up: &mut dyn FnMut(&[Ident]) -> Result<SqlExpr, Unresolved>,
-) -> ControlFlow<Unresolved> {
-    struct Rewrite<'f>(&'f mut dyn FnMut(&[Ident]) -> Result<SqlExpr, Unresolved>);
-    impl VisitorMut for Rewrite<'_> {
-        type Break = Unresolved;
-        fn post_visit_expr(&mut self, sql: &mut SqlExpr) -> ControlFlow<Unresolved> {
-            let parts = match sql {
-                SqlExpr::Identifier(name) => vec![name.clone()],
-                SqlExpr::CompoundIdentifier(parts) => parts.clone(),
-                _ => return ControlFlow::Continue(()),
-            };
-            match (self.0)(&parts) {
-                Ok(replacement) => {
-                    *sql = replacement;
-                    ControlFlow::Continue(())
-                }
-                Err(problem) => ControlFlow::Break(problem),
+) -> Result<(), Unresolved> {
+    // What replaces a name is complete, so it is not walked again.
+    walk(sql, Order::PartsFirst, &mut |sql| {
+        let parts = match sql {
+            SqlExpr::Identifier(name) => vec![name.clone()],
+            SqlExpr::CompoundIdentifier(parts) => parts.clone(),
+            _ => return Ok(()),
+        };
+        *sql = look_up(&parts)?;
+        Ok(())
+    })
+}
+
+/// Whether an expression is visited before or behind its parts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    WholeFirst,
+    PartsFirst,
+}
+
+/// Visits every expression inside an expression, until one is a mistake.
+///
+/// One function for all visits: each visitor of its own would compile the whole grammar of SQL once more.
+pub(super) fn walk(
+    sql: &mut SqlExpr,
+    order: Order,
+    visit: &mut dyn FnMut(&mut SqlExpr) -> Result<(), Unresolved>,
+) -> Result<(), Unresolved> {
+    struct Walk<'f> {
+        order: Order,
+        visit: &'f mut dyn FnMut(&mut SqlExpr) -> Result<(), Unresolved>,
+    }
+    impl Walk<'_> {
+        fn step(&mut self, order: Order, sql: &mut SqlExpr) -> ControlFlow<Unresolved> {
+            match self.order == order {
+                true => (self.visit)(sql).map_or_else(ControlFlow::Break, ControlFlow::Continue),
+                false => ControlFlow::Continue(()),
             }
         }
     }
-    sql.visit(&mut Rewrite(look_up))
+    impl VisitorMut for Walk<'_> {
+        type Break = Unresolved;
+        fn pre_visit_expr(&mut self, sql: &mut SqlExpr) -> ControlFlow<Unresolved> {
+            self.step(Order::WholeFirst, sql)
+        }
+        fn post_visit_expr(&mut self, sql: &mut SqlExpr) -> ControlFlow<Unresolved> {
+            self.step(Order::PartsFirst, sql)
+        }
+    }
+    match sql.visit(&mut Walk { order, visit }) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(problem) => Err(problem),
+    }
 }
 
 /// Every function exists and gives the same answer at each run; zones are written in; there are no subqueries.
 fn check_functions(language: &Language, text: &Spanned<String>, sql: &mut SqlExpr) -> Result<(), Unresolved> {
-    struct Check<'a> {
-        language: &'a Language<'a>,
-        text: &'a Spanned<String>,
-    }
-    impl VisitorMut for Check<'_> {
-        type Break = Box<Diagnostic>;
-        fn pre_visit_expr(&mut self, sql: &mut SqlExpr) -> ControlFlow<Box<Diagnostic>> {
-            let place = |span| self.language.place(self.text, span);
-            match sql {
-                SqlExpr::Function(function) => match check_function(self.language, self.text, function) {
-                    Some(diagnostic) => return ControlFlow::Break(Box::new(diagnostic)),
-                    None => write_zone(function, self.language.time_zone),
-                },
-                SqlExpr::Subquery(_) | SqlExpr::Exists { .. } | SqlExpr::InSubquery { .. } => {
-                    return ControlFlow::Break(Box::new(
-                        Diagnostic::error("subquery", "an expression holds no query of its own")
-                            .at(place(sql.span()))
-                            .hint("make the query a derived table (a `.sql` file) and join to it"),
-                    ));
-                }
-                _ => {}
+    walk(sql, Order::WholeFirst, &mut |sql| match sql {
+        SqlExpr::Function(function) => match check_function(language, text, function) {
+            Some(diagnostic) => Err(diagnostic.into()),
+            None => {
+                write_zone(function, language.time_zone);
+                Ok(())
             }
-            ControlFlow::Continue(())
+        },
+        SqlExpr::Subquery(_) | SqlExpr::Exists { .. } | SqlExpr::InSubquery { .. } => {
+            Err(Diagnostic::error("subquery", "an expression holds no query of its own")
+                .at(language.place(text, sql.span()))
+                .hint("make the query a derived table (a `.sql` file) and join to it")
+                .into())
         }
-    }
-    match sql.visit(&mut Check { language, text }) {
-        ControlFlow::Continue(()) => Ok(()),
-        ControlFlow::Break(diagnostic) => Err(Unresolved::Mistake(diagnostic)),
-    }
+        _ => Ok(()),
+    })
 }
 
 fn check_function(language: &Language, text: &Spanned<String>, function: &Function) -> Option<Diagnostic> {

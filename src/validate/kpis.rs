@@ -16,17 +16,17 @@ use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::{Expr, cast, lit};
 use datafusion::sql::sqlparser::ast::{
     Expr as SqlExpr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Spanned as _, Value as SqlValue,
-    ValueWithSpan, VisitMut, VisitorMut,
+    ValueWithSpan,
 };
 
-use super::expression::{self, Language, Parsed, Unresolved, list, resolve};
+use super::expression::{self, Language, Order, Parsed, Unresolved, list, resolve, walk};
 use super::tables::{State, Tables};
 use super::{Problems, not_yet, typing};
 use crate::diagnostic::{Diagnostic, nearest};
 use crate::load::LoadedDocument;
 use crate::model::{
     Aggregate, Arithmetic, Better, Dimension, Goal, Input, Kpi, Measure, MeasureFunction, Previous, Project, ROWS,
-    Shape, Skipped, Target, Value, measure_expression,
+    Shape, Skipped, Target, Value, input_rows, measure_expression,
 };
 use crate::spec::{Fill, KpiSpec, Spanned, TableSpec, TargetSpec};
 use crate::time::Grain;
@@ -464,14 +464,15 @@ fn measure_of(call: &AggregateFunction, measures: &mut Vec<Measure>, schema: &DF
     match name.as_str() {
         "count" if distinct && parameters.args.len() == 1 => add(MeasureFunction::CountDistinct, argument),
         "count" if !distinct => match argument {
-            Some(Expr::Literal(..)) | None => add(MeasureFunction::Count, None),
+            None => add(MeasureFunction::Count, None),
+            Some(Expr::Literal(value, _)) if !value.is_null() => add(MeasureFunction::Count, None),
             #[allow(deprecated)]
             Some(Expr::Wildcard { .. }) => add(MeasureFunction::Count, None),
             argument if parameters.args.len() == 1 => add(MeasureFunction::Count, argument),
             _ => Err(Diagnostic::error("wrong-value", "`count` takes one expression or `*`")),
         },
         "count" => Err(Diagnostic::error("wrong-value", "`count(DISTINCT ...)` takes one expression")
-            .hint("put the columns together, such as `count(DISTINCT concat_ws('/', channel, status))`")),
+            .hint("put several columns together, such as `count(DISTINCT concat_ws('|', a, b))`")),
         "sum" if !distinct => add(MeasureFunction::Sum, argument),
         "min" => add(MeasureFunction::Min, argument),
         "max" => add(MeasureFunction::Max, argument),
@@ -536,10 +537,25 @@ fn measure_name(function: MeasureFunction, argument: Option<&Expr>, filter: Opti
     for expression in argument.into_iter().chain(filter) {
         let columns: BTreeSet<&str> = expression.column_refs().into_iter().map(|column| column.name.as_str()).collect();
         words.extend(columns.into_iter().map(str::to_owned));
+        words.extend(texts(expression));
     }
     let name: String = words.join("_").to_lowercase();
     let name: String = name.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '_' }).collect();
     name.chars().take(LONGEST).collect::<String>().trim_end_matches('_').to_owned()
+}
+
+/// The texts that an expression compares with: what tells `stage = 'won'` from `stage = 'lost'`.
+fn texts(expression: &Expr) -> Vec<String> {
+    let mut texts = Vec::new();
+    let visited = expression.apply(|node| {
+        if let Expr::Literal(value, _) = node
+            && let Some(Some(text)) = value.try_as_str()
+        {
+            texts.push(text.to_owned());
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    if visited.is_err() { Vec::new() } else { texts }
 }
 
 fn arithmetic(
@@ -655,7 +671,12 @@ fn arithmetic(
         return Shaped::Broken;
     }
     let ratio = typing::ratio(&expression);
-    let observations = Expr::Column(Column::from_name(ROWS));
+    let observations = match &ratio {
+        // A rate has as many observations as its denominator.
+        Some((_, Expr::Column(denominator))) => input_rows(&denominator.name),
+        _ => ROWS.to_owned(),
+    };
+    let observations = Expr::Column(Column::from_name(observations));
     let arithmetic = Arithmetic { inputs, value: Value { expression, ratio, observations } };
     Shaped::Ready(Shape::Arithmetic(arithmetic), data_type)
 }
@@ -746,51 +767,46 @@ fn inputs_of(context: &Context, value: &Parsed) -> Result<Uses, Box<Diagnostic>>
             SqlExpr::Identifier(Ident { value: column, quote_style: Some('"'), span: name.span })
         }
 
-        fn function(&mut self, function: &Function) -> Result<Option<SqlExpr>, Box<Diagnostic>> {
+        fn function(&mut self, function: &Function) -> Result<Option<SqlExpr>, Unresolved> {
             let name = function.name.to_string().to_lowercase();
             let place = self.place(function.name.span());
             match name.as_str() {
-                "previous" => previous_call(self, function, place).map(Some),
-                "total" | "start_of" => Err(Box::new(not_yet(&name, place))),
-                "sum" | "count" | "min" | "max" | "avg" => Err(Box::new(
-                    Diagnostic::error("missing-from", format!("`{name}` aggregates rows, but this KPI has no `from`"))
-                        .at(place)
-                        .hint("add `from:` with the table, or leave the aggregate out and name KPIs"),
-                )),
+                "previous" => previous_call(self, function, place).map(Some).map_err(Unresolved::Mistake),
+                "total" | "start_of" => Err(not_yet(&name, place).into()),
+                "sum" | "count" | "min" | "max" | "avg" => Err(Diagnostic::error(
+                    "missing-from",
+                    format!("`{name}` aggregates rows, but this KPI has no `from`"),
+                )
+                .at(place)
+                .hint("add `from:` with the table, or leave the aggregate out and name KPIs")
+                .into()),
                 _ => Ok(None),
             }
         }
     }
-    impl VisitorMut for Collect<'_> {
-        type Break = Box<Diagnostic>;
-        fn pre_visit_expr(&mut self, sql: &mut SqlExpr) -> std::ops::ControlFlow<Box<Diagnostic>> {
-            let replacement = match sql {
-                SqlExpr::Function(function) => match self.function(function) {
-                    Ok(replacement) => replacement,
-                    Err(diagnostic) => return std::ops::ControlFlow::Break(diagnostic),
-                },
-                SqlExpr::Identifier(name) if name.quote_style != Some('"') => {
-                    let name = name.clone();
-                    Some(self.column(&name, None))
-                }
-                SqlExpr::CompoundIdentifier(_) => {
-                    return std::ops::ControlFlow::Break(Box::new(
-                        Diagnostic::error("unknown-kpi", format!("`{sql}` is no KPI"))
-                            .at(self.place(sql.span()))
-                            .hint("without a `from`, names in the value are KPIs; columns need a `from`"),
-                    ));
-                }
-                _ => None,
-            };
-            if let Some(replacement) = replacement {
-                *sql = replacement;
-            }
-            std::ops::ControlFlow::Continue(())
-        }
-    }
     let mut collect = Collect { context, value, inputs: Vec::new() };
     let mut sql = value.sql.clone();
-    if let std::ops::ControlFlow::Break(diagnostic) = sql.visit(&mut collect) {
+    let outcome = walk(&mut sql, Order::WholeFirst, &mut |sql| {
+        let replacement = match sql {
+            SqlExpr::Function(function) => collect.function(function)?,
+            SqlExpr::Identifier(name) if name.quote_style != Some('"') => {
+                let name = name.clone();
+                Some(collect.column(&name, None))
+            }
+            SqlExpr::CompoundIdentifier(_) => {
+                return Err(Diagnostic::error("unknown-kpi", format!("`{sql}` is no KPI"))
+                    .at(collect.place(sql.span()))
+                    .hint("without a `from`, names in the value are KPIs; columns need a `from`")
+                    .into());
+            }
+            _ => None,
+        };
+        if let Some(replacement) = replacement {
+            *sql = replacement;
+        }
+        Ok(())
+    });
+    if let Err(Unresolved::Mistake(diagnostic)) = outcome {
         return Err(diagnostic);
     }
     let inputs = collect.inputs;

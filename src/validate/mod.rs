@@ -15,10 +15,10 @@ use std::sync::Arc;
 use chrono::Weekday;
 use chrono_tz::Tz;
 use datafusion::arrow::datatypes::DataType;
-use datafusion::catalog::TableProvider;
 use datafusion::error::DataFusionError;
 use datafusion::prelude::SessionContext;
 
+use crate::catalog::Periods;
 use crate::diagnostic::{Diagnostic, Sources, Span, nearest};
 use crate::load::{DocumentKind, LoadedDocument, LoadedProject};
 use crate::model::{Dimension, Kpi, Model, Project, Shape};
@@ -363,11 +363,12 @@ fn project(loaded: &LoadedProject, spec: Option<&ProjectSpec>, problems: &mut Pr
     }
 }
 
-fn calendar_table(context: &SessionContext, calendar: &Calendar) -> Arc<dyn TableProvider> {
-    let table = crate::catalog::periods(calendar).expect("the columns of `periods` fit its schema");
+fn calendar_table(context: &SessionContext, calendar: &Calendar) -> Arc<Periods> {
+    let periods = Periods::of(calendar).expect("the columns of `periods` fit its schema");
+    let table = periods.table().expect("the rows of `periods` fit its schema");
     // The name is kept free by `check_name`.
-    let _ = context.register_table(crate::catalog::PERIODS, table.clone());
-    table
+    let _ = context.register_table(crate::catalog::PERIODS, table);
+    Arc::new(periods)
 }
 
 /// A path without `.` and `..`, for people.

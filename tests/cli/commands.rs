@@ -35,6 +35,21 @@ fn run_shows_the_scorecard_and_publishes() {
     project.expect("run");
 }
 
+/// A KPI that has no overall value, one without a complete period, and rows without a time.
+#[test]
+fn run_explains_what_has_no_value() {
+    let mut project = Project::shop();
+    project.append(
+        "kpis/service/cases.yaml",
+        "---\nkpi: revenue_by_channel\nfrom: orders\nvalue: sum(amount)\nby: [channel]\n\
+         required_dimensions: [channel]\ngrains: [month]\n\
+         ---\nkpi: cases_per_year\nfrom: cases\nvalue: count(*)\ngrains: [year]\n",
+    );
+    project.append("data/cases.csv", "5,\n");
+    project.kpi(&["run"], 0);
+    project.expect("run_without_value");
+}
+
 #[test]
 fn run_says_what_failed_and_publishes_the_rest() {
     let mut project = Project::published_shop();

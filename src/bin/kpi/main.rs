@@ -29,7 +29,10 @@ fn main() -> ExitCode {
             return ExitCode::from(error.kind().exit_code());
         }
     };
-    match runtime.block_on(run(arguments, &printer)) {
+    let outcome = runtime.block_on(run(arguments, &printer));
+    // A query that was given up may still be busy; nothing that it does matters any more.
+    runtime.shutdown_background();
+    match outcome {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             printer.error(&error);

@@ -21,11 +21,11 @@ pub fn scorecard_table(printer: &Printer, scorecard: &Scorecard, project: &Proje
         ("Value", Column::Number),
         ("Change", Column::Number),
         ("Target", Column::Number),
-        ("Status", Column::Text(12)),
+        ("Status", Column::Word),
     ];
     // Those without a tag come last.
     let mut groups: BTreeMap<(bool, &str), Vec<&ScorecardRow>> = BTreeMap::new();
-    for row in &scorecard.rows {
+    for row in scorecard.rows.iter().filter(|row| row.latest.is_some()) {
         let tag = row.tag.as_deref();
         groups.entry((tag.is_none(), tag.unwrap_or(WITHOUT_TAG))).or_default().push(row);
     }
@@ -35,29 +35,40 @@ pub fn scorecard_table(printer: &Printer, scorecard: &Scorecard, project: &Proje
         if has_groups {
             rows.push(vec![Cell::new(tag).add_attribute(Attribute::Bold)]);
         }
-        let indent = if has_groups { "  " } else { "" };
-        rows.extend(members.into_iter().map(|row| line(row, indent, project)));
+        // Where labels may wrap, plain spaces in front of them would be dropped.
+        let indent = match (has_groups, printer.is_terminal()) {
+            (true, true) => "\u{a0}\u{a0}",
+            (true, false) => "  ",
+            (false, _) => "",
+        };
+        rows.extend(members.into_iter().filter_map(|row| line(row, indent, project)));
     }
-    table(printer, &columns, rows)
+    let table = if rows.is_empty() { String::new() } else { table(printer, &columns, rows) };
+    table + &without_value(scorecard)
 }
 
-fn line(row: &ScorecardRow, indent: &str, project: &Project) -> Vec<Cell> {
-    let label = Cell::new(format!("{indent}{}", row.label));
-    let Some(latest) = &row.latest else {
-        let note = row.note.as_deref().unwrap_or("no value yet");
-        let nothing = || Cell::new("-");
-        return vec![label, nothing(), nothing(), nothing(), nothing(), Cell::new(note)];
-    };
+/// KPIs without a single value of a complete period, and why.
+fn without_value(scorecard: &Scorecard) -> String {
+    let rows: Vec<&ScorecardRow> = scorecard.rows.iter().filter(|row| row.latest.is_none()).collect();
+    if rows.is_empty() {
+        return String::new();
+    }
+    let lines = rows.iter().map(|row| format!("  {}: {}\n", row.label, row.note.as_deref().unwrap_or("no value yet")));
+    format!("\nWithout a single value:\n{}", lines.collect::<String>())
+}
+
+fn line(row: &ScorecardRow, indent: &str, project: &Project) -> Option<Vec<Cell>> {
+    let latest = row.latest.as_ref()?;
     let unit = row.unit.as_deref();
     let number = |value| format_number(value, unit, project.currency.as_deref());
-    vec![
-        label,
+    Some(vec![
+        Cell::new(format!("{indent}{}", row.label)),
         Cell::new(format_period(latest.period_start, row.grain, &project.calendar)),
         Cell::new(number(latest.value)),
         Cell::new(format_change(latest.value, latest.before, unit)),
         Cell::new(latest.target.map(|target| number(Some(target))).unwrap_or_default()),
         status_cell(latest.status.as_deref()),
-    ]
+    ])
 }
 
 /// A status with a shape, so that it can be told without colors.

@@ -1,5 +1,6 @@
 //! `kpi run`: compute, audit, publish; the scorecard on standard output and what happened below it on standard error.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -20,7 +21,7 @@ use crate::scorecard::scorecard_table;
 pub async fn run(options: &EngineOptions, arguments: &RunArguments, printer: &Printer) -> Result<u8> {
     let stop = Arc::new(Notify::new());
     let interrupted = Arc::new(AtomicU8::new(0));
-    tokio::spawn(stop_on_signals(*printer, stop.clone(), interrupted.clone()));
+    watch_signals(*printer, stop.clone(), interrupted.clone());
 
     let engine = Engine::open(options).await?;
     printer.diagnostics(&engine.diagnostics(), engine.sources());
@@ -55,6 +56,16 @@ pub async fn run(options: &EngineOptions, arguments: &RunArguments, printer: &Pr
     printed.map(|()| report.exit_code())
 }
 
+/// Listens on a thread of its own, since queries may keep all others busy.
+fn watch_signals(printer: Printer, stop: Arc<Notify>, interrupted: Arc<AtomicU8>) {
+    std::thread::spawn(move || {
+        // Without it the system's own way of ending the program stays.
+        if let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            runtime.block_on(stop_on_signals(printer, stop, interrupted));
+        }
+    });
+}
+
 /// The first signal asks the run to stop; the second ends the program.
 async fn stop_on_signals(printer: Printer, stop: Arc<Notify>, interrupted: Arc<AtomicU8>) {
     interrupted.store(signal().await, Ordering::Relaxed);
@@ -86,12 +97,14 @@ fn tell(printer: &Printer, report: &RunReport) {
     tell_skipped(printer, &report.skipped);
     let mut values = 0;
     let mut published = 0;
+    // Several KPIs over one table mostly have the same to say.
+    let mut warned: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for (name, outcome) in &report.kpis {
         match outcome {
             KpiOutcome::Published { rows, warnings, changes } => {
                 values += rows;
                 published += 1;
-                warnings.iter().for_each(|warning| printer.warning(format_args!("`{name}`: {warning}")));
+                warnings.iter().for_each(|warning| warned.entry(warning).or_default().push(format!("`{name}`")));
                 if let Some(changes) = changes {
                     printer.note(format_args!("`{name}`: {changes}"));
                 }
@@ -99,6 +112,9 @@ fn tell(printer: &Printer, report: &RunReport) {
             KpiOutcome::Withheld { reason } => printer.failure(format_args!("`{name}` is withheld: {reason}")),
             KpiOutcome::Failed { error } => printer.failure(format_args!("`{name}` failed: {error}")),
         }
+    }
+    for (warning, names) in warned {
+        printer.warning(format_args!("{}: {warning}", names.join(", ")));
     }
     if let Some(error) = &report.unpublished {
         printer.warning(format_args!(

@@ -1,0 +1,137 @@
+//! The bundled catalogue through the real binary: over the hand-computed micro data, over the bundled data, and projects
+//! over real data sets where those are at hand.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::support::{Rows, copy_folder, read_published};
+
+/// Every value worked out by hand comes out, and none of the known wrong answers does.
+#[test]
+fn the_micro_data_gives_the_values_worked_out_by_hand() {
+    let folder = tempfile::tempdir().unwrap();
+    let project = folder.path();
+    copy_folder(&root().join("tests/projects/micro/kpis"), &project.join("kpis"));
+    copy_folder(&root().join("tests/projects/micro/data"), &project.join("data"));
+    for area in areas() {
+        copy_folder(&area, &project.join("kpis").join(area.file_name().unwrap()));
+    }
+    let (code, output) = kpi(project, &["run", "--as-of", "2025-04-30"]);
+    // The micro data has no rows for some KPIs of the catalogue; those are withheld and the others are published.
+    assert!(matches!(code, Some(0 | 6)), "{code:?}\n{output}");
+    compare(project, &root().join("tests/projects/micro/expected.csv"));
+}
+
+/// What the README promises: the bundled project runs as it is, and everything in it has a value.
+#[test]
+fn the_bundled_project_computes_every_kpi() {
+    let folder = tempfile::tempdir().unwrap();
+    let project = folder.path();
+    copy_folder(&root().join("kpis"), &project.join("kpis"));
+    std::os::unix::fs::symlink(root().join("data"), project.join("data")).unwrap();
+    let (code, output) = kpi(project, &["check"]);
+    assert_eq!(code, Some(0), "{output}");
+    // Only what needs few rows; the whole catalogue is computed by the README's first command.
+    let (code, output) = kpi(project, &["run", "tag:sales", "tag:revenue"]);
+    assert_eq!(code, Some(0), "{output}");
+    for name in ["close_rate", "total_revenue", "revenue_growth_rate"] {
+        assert!(read_published(project, name).num_rows() > 100, "{name} has too few rows");
+    }
+}
+
+#[test]
+fn the_deals_of_maven_crm_agree_with_sql_by_hand() {
+    real_data("maven_crm", "maven_crm", &[]);
+}
+
+#[test]
+fn the_invoices_of_online_retail_agree_with_sql_by_hand() {
+    // Half a million rows take long without optimization; the months are enough here.
+    real_data("online_retail", "online_retail_ii", &["revenue", "active_customers"]);
+}
+
+fn real_data(project_name: &str, data_name: &str, select: &[&str]) {
+    let data = root().join("../shared/data").join(data_name);
+    if !data.is_dir() {
+        eprintln!("skipped: there is no `{}`", data.display());
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let project = folder.path();
+    copy_folder(&root().join("tests/projects").join(project_name).join("kpis"), &project.join("kpis"));
+    let file = project.join("kpis/project.yaml");
+    let text = fs::read_to_string(&file).unwrap().replace("data: DATA", &format!("data: {}", data.display()));
+    fs::write(&file, text).unwrap();
+    let arguments: Vec<&str> = ["run"].into_iter().chain(select.iter().copied()).collect();
+    let (code, output) = kpi(project, &arguments);
+    assert_eq!(code, Some(0), "{output}");
+    compare(project, &root().join("tests/projects").join(project_name).join("expected.csv"));
+}
+
+/// Compares published values with `expected.csv`, for the KPIs that were published.
+fn compare(project: &Path, expected: &Path) {
+    let mut reader = csv::Reader::from_path(expected).unwrap();
+    let mut results: BTreeMap<String, Option<Rows>> = BTreeMap::new();
+    let (mut compared, mut differences) = (0, String::new());
+    for record in reader.records() {
+        let record = record.unwrap();
+        let [kpi, grain, period_start, breakdown, member, column, expected, is_wrong, note] =
+            std::array::from_fn(|index| record.get(index).unwrap_or_default());
+        let rows = results.entry(kpi.to_owned()).or_insert_with(|| {
+            let path = project.join("out/published").join(format!("{kpi}.parquet"));
+            path.is_file().then(|| Rows::of(&read_published(project, kpi)))
+        });
+        let Some(rows) = rows else { continue };
+        compared += 1;
+        let found = find(rows, [grain, period_start, breakdown, member], column);
+        let is_same = match (found.as_deref().unwrap_or_default(), expected) {
+            ("", "") => true,
+            ("", _) | (_, "") => false,
+            (found, expected) => {
+                let (found, expected): (f64, f64) = (found.parse().unwrap(), expected.parse().unwrap());
+                (found - expected).abs() <= 1e-6 * expected.abs().max(1e-3)
+            }
+        };
+        if is_same == (is_wrong == "true") {
+            let what = if is_wrong == "true" { "the known wrong answer came out" } else { "expected" };
+            differences += &format!(
+                "{kpi} {grain} {period_start} {breakdown}={member} {column}: {found:?}, {what}: {expected} ({note})\n"
+            );
+        }
+    }
+    assert!(differences.is_empty(), "{differences}");
+    assert!(compared > 20, "only {compared} values were compared");
+}
+
+fn find(rows: &Rows, key: [&str; 4], column: &str) -> Option<String> {
+    let [grain, period_start, breakdown, member] = key;
+    let index = |name: &str| rows.names.iter().position(|known| known == name);
+    let of_member = if breakdown == "overall" { None } else { Some(index(breakdown)?) };
+    let wanted = [(index("grain")?, grain), (index("period_start")?, period_start), (index("breakdown")?, breakdown)];
+    let column = index(column)?;
+    let found = rows.cells.iter().find(|row| {
+        wanted.iter().all(|(index, value)| row[*index] == *value) && of_member.is_none_or(|index| row[index] == member)
+    });
+    found.map(|row| row[column].clone())
+}
+
+fn kpi(project: &Path, arguments: &[&str]) -> (Option<i32>, String) {
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_kpi")).arg("--project").arg(project).args(arguments).output().unwrap();
+    let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    (output.status.code(), text.join("\n"))
+}
+
+/// The folders of KPIs in the bundled catalogue.
+fn areas() -> Vec<PathBuf> {
+    let folders = fs::read_dir(root().join("kpis")).unwrap().map(|entry| entry.unwrap().path());
+    let mut folders: Vec<PathBuf> = folders.filter(|path| path.is_dir() && !path.ends_with("tables")).collect();
+    folders.sort();
+    folders
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
