@@ -121,7 +121,9 @@ impl RunReport {
     pub fn exit_code(&self) -> u8 {
         let good = self.kpis.iter().filter(|(_, outcome)| matches!(outcome, KpiOutcome::Published { .. })).count();
         let storage = |(_, outcome): &(String, KpiOutcome)| matches!(outcome, KpiOutcome::Failed { error } if error.kind() == ErrorKind::Storage);
+        let is_bug = |(_, outcome): &(String, KpiOutcome)| matches!(outcome, KpiOutcome::Failed { error } if error.kind() == ErrorKind::Internal);
         match (good, self.kpis.len()) {
+            (0, _) if self.kpis.iter().any(is_bug) => 101,
             (good, all) if good == all && self.unpublished.is_none() => 0,
             (good, all) if good == all => 4,
             (0, _) if self.kpis.iter().any(storage) => 4,
@@ -227,7 +229,6 @@ impl Engine {
         let selected = self.select(&options.select)?;
 
         let store = Store::open_local(&model.project.output)?;
-        store.repair_published().await?;
         let mut run = store.begin(self.run_info(&selected)).await?;
         let work = self.compute(&mut run, &selected, listener);
         let computed = tokio::select! {
@@ -241,7 +242,13 @@ impl Engine {
                 return Err(error);
             }
         };
-        let judged = self.judge(&store, &mut run, &survey, &inputs, outcomes).await?;
+        let judged = match self.judge(&store, &mut run, &survey, &inputs, outcomes).await {
+            Ok(judged) => judged,
+            Err(error) => {
+                run.abandon(error.message()).await;
+                return Err(error);
+            }
+        };
         self.publish(run, options, judged, &inputs, started).await
     }
 
@@ -377,6 +384,7 @@ impl Engine {
         if options.fail_fast && judged.outcomes.values().any(|outcome| !matches!(outcome, KpiOutcome::Published { .. }))
         {
             judged.candidates.clear();
+            judged.scorecard = Scorecard::default();
             for outcome in
                 judged.outcomes.values_mut().filter(|outcome| matches!(outcome, KpiOutcome::Published { .. }))
             {
@@ -426,9 +434,18 @@ impl Engine {
 
     fn no_longer_defined(&self, parent: &LogRecord) -> Vec<String> {
         let model = self.model();
-        let is_defined =
-            |name: &str| model.kpis.contains_key(name) || model.skipped.iter().any(|skipped| skipped.kpi == name);
+        // What is written is defined, whatever became of it.
+        let is_defined = |name: &str| model.kpis.contains_key(name) || self.is_written(name);
         parent.kpis.keys().filter(|name| *name != KPI_VALUES && !is_defined(name)).cloned().collect()
+    }
+
+    /// Whether a file defines a KPI of this name, with mistakes or without.
+    fn is_written(&self, name: &str) -> bool {
+        let is_read = self.loaded.documents.iter().any(|document| match &document.document {
+            crate::spec::Document::Kpi(kpi) => kpi.kpi.value == name,
+            crate::spec::Document::Project(_) | crate::spec::Document::Table(_) => false,
+        });
+        is_read || self.loaded.broken.iter().any(|broken| broken.name == name)
     }
 
     fn run_info(&self, selected: &BTreeSet<String>) -> RunInfo {
@@ -493,11 +510,7 @@ impl Engine {
         if let Some(skipped) = model.skipped.iter().find(|skipped| skipped.kpi == name) {
             return Err(Error::config(format!("`{name}` cannot run: {}", skipped.reason)));
         }
-        let is_written = self.loaded.documents.iter().any(|document| match &document.document {
-            crate::spec::Document::Kpi(kpi) => kpi.kpi.value == name,
-            crate::spec::Document::Project(_) | crate::spec::Document::Table(_) => false,
-        });
-        if is_written || self.loaded.broken.iter().any(|broken| broken.name == name) {
+        if self.is_written(name) {
             return Err(Error::config(format!("the definition of `{name}`, or of what it needs, has mistakes"))
                 .with_hint("run `kpi check` to see them"));
         }
@@ -578,7 +591,12 @@ impl Engine {
 }
 
 fn explain(model: &Model, tables: &BTreeSet<String>, error: Error) -> Error {
-    if error.kind() != ErrorKind::Execution {
+    // Only a value that could not be read has a line.
+    let text = error.to_string();
+    let is_unread = ["Cast error", "Cannot cast", "Parser error", "Error parsing", "cannot read"]
+        .iter()
+        .any(|sign| text.contains(sign));
+    if error.kind() != ErrorKind::Execution || !is_unread {
         return error;
     }
     for table in tables.iter().filter_map(|name| model.tables.get(name)) {
@@ -612,7 +630,8 @@ fn explain(model: &Model, tables: &BTreeSet<String>, error: Error) -> Error {
 /// Whether a KPI needs periods in front of those asked for.
 fn looks_back(model: &Model, kpi: &Kpi) -> bool {
     match &kpi.shape {
-        Shape::Aggregate(_) => false,
+        // The members to fill are those of all periods.
+        Shape::Aggregate(aggregate) => aggregate.fill_zero,
         Shape::Arithmetic(arithmetic) => arithmetic.inputs.iter().any(|input| {
             input.previous.is_some() || model.kpis.get(&input.kpi).is_some_and(|below| looks_back(model, below))
         }),

@@ -135,7 +135,7 @@ async fn extent(
     let (Some(first), Some(last)) = (first, last) else { return Ok((None, without_time)) };
     let last_known = reach.map_or(last, |reach| reach.max(last)).min(as_of.day);
     let complete_until = reach.unwrap_or(last).min(as_of.complete_until);
-    Ok((Some(Extent { first, last: last_known, complete_until }), without_time))
+    Ok((Some(Extent { first, last: last_known, complete_until, calendar_until: as_of.complete_until }), without_time))
 }
 
 /// How many rows of a KPI have no time.

@@ -2,14 +2,17 @@
 //!
 //! Inputs meet in a full outer join where NULL members are equal, so that nothing one of them has is lost.
 
+use std::collections::BTreeMap;
+
 use chrono::NaiveDate;
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Result, internal_datafusion_err};
 use datafusion::functions::expr_fn::{coalesce, least};
 use datafusion::logical_expr::{Expr, JoinType, LogicalPlanBuilder, cast, lit, when};
 
 use super::aggregate::{keys, null_safe, of, sides, value_of_no_rows};
-use super::bounds::date;
-use super::{Cell, Compiler, DENOMINATOR, NUMERATOR, OBSERVATIONS, PERIOD_START, VALUE, column};
+use super::bounds::{Extent, date};
+use super::{Cell, Compiler, DENOMINATOR, Days, NUMERATOR, OBSERVATIONS, PERIOD_START, VALUE, column};
 use crate::functions::period_shift;
 use crate::model::{Arithmetic, Input, Kpi, ROWS, Shape, input_rows};
 use crate::time::Grain;
@@ -17,10 +20,11 @@ use crate::time::Grain;
 pub(super) fn plan(compiler: &Compiler, arithmetic: &Arithmetic, cell: &Cell) -> Result<LogicalPlanBuilder> {
     let mut inputs = arithmetic.inputs.iter();
     let first = inputs.next().ok_or_else(|| internal_datafusion_err!("arithmetic without inputs"))?;
-    let mut plan = input_plan(compiler, first, cell)?;
+    let extent = compiler.together(arithmetic);
+    let mut plan = input_plan(compiler, first, extent, cell)?;
     let mut names = vec![first.name.as_str()];
     for input in inputs {
-        plan = side_by_side(plan, &names, input_plan(compiler, input, cell)?, &input.name, cell)?;
+        plan = side_by_side(plan, &names, input_plan(compiler, input, extent, cell)?, &input.name, cell)?;
         names.push(&input.name);
     }
     plan = within_data(compiler, arithmetic, cell, plan)?;
@@ -49,7 +53,7 @@ fn rows_of(name: &str) -> String {
 }
 
 /// One input: the keys, its value under its name, and its number of observations.
-fn input_plan(compiler: &Compiler, input: &Input, cell: &Cell) -> Result<LogicalPlanBuilder> {
+fn input_plan(compiler: &Compiler, input: &Input, extent: Option<Extent>, cell: &Cell) -> Result<LogicalPlanBuilder> {
     let kpi = input_kpi(compiler, input)?;
     let (plan, period) = match input.previous {
         None => (compiler.kpi_plan(kpi, cell)?, column(PERIOD_START)),
@@ -58,7 +62,7 @@ fn input_plan(compiler: &Compiler, input: &Input, cell: &Cell) -> Result<Logical
                 .periods(cell.grain)
                 .ok_or_else(|| internal_datafusion_err!("an offset that is no whole number of {}s", cell.grain))?;
             let later = period_shift().call(vec![column(PERIOD_START), lit(cell.grain.name()), lit(count)]);
-            (earlier(compiler, kpi, cell, count)?, later)
+            (earlier(compiler, kpi, extent, cell, count)?, later)
         }
     };
     let mut columns = vec![period.alias(PERIOD_START)];
@@ -70,31 +74,43 @@ fn input_plan(compiler: &Compiler, input: &Input, cell: &Cell) -> Result<Logical
 
 /// An input as an earlier one. The period that an open one is compared with counts only as many days as that has so far:
 /// to date against to date.
-fn earlier(compiler: &Compiler, kpi: &Kpi, cell: &Cell, count: i64) -> Result<LogicalPlanBuilder> {
+fn earlier(
+    compiler: &Compiler,
+    kpi: &Kpi,
+    extent: Option<Extent>,
+    cell: &Cell,
+    count: i64,
+) -> Result<LogicalPlanBuilder> {
+    if let Some((start, last)) = compiler.days {
+        // Already inside a part of a period: what is read before it is as long a part of an earlier one.
+        let days = as_many_days(compiler, start, last, cell.grain, count);
+        return Compiler { days, ..*compiler }.kpi_plan(kpi, cell);
+    }
     let whole = compiler.kpi_plan(kpi, cell)?;
-    let Some((start, last)) = days_so_far(compiler, kpi, cell.grain, count) else { return Ok(whole) };
+    let days = extent.and_then(|extent| days_so_far(compiler, extent, cell.grain, count));
+    let Some((start, _)) = days else { return Ok(whole) };
     let is_compared = column(PERIOD_START).eq(lit(date(start)));
-    let only = Compiler {
-        model: compiler.model,
-        leaves: compiler.leaves,
-        extents: compiler.extents,
-        days: Some((start, last)),
-    };
-    let part = only.kpi_plan(kpi, cell)?.filter(is_compared.clone())?;
+    let part = Compiler { days, ..*compiler }.kpi_plan(kpi, cell)?.filter(is_compared.clone())?;
     whole.filter(!is_compared)?.union(part.build()?)
 }
 
-/// Of the period `count` periods before the open one, the days that the open one has had; `None` where none is open.
-fn days_so_far(compiler: &Compiler, kpi: &Kpi, grain: Grain, count: i64) -> Option<(NaiveDate, NaiveDate)> {
+/// Of the period `count` periods before the running one, the days that the running one has had; `None` where none runs.
+/// A period that is over is compared as a whole, even where the data may still be late.
+fn days_so_far(compiler: &Compiler, extent: Extent, grain: Grain, count: i64) -> Option<Days> {
     let calendar = compiler.calendar();
-    let extent = compiler.extent(kpi)?;
     let open = calendar.period_start(extent.last, grain)?;
-    if calendar.period_end(open, grain)?.pred_opt()? <= extent.complete_until {
+    if calendar.period_end(open, grain)?.pred_opt()? <= extent.calendar_until {
         return None;
     }
-    let start = calendar.shift(open, grain, -count)?;
-    let last = start.checked_add_signed(extent.last - open)?;
-    Some((start, last.min(calendar.period_end(start, grain)?.pred_opt()?)))
+    as_many_days(compiler, open, extent.last, grain, count)
+}
+
+/// As many days of the period `count` periods before the one that starts on `start`, or all that it has.
+fn as_many_days(compiler: &Compiler, start: NaiveDate, last: NaiveDate, grain: Grain, count: i64) -> Option<Days> {
+    let calendar = compiler.calendar();
+    let earlier = calendar.shift(start, grain, -count)?;
+    let end = earlier.checked_add_signed(last - start)?;
+    Some((earlier, end.min(calendar.period_end(earlier, grain)?.pred_opt()?)))
 }
 
 fn input_kpi<'a>(compiler: &'a Compiler, input: &Input) -> Result<&'a Kpi> {
@@ -155,13 +171,35 @@ fn within_data(
 fn filled(compiler: &Compiler, input: &Input, cell: &Cell) -> Result<Expr> {
     let kpi = input_kpi(compiler, input)?;
     let value = column(&input.name);
-    let Shape::Aggregate(aggregate) = &kpi.shape else { return Ok(value) };
-    let Some(extent) = compiler.extents.get(&kpi.name).filter(|_| aggregate.fill_zero) else { return Ok(value) };
+    let Some(no_rows) = without_rows(compiler, kpi)? else { return Ok(value) };
+    let Some(extent) = compiler.extent(kpi) else { return Ok(value) };
     let count = input.previous.and_then(|previous| previous.periods(cell.grain)).unwrap_or(0);
     let calendar = compiler.calendar();
     let shifted = |day| calendar.shift(calendar.period_start(day, cell.grain)?, cell.grain, count);
     let (Some(first), Some(last)) = (shifted(extent.first), shifted(extent.last)) else { return Ok(value) };
     let is_covered = column(PERIOD_START).between(lit(date(first)), lit(date(last)));
     let is_missing = column(&rows_of(&input.name)).is_null().and(is_covered);
-    when(is_missing, cast(value_of_no_rows(aggregate)?, kpi.value_type.clone())).otherwise(value)
+    when(is_missing, cast(no_rows, kpi.value_type.clone())).otherwise(value)
+}
+
+/// The value of a KPI where none of its tables has a row, if its definition and those below fill with zero.
+fn without_rows(compiler: &Compiler, kpi: &Kpi) -> Result<Option<Expr>> {
+    let arithmetic = match &kpi.shape {
+        Shape::Aggregate(aggregate) if aggregate.fill_zero => return value_of_no_rows(aggregate).map(Some),
+        Shape::Aggregate(_) => return Ok(None),
+        Shape::Arithmetic(arithmetic) => arithmetic,
+    };
+    let mut values = BTreeMap::new();
+    for input in &arithmetic.inputs {
+        let below = input_kpi(compiler, input)?;
+        let Some(value) = without_rows(compiler, below)? else { return Ok(None) };
+        values.insert(input.name.as_str(), cast(value, below.value_type.clone()));
+    }
+    let value = arithmetic.value.expression.clone().transform(|node| match &node {
+        Expr::Column(name) => Ok(values
+            .get(name.name.as_str())
+            .map_or_else(|| Transformed::no(node.clone()), |value| Transformed::yes(value.clone()))),
+        _ => Ok(Transformed::no(node)),
+    })?;
+    Ok(Some(value.data))
 }

@@ -25,6 +25,9 @@ pub struct Extent {
     pub last: NaiveDate,
     /// The last day of which everything is known; a period that ends behind it is open.
     pub complete_until: NaiveDate,
+    /// The last whole day of the calendar as the run sees it. A period that ends behind it is still running, however far
+    /// the data reaches.
+    pub calendar_until: NaiveDate,
 }
 
 impl Extent {
@@ -34,6 +37,7 @@ impl Extent {
             first: self.first.min(other.first),
             last: self.last.max(other.last),
             complete_until: self.complete_until.min(other.complete_until),
+            calendar_until: self.calendar_until.min(other.calendar_until),
         }
     }
 }

@@ -21,7 +21,7 @@ pub use bounds::{Bounds, Extent, day_of};
 pub use result::{BREAKDOWN_OVERALL, breakdown, result_plan};
 
 use crate::functions::{calendar_arguments, period_start};
-use crate::model::{Aggregate, Kpi, Model, Shape};
+use crate::model::{Aggregate, Arithmetic, Kpi, Model, Shape};
 use crate::time::{Calendar, Grain};
 
 /// The first day of the period.
@@ -77,11 +77,14 @@ impl Compiler<'_> {
     pub fn extent(&self, kpi: &Kpi) -> Option<Extent> {
         match &kpi.shape {
             Shape::Aggregate(_) => self.extents.get(&kpi.name).copied(),
-            Shape::Arithmetic(_) => {
-                let extents = kpi.inputs().into_iter().map(|input| self.extent(self.model.kpis.get(input)?));
-                extents.reduce(|one, other| Some(one?.together(other?)))?
-            }
+            Shape::Arithmetic(arithmetic) => self.together(arithmetic),
         }
+    }
+
+    /// The days that the data behind all inputs covers.
+    fn together(&self, arithmetic: &Arithmetic) -> Option<Extent> {
+        let extents = arithmetic.inputs.iter().map(|input| self.extent(self.model.kpis.get(&input.kpi)?));
+        extents.reduce(|one, other| Some(one?.together(other?)))?
     }
 
     fn calendar(&self) -> &Calendar {

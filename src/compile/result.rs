@@ -118,7 +118,8 @@ fn is_rate(compiler: &Compiler, kpi: &Kpi) -> bool {
         }
     };
     let divides =
-        value.expression.exists(|node| Ok(matches!(node, Expr::BinaryExpr(BinaryExpr { op: Operator::Divide, .. }))));
+        value.expression.exists(|node| // A constant below the line only changes the unit.
+        Ok(matches!(node, Expr::BinaryExpr(BinaryExpr { op: Operator::Divide, right, .. }) if !right.column_refs().is_empty())));
     is_rate_below || divides.unwrap_or(false)
 }
 

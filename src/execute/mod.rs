@@ -20,7 +20,7 @@ use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, stream};
 
 use crate::compile::{Bounds, Cell, Compiler, Extent, TableLeaves, result_plan};
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::model::{Kpi, Model, below};
 use crate::plan::{FusedLeaves, Pass, PassRows, RunPlan};
 use crate::session;
@@ -52,7 +52,7 @@ pub struct KpiResult {
 /// The outcome of each KPI of a run, in the order of the plan.
 pub type Outcomes = Vec<(String, Result<KpiResult, Error>)>;
 
-/// Computes everything in `plan`. A pass that fails takes its KPIs with it and no others.
+/// Computes everything in `plan`. A KPI that fails takes no other with it.
 pub async fn execute(
     context: &SessionContext,
     model: &Model,
@@ -62,18 +62,14 @@ pub async fn execute(
     listener: Listener<'_>,
 ) -> Outcomes {
     let mut rows: Vec<(&Pass, PassRows)> = Vec::new();
-    let mut failed: BTreeMap<String, String> = BTreeMap::new();
     for (number, pass) in plan.passes.iter().enumerate() {
         let progress =
             Progress::Pass { table: &pass.table, kpis: pass.kpis.len(), number: number + 1, of: plan.passes.len() };
         listener(progress);
-        match run_pass(context, model, pass, bounds).await {
-            Ok(found) => rows.push((pass, found)),
-            // Each KPI then reads the table by itself, which tells which of them the mistake belongs to.
-            Err(error) if error.kind() == ErrorKind::Execution => {}
-            Err(error) => {
-                failed.extend(pass.kpis.iter().map(|kpi| (kpi.clone(), error.to_string())));
-            }
+        // Where a pass fails, each of its KPIs reads the table by itself: so a mistake is told of those that have it, and a
+        // KPI fails exactly when it would fail alone.
+        if let Ok(found) = run_pass(context, model, pass, bounds).await {
+            rows.push((pass, found));
         }
     }
     let leaves = FusedLeaves { model, passes: rows, tables: TableLeaves { model, bounds, by_name: false } };
@@ -87,15 +83,11 @@ pub async fn execute(
     let tasks: Vec<BoxFuture<'_, (String, Result<KpiResult, Error>)>> = (plan.kpis.iter())
         .map(|(name, cells)| {
             let kpi = model.kpis[name].clone();
-            let plans = match broken_by(model, &kpi, &failed) {
-                Some(message) => Err(Error::new(ErrorKind::Storage, message)),
-                None => (cells.iter())
-                    .map(|cell| {
-                        let plan = result_plan(&compiler, &kpi, cell).map_err(|error| internal(&kpi, &error))?;
-                        Ok((cell.clone(), plan))
-                    })
-                    .collect::<Result<Vec<(Cell, LogicalPlan)>, Error>>(),
-            };
+            let plans = cells.iter().map(|cell| {
+                let plan = result_plan(&compiler, &kpi, cell).map_err(|error| internal(&kpi, &error))?;
+                Ok((cell.clone(), plan))
+            });
+            let plans = plans.collect::<Result<Vec<(Cell, LogicalPlan)>, Error>>();
             // What a pass has added up is small; only a KPI that reads its table by itself is worth the full planning.
             let is_small = below(model, &BTreeSet::from([name.clone()])).iter().all(|kpi| leaves.is_fused(kpi));
             let context = if is_small { small.clone() } else { context.clone() };
@@ -154,12 +146,6 @@ fn first_line(text: &str) -> String {
 
 fn internal(kpi: &Kpi, error: &DataFusionError) -> Error {
     Error::internal(format!("KPI `{}` could not be compiled", kpi.name)).with_context("reason", error.strip_backtrace())
-}
-
-/// The failure of a pass that the KPI or something below it needs.
-fn broken_by(model: &Model, kpi: &Kpi, failed: &BTreeMap<String, String>) -> Option<String> {
-    let below = kpi.inputs().into_iter().find_map(|input| broken_by(model, model.kpis.get(input)?, failed));
-    failed.get(&kpi.name).cloned().or(below)
 }
 
 async fn run_pass(context: &SessionContext, model: &Model, pass: &Pass, bounds: Bounds) -> Result<PassRows, Error> {

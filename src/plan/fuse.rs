@@ -50,8 +50,9 @@ struct PassMeasure {
     filter: Option<Expr>,
 }
 
-const DAY: &str = "day";
-const SET: &str = "dimension_set";
+// Names that no dimension can have.
+const DAY: &str = "#day";
+const SET: &str = "#set";
 
 /// Groups the KPIs that can share a scan.
 ///
@@ -151,7 +152,7 @@ impl Pass {
         let day = period_of(day_of(&self.time, &self.time_type, calendar), self.grain, calendar);
         let mut computed = Computed { columns: vec![day.alias(DAY)], known: Vec::new() };
         // Each dimension has a column of its own, also where two have the same expression: a set is told by its columns.
-        let names: Vec<String> = (0..self.dimensions.len()).map(|index| format!("dimension_{index}")).collect();
+        let names: Vec<String> = (0..self.dimensions.len()).map(|index| format!("#dimension {index}")).collect();
         let dimensions = self.dimensions.values().zip(&names).map(|(expression, name)| expression.clone().alias(name));
         computed.columns.extend(dimensions);
         let mut aggregates = Vec::new();
@@ -286,7 +287,7 @@ impl Pass {
 }
 
 fn measure_name(index: usize) -> String {
-    format!("measure_{index}")
+    format!("#measure {index}")
 }
 
 /// Columns computed for each row, each expression once.
@@ -300,7 +301,7 @@ impl Computed {
         if let Some((_, name)) = self.known.iter().find(|(known, _)| known == expression) {
             return name.clone();
         }
-        let name = format!("{kind}_{}", self.known.len());
+        let name = format!("#{kind} {}", self.known.len());
         self.columns.push(expression.clone().alias(&name));
         self.known.push((expression.clone(), name.clone()));
         name

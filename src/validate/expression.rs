@@ -75,6 +75,9 @@ impl From<Diagnostic> for Unresolved {
     }
 }
 
+/// Longer expressions are made by programs, and deep ones end the parser's stack.
+const TOKENS_AT_MOST: usize = 4_000;
+
 impl Language<'_> {
     /// Reads one SQL expression.
     pub fn parse(&self, text: &Spanned<String>) -> Result<Parsed, Box<Diagnostic>> {
@@ -84,6 +87,16 @@ impl Language<'_> {
             let message = format!("this is no SQL expression: {}", lower_first(&error.message));
             Box::new(Diagnostic::error("sql-syntax", message).at(place))
         })?;
+        if tokens.len() > TOKENS_AT_MOST {
+            return Err(Box::new(
+                Diagnostic::error(
+                    "sql-syntax",
+                    format!("the expression has {} words, which is too long", tokens.len()),
+                )
+                .at(text.span)
+                .hint("put a long list of values into a table and join to it"),
+            ));
+        }
         let tokens = self.write_settings(text, tokens)?;
         let tokens = quote_lengths(tokens);
         let mut parser = Parser::new(&dialect).with_tokens_with_locations(tokens);
@@ -538,13 +551,14 @@ fn check_functions(language: &Language, text: &Spanned<String>, sql: &mut SqlExp
 }
 
 fn check_function(language: &Language, text: &Spanned<String>, function: &Function) -> Option<Diagnostic> {
-    const UNREPEATABLE: [&str; 9] = [
+    const UNREPEATABLE: [&str; 10] = [
         "now",
         "current_date",
         "current_time",
         "current_timestamp",
         "today",
         "random",
+        "rand",
         "uuid",
         "version",
         "current_user",

@@ -109,8 +109,43 @@ fn prepare_inputs(context: &Context, ordered: Vec<Arc<Kpi>>) -> Vec<Arc<Kpi>> {
     prepared
 }
 
+/// Column names of results, and the word for what has no dimension: no dimension can be called so.
+const RESULT_COLUMNS: [&str; 16] = [
+    "kpi",
+    "grain",
+    "period_start",
+    "period_end",
+    "breakdown",
+    "members",
+    "value",
+    "numerator",
+    "denominator",
+    "n",
+    "rows",
+    "target",
+    "status",
+    "is_complete",
+    "is_ripe",
+    "overall",
+];
+
+fn reserved(name: &Spanned<String>, place: &str) -> Diagnostic {
+    let letters =
+        name.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter.to_ascii_lowercase() } else { '_' });
+    let plain: String = letters.collect();
+    Diagnostic::error(
+        "reserved-name",
+        format!("`{}` cannot be the name of a dimension: results have a column of that name", name.value),
+    )
+    .at(name.span)
+    .hint(format!("give it another name {place}, such as `my_{}: {}`", plain.trim_matches('_'), name.value))
+}
+
 /// The dimension called `name` for KPIs over `table`; also for names that no definition lists, as `--by` may ask.
 pub(super) fn dimension(context: &Context, table: &str, name: &Spanned<String>) -> Result<Dimension, Unresolved> {
+    if RESULT_COLUMNS.contains(&name.value.to_lowercase().as_str()) || name.contains([',', '"']) {
+        return Err(reserved(name, &format!("under `dimensions` in table `{table}`")).into());
+    }
     let parsed = context.language.parse(name).map_err(Unresolved::Mistake)?;
     if !matches!(parsed.sql, SqlExpr::Identifier(_) | SqlExpr::CompoundIdentifier(_)) {
         return Err(Diagnostic::error(
@@ -344,6 +379,11 @@ fn aggregate(
     if problems.count() > before {
         return Shaped::Broken;
     }
+    for name in dimensions.keys().filter(|name| measures.iter().any(|measure| measure.name == **name)) {
+        let name = Spanned::new(name.clone(), text.span);
+        problems.add(reserved(&name, &format!("under `dimensions` in table `{table_name}`")));
+        return Shaped::Broken;
+    }
     let counts = |expression: &Expr| match expression {
         Expr::Column(column) => measures.iter().any(|measure| {
             measure.name == column.name
@@ -454,8 +494,11 @@ fn measure_of(call: &AggregateFunction, measures: &mut Vec<Measure>, schema: &DF
     let name = call.func.name().to_lowercase();
     let (distinct, filter) = (parameters.distinct, parameters.filter.as_deref().cloned());
     let argument = parameters.args.first().cloned();
-    if let Some(argument) = &argument
-        && argument.exists(|node| Ok(matches!(node, Expr::AggregateFunction(_)))).unwrap_or(false)
+    if let Some(inner) = argument
+        .iter()
+        .chain(&filter)
+        .find(|inner| inner.exists(|node| Ok(matches!(node, Expr::AggregateFunction(_)))).unwrap_or(false))
+        && inner.exists(|node| Ok(matches!(node, Expr::AggregateFunction(_)))).unwrap_or(false)
     {
         return Err(Diagnostic::error("nested-aggregate", "an aggregate stands inside an aggregate")
             .hint("compute the inner one in a derived table (a `.sql` file)"));
@@ -649,6 +692,22 @@ fn arithmetic(
                 .hint(format!("add `required_dimensions: [{}]`", missing.join(", "))),
             );
         }
+    }
+    // Inputs stand beside dimensions and row counts in one query, so their names must differ from those.
+    let dimensions: Vec<String> = spec.by.iter().flatten().flat_map(|set| set.items()).map(|name| name.value).collect();
+    let row_counts: Vec<String> = inputs.iter().map(|input| input_rows(&input.name)).collect();
+    let is_taken = |name: &String| {
+        ["before", "period_start", ROWS].contains(&name.as_str())
+            || dimensions.contains(name)
+            || row_counts.contains(name)
+    };
+    if let Some(input) = inputs.iter().find(|input| is_taken(&input.name)) {
+        problems.add(
+            Diagnostic::error("reserved-name", format!("`{}` means two things in this KPI", input.name))
+                .at(value.text.span)
+                .hint("give the KPI, or the dimension of that name, another name"),
+        );
+        return Shaped::Broken;
     }
     let columns = inputs.iter().map(|input| (input.name.as_str(), ready[&input.kpi].value_type.clone()));
     let schema = measured_schema(columns);
@@ -1120,7 +1179,12 @@ fn fingerprint(context: &Context, kpi: &Kpi, ready: &BTreeMap<String, Arc<Kpi>>)
             let paths: BTreeSet<_> = every_join.cloned().chain([vec![]]).collect();
             for path in &paths {
                 if let Some(table) = context.tables.table_at(&aggregate.table, path) {
-                    put(&format!("{} {} {:?}", table.name, table.fingerprint, path));
+                    put(&format!("{} {} {:?} {:?}", table.name, table.fingerprint, path, table.freshness));
+                }
+                if let Some((last, before)) = path.split_last()
+                    && let Some(from) = context.tables.table_at(&aggregate.table, before)
+                {
+                    put(&format!("{:?}", from.joins.get(last)));
                 }
             }
             put(&format!("{} {:?} {}", aggregate.time, aggregate.condition, aggregate.fill_zero));

@@ -77,6 +77,7 @@ pub async fn validate(loaded: &LoadedProject, context: &SessionContext) -> Valid
         broken_kpis: &documents.broken.kpis,
     };
     let (ordered, skipped) = kpis::kpis(&kpi_context, &documents.kpis, &mut problems);
+    nothing_is_lost(loaded, &documents, &ordered, &skipped, &mut problems);
     let periods = calendar_table(context, &project.calendar);
     let model = Model {
         periods,
@@ -165,6 +166,28 @@ impl Validated {
                 (format!("the definition of `{name}` has mistakes"), Some("run `kpi check`".into()))
             }
         })
+    }
+}
+
+/// A KPI that is written is ready, or skipped, or has a mistake that is told. One that is none of these must not vanish.
+fn nothing_is_lost(
+    loaded: &LoadedProject,
+    documents: &Documents,
+    ready: &[Arc<Kpi>],
+    skipped: &[crate::model::Skipped],
+    problems: &mut Problems,
+) {
+    if loaded.diagnostics.iter().chain(&problems.found).any(Diagnostic::is_error) {
+        return;
+    }
+    for (name, (_, spec)) in &documents.kpis {
+        if !ready.iter().any(|kpi| kpi.name == *name) && !skipped.iter().any(|skipped| skipped.kpi == *name) {
+            problems.add(
+                Diagnostic::error("not-understood", format!("KPI `{name}` cannot be computed, and kpi cannot say why"))
+                    .at(spec.kpi.span)
+                    .hint("this is a mistake in kpi; please report it with this definition and its table's"),
+            );
+        }
     }
 }
 
