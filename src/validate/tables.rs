@@ -315,7 +315,7 @@ fn source_options(spec: &TableSpec, problems: &mut Problems) -> Option<SourceOpt
             }
         };
         options.csv = CsvOptions {
-            delimiter: character("delimiter", &csv.delimiter, b','),
+            delimiter: csv.delimiter.is_some().then(|| character("delimiter", &csv.delimiter, b',')),
             quote: character("quote", &csv.quote, b'"'),
             null_values: csv.null_values.iter().flatten().map(|word| word.value.clone()).collect(),
         };
