@@ -51,7 +51,10 @@ pub(super) async fn open(
     options: &SourceOptions,
 ) -> Result<Source, SourceError> {
     let names = common_header(&found, &options.csv)?;
-    let suggested_types = look_at(&found, &options.csv, &names)?;
+    let guesses = look_at(&found, &options.csv, &names)?;
+    let suggested_types = names.iter().cloned().zip(guesses.iter().map(Guess::data_type)).collect();
+    let unseen = names.iter().zip(&guesses).filter(|(_, guess)| !guess.seen);
+    let empty_columns = unseen.map(|(name, _)| name.clone()).collect();
     let fields: Vec<Field> = names.iter().map(|name| Field::new(name, DataType::Utf8View, true)).collect();
 
     let (locations, ending) = locations(&found, &options.partitions)?;
@@ -70,7 +73,7 @@ pub(super) async fn open(
         .with_listing_options(listing)
         .with_schema(Arc::new(Schema::new(fields)));
     let table = ListingTable::try_new(config).map_err(|error| SourceError::unreadable(error.strip_backtrace()))?;
-    Ok(Source { provider: Arc::new(table), files: found.files, format: Format::Csv, suggested_types })
+    Ok(Source { provider: Arc::new(table), files: found.files, format: Format::Csv, suggested_types, empty_columns })
 }
 
 /// The header that all files share. Rows are read by position, so another order in one file would mix columns up.
@@ -123,7 +126,7 @@ fn header(
     Ok(names)
 }
 
-fn look_at(found: &Found, options: &CsvOptions, names: &[String]) -> Result<Vec<(String, DataType)>, SourceError> {
+fn look_at(found: &Found, options: &CsvOptions, names: &[String]) -> Result<Vec<Guess>, SourceError> {
     let mut guesses = vec![Guess::default(); names.len()];
     let ends = [found.files.first(), found.files.last().filter(|_| found.files.len() > 1)];
     for file in ends.into_iter().flatten() {
@@ -141,7 +144,7 @@ fn look_at(found: &Found, options: &CsvOptions, names: &[String]) -> Result<Vec<
             }
         }
     }
-    Ok(names.iter().cloned().zip(guesses.iter().map(Guess::data_type)).collect())
+    Ok(guesses)
 }
 
 /// What the values of a column could still be. Text is always left.

@@ -30,6 +30,8 @@ pub struct Source {
     pub format: Format,
     /// For CSV, the type that the values of each column look like; the raw columns are all text.
     pub suggested_types: Vec<(String, DataType)>,
+    /// For CSV, the columns without a value in the rows looked at; they are taken for text.
+    pub empty_columns: Vec<String>,
 }
 
 impl Source {

@@ -31,7 +31,13 @@ pub(super) async fn open(
     let config =
         ListingTableConfig::new_with_multi_paths(locations).with_listing_options(listing).with_schema(Arc::new(schema));
     let table = ListingTable::try_new(config).map_err(|error| SourceError::unreadable(error.strip_backtrace()))?;
-    Ok(Source { provider: Arc::new(table), files: found.files, format: Format::Parquet, suggested_types: Vec::new() })
+    Ok(Source {
+        provider: Arc::new(table),
+        files: found.files,
+        format: Format::Parquet,
+        suggested_types: Vec::new(),
+        empty_columns: Vec::new(),
+    })
 }
 
 /// Reads every footer, so that a broken file, or one whose column has another type, is named before anything runs.
