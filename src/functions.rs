@@ -6,11 +6,15 @@
 
 use std::sync::Arc;
 
-use chrono::Weekday;
-use chrono_tz::Tz;
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, Date32Array, Float64Array, Int64Array};
+use chrono::{DateTime, FixedOffset, MappedLocalTime, NaiveDateTime, TimeZone, Utc, Weekday};
+use chrono_tz::{GapInfo, Tz};
+use datafusion::arrow::array::{
+    Array, ArrayRef, AsArray, Date32Array, Float64Array, Int64Array, TimestampMicrosecondArray,
+};
 use datafusion::arrow::compute::cast;
+use datafusion::arrow::compute::kernels::cast_utils::string_to_datetime;
 use datafusion::arrow::datatypes::{DataType, Date32Type, Int64Type, TimeUnit, TimestampMicrosecondType};
+use datafusion::arrow::error::ArrowError;
 use datafusion::common::{Result, ScalarValue, exec_err, plan_err};
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
 
@@ -18,7 +22,7 @@ use crate::time::{Calendar, Grain, LocalDates, from_epoch_days, to_epoch_days};
 
 /// Every function, ready to register.
 pub fn all() -> Vec<ScalarUDF> {
-    let mut functions = vec![local_date(), period_start(), period_shift(), days_between()];
+    let mut functions = vec![local_date(), instant_of(), period_start(), period_shift(), days_between()];
     functions.extend(Duration::ALL.map(|unit| ScalarUDF::from(Elapsed { unit, signature: any_arguments() })));
     functions
 }
@@ -26,6 +30,12 @@ pub fn all() -> Vec<ScalarUDF> {
 /// `local_date(instant, zone)`: the day of an instant in a zone. A date stays as it is; a timestamp without a zone is UTC.
 pub fn local_date() -> ScalarUDF {
     ScalarUDF::from(LocalDate { signature: any_arguments() })
+}
+
+/// `instant_of(local, zone)`: the instant of a local time in a zone. The local time is a timestamp without a zone, or a
+/// text, which may tell its own offset.
+pub fn instant_of() -> ScalarUDF {
+    ScalarUDF::from(InstantOf { signature: any_arguments() })
 }
 
 /// `period_start(date, grain [, first_weekday [, first_fiscal_month]])`: the first day of the period.
@@ -100,6 +110,52 @@ impl ScalarUDFImpl for LocalDate {
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
+struct InstantOf {
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for InstantOf {
+    fn name(&self) -> &str {
+        "instant_of"
+    }
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        match types {
+            [DataType::Timestamp(_, None) | DataType::Null, zone] if is_text(zone) => Ok(utc_timestamp()),
+            [local, zone] if is_text(local) && is_text(zone) => Ok(utc_timestamp()),
+            [DataType::Timestamp(_, Some(_)), _] => {
+                plan_err!("`instant_of` takes a local time, and a timestamp with a zone is an instant already")
+            }
+            _ => plan_err!(
+                "`instant_of` takes a timestamp without a zone, or a text, and a time zone, not {}",
+                list(types)
+            ),
+        }
+    }
+    fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let zone = zone_argument(&arguments.args[1])?;
+        by_array(&arguments, |arrays| {
+            let instants: TimestampMicrosecondArray = if is_text(arrays[0].data_type()) {
+                let texts = cast(&arrays[0], &DataType::Utf8View)?;
+                let read = |text: Option<&str>| text.map_or(Ok(None), |text| instant_of_text(text, zone));
+                texts.as_string_view().iter().map(read).collect::<Result<_>>()?
+            } else {
+                let local = |time: i64| Some(DateTime::from_timestamp_micros(time)?.naive_utc());
+                let instant = |time: i64| first_instant(local(time)?, zone);
+                microseconds(&arrays[0])?.iter().map(|time| time.and_then(instant)).collect()
+            };
+            Ok(Arc::new(instants.with_timezone("UTC")))
+        })
+    }
+}
+
+fn utc_timestamp() -> DataType {
+    DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
 struct PeriodStart {
     signature: Signature,
 }
@@ -136,8 +192,7 @@ impl ScalarUDFImpl for PeriodStart {
                 }
                 last.1
             };
-            let days = arrays[0].as_primitive::<Date32Type>();
-            let starts: Date32Array = days.iter().map(|day| day.and_then(&mut start_of)).collect();
+            let starts: Date32Array = dates(&arrays[0])?.iter().map(|day| day.and_then(&mut start_of)).collect();
             Ok(Arc::new(starts))
         })
     }
@@ -171,7 +226,7 @@ impl ScalarUDFImpl for PeriodShift {
         };
         let calendar = Calendar::default();
         by_array(&arguments, |arrays| {
-            let shifted: Date32Array = arrays[0].as_primitive::<Date32Type>().unary_opt(|day| {
+            let shifted: Date32Array = dates(&arrays[0])?.unary_opt(|day| {
                 from_epoch_days(day).and_then(|day| calendar.shift(day, grain, count)).map(to_epoch_days)
             });
             Ok(Arc::new(shifted))
@@ -356,11 +411,40 @@ fn by_array(
 
 fn local_dates(array: &ArrayRef, zone: Tz) -> Result<Date32Array> {
     if !matches!(array.data_type(), DataType::Timestamp(_, _)) {
-        return Ok(cast(array, &DataType::Date32)?.as_primitive::<Date32Type>().clone());
+        return dates(array);
     }
     let mut dates = LocalDates::new(zone);
     let mut day_of = |instant: i64| dates.day(instant.div_euclid(1_000_000));
     Ok(microseconds(array)?.iter().map(|instant| instant.and_then(&mut day_of)).collect())
+}
+
+/// Days of any type as `Date32`. A NULL without a type comes as an array of its own kind.
+fn dates(array: &ArrayRef) -> Result<Date32Array> {
+    Ok(cast(array, &DataType::Date32)?.as_primitive::<Date32Type>().clone())
+}
+
+/// The instant of a local time in a zone: the first one where the clock shows it twice, the one after the gap where the
+/// clock skips it.
+fn first_instant(local: NaiveDateTime, zone: Tz) -> Option<i64> {
+    let instant = match zone.from_local_datetime(&local) {
+        MappedLocalTime::Single(instant) => instant.to_utc(),
+        MappedLocalTime::Ambiguous(one, other) => one.to_utc().min(other.to_utc()),
+        MappedLocalTime::None => GapInfo::new(&local, &zone)?.end?.to_utc(),
+    };
+    Some(instant.timestamp_micros())
+}
+
+/// Reads a text with an offset of its own as that instant, any other as local time of the zone.
+fn instant_of_text(text: &str, zone: Tz) -> Result<Option<i64>> {
+    let Ok(utc) = string_to_datetime(&Utc, text.trim()) else {
+        return Err(ArrowError::CastError(format!("cannot read `{text}` as a timestamp")).into());
+    };
+    // A text says where it is meant if it is the same instant wherever it is read.
+    const ELSEWHERE: Option<FixedOffset> = FixedOffset::east_opt(3_600);
+    let has_offset = ELSEWHERE
+        .and_then(|elsewhere| string_to_datetime(&elsewhere, text.trim()).ok())
+        .is_some_and(|elsewhere| elsewhere == utc);
+    Ok(if has_offset { Some(utc.timestamp_micros()) } else { first_instant(utc.naive_utc(), zone) })
 }
 
 /// Timestamps of any unit as microseconds since 1970-01-01 UTC.
@@ -414,6 +498,8 @@ mod tests {
             ("period_start(DATE '2025-02-28', 'week', 'sunday')", "2025-02-23"),
             ("period_start(DATE '2025-02-28', 'year', 'monday', 4)", "2024-04-01"),
             ("period_shift(DATE '2024-03-01', 'month', -1)", "2024-02-01"),
+            ("period_start(NULL, 'month')", "NULL"),
+            ("period_shift(NULL, 'month', 1)", "NULL"),
             ("days_between(TIMESTAMP '2025-01-01T02:00:00Z', DATE '2025-01-02', 'America/New_York')", "2"),
             ("hours_between(TIMESTAMP '2025-03-09T00:00:00Z', TIMESTAMP '2025-03-09T01:30:00Z')", "1.5"),
             (
@@ -423,6 +509,28 @@ mod tests {
         ] {
             assert_eq!(ask(sql).await, expected, "{sql}");
         }
+    }
+
+    #[tokio::test]
+    async fn local_times_are_instants() {
+        for (local, expected) in [
+            ("'2025-01-15 12:00:00'", "2025-01-15T17:00:00Z"),
+            // Skipped: the clock goes from 02:00 to 03:00.
+            ("'2025-03-09 02:30:00'", "2025-03-09T07:00:00Z"),
+            ("arrow_cast('2025-03-09T02:30:00', 'Timestamp(Second, None)')", "2025-03-09T07:00:00Z"),
+            // Twice: the clock goes back from 02:00 to 01:00.
+            ("'2025-11-02T01:30:00'", "2025-11-02T05:30:00Z"),
+            ("arrow_cast('2025-11-02T01:30:00', 'Timestamp(Nanosecond, None)')", "2025-11-02T05:30:00Z"),
+            ("'2025-11-02T01:30:00-05:00'", "2025-11-02T06:30:00Z"),
+            ("'2025-11-02T01:30:00Z'", "2025-11-02T01:30:00Z"),
+            ("'2025-01-15'", "2025-01-15T05:00:00Z"),
+            ("NULL", "NULL"),
+            ("CAST(NULL AS TEXT)", "NULL"),
+        ] {
+            assert_eq!(ask(&format!("instant_of({local}, 'America/New_York')")).await, expected, "{local}");
+        }
+        let message = ask("instant_of('noon', 'America/New_York')").await;
+        assert!(message.contains("Cast error: cannot read `noon` as a timestamp"), "{message}");
     }
 
     #[tokio::test]

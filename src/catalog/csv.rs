@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::path::Path;
 use std::sync::Arc;
 
 use ::csv::{ByteRecord, Reader, ReaderBuilder};
@@ -21,15 +22,23 @@ use super::{Format, Source, SourceError, SourceOptions};
 /// How CSV files are written.
 #[derive(Debug, Clone)]
 pub struct CsvOptions {
-    pub delimiter: u8,
+    /// A comma, or a tab in `.tsv` files, where nothing else is said.
+    pub delimiter: Option<u8>,
     pub quote: u8,
     /// Words that mean "no value", beside the empty one.
     pub null_values: Vec<String>,
 }
 
+impl CsvOptions {
+    fn delimiter_in(&self, path: &Path) -> u8 {
+        let is_tabbed = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("tsv"));
+        self.delimiter.unwrap_or(if is_tabbed { b'\t' } else { b',' })
+    }
+}
+
 impl Default for CsvOptions {
     fn default() -> Self {
-        CsvOptions { delimiter: b',', quote: b'"', null_values: Vec::new() }
+        CsvOptions { delimiter: None, quote: b'"', null_values: Vec::new() }
     }
 }
 
@@ -42,25 +51,29 @@ pub(super) async fn open(
     options: &SourceOptions,
 ) -> Result<Source, SourceError> {
     let names = common_header(&found, &options.csv)?;
-    let suggested_types = look_at(&found, &options.csv, &names)?;
+    let guesses = look_at(&found, &options.csv, &names)?;
+    let suggested_types = names.iter().cloned().zip(guesses.iter().map(Guess::data_type)).collect();
+    let unseen = names.iter().zip(&guesses).filter(|(_, guess)| !guess.seen);
+    let empty_columns = unseen.map(|(name, _)| name.clone()).collect();
     let fields: Vec<Field> = names.iter().map(|name| Field::new(name, DataType::Utf8View, true)).collect();
 
-    let locations = locations(&found, !options.partitions.is_empty())?;
+    let (locations, ending) = locations(&found, &options.partitions)?;
+    let delimiter = found.files.first().map_or(b',', |file| options.csv.delimiter_in(&file.path));
     let format = CsvFormat::default()
         .with_has_header(true)
-        .with_delimiter(options.csv.delimiter)
+        .with_delimiter(delimiter)
         .with_quote(options.csv.quote)
         // A line break inside quotes must not cut a row; the price is that one file is read by one core.
         .with_newlines_in_values(true)
         .with_file_compression_type(found.compression);
     let listing = ListingOptions::new(Arc::new(format))
-        .with_file_extension(found.ending.clone())
+        .with_file_extension(ending)
         .with_table_partition_cols(options.partitions.clone());
     let config = ListingTableConfig::new_with_multi_paths(locations)
         .with_listing_options(listing)
         .with_schema(Arc::new(Schema::new(fields)));
     let table = ListingTable::try_new(config).map_err(|error| SourceError::unreadable(error.strip_backtrace()))?;
-    Ok(Source { provider: Arc::new(table), files: found.files, format: Format::Csv, suggested_types })
+    Ok(Source { provider: Arc::new(table), files: found.files, format: Format::Csv, suggested_types, empty_columns })
 }
 
 /// The header that all files share. Rows are read by position, so another order in one file would mix columns up.
@@ -113,7 +126,7 @@ fn header(
     Ok(names)
 }
 
-fn look_at(found: &Found, options: &CsvOptions, names: &[String]) -> Result<Vec<(String, DataType)>, SourceError> {
+fn look_at(found: &Found, options: &CsvOptions, names: &[String]) -> Result<Vec<Guess>, SourceError> {
     let mut guesses = vec![Guess::default(); names.len()];
     let ends = [found.files.first(), found.files.last().filter(|_| found.files.len() > 1)];
     for file in ends.into_iter().flatten() {
@@ -131,7 +144,7 @@ fn look_at(found: &Found, options: &CsvOptions, names: &[String]) -> Result<Vec<
             }
         }
     }
-    Ok(names.iter().cloned().zip(guesses.iter().map(Guess::data_type)).collect())
+    Ok(guesses)
 }
 
 /// What the values of a column could still be. Text is always left.
@@ -176,7 +189,11 @@ impl Candidate {
         match self {
             Candidate::Boolean => matches!(text.to_ascii_lowercase().as_str(), "true" | "false"),
             Candidate::Integer => text.parse::<i64>().is_ok() && !is_code(text),
-            Candidate::Double => text.parse::<f64>().is_ok_and(f64::is_finite) && !is_code(text),
+            Candidate::Double => {
+                // A double would change the last digits of a whole number that is too long for an integer, as ids can be.
+                let is_exact = text.contains(['.', 'e', 'E']) || text.parse::<i64>().is_ok();
+                is_exact && text.parse::<f64>().is_ok_and(f64::is_finite) && !is_code(text)
+            }
             Candidate::Date => NaiveDate::parse_from_str(text, "%Y-%m-%d").is_ok() && text.len() == 10,
             Candidate::Timestamp => is_timestamp(text),
         }
@@ -257,7 +274,7 @@ fn reader(
     } else {
         Box::new(opened)
     };
-    Ok(ReaderBuilder::new().delimiter(options.delimiter).quote(options.quote).from_reader(bytes))
+    Ok(ReaderBuilder::new().delimiter(options.delimiter_in(&file.path)).quote(options.quote).from_reader(bytes))
 }
 
 fn broken(file: &InputFile, error: &::csv::Error) -> SourceError {
@@ -295,6 +312,7 @@ mod tests {
         assert_eq!(guess(&["2025-01-31T10:00:00Z"]), utc);
         assert_eq!(guess(&["007", "12"]), DataType::Utf8View, "a code keeps its zeros");
         assert_eq!(guess(&["0.5", "0"]), DataType::Float64);
+        assert_eq!(guess(&["123456789012345678901"]), DataType::Utf8View, "a double would change its digits");
         assert_eq!(guess(&["31/01/2025"]), DataType::Utf8View);
         assert_eq!(guess(&[]), DataType::Utf8View);
         assert_eq!(guess(&["NaN"]), DataType::Utf8View);

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use datafusion::arrow::datatypes::DataType;
 use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
 use datafusion::datasource::listing::ListingTableUrl;
 
@@ -130,8 +131,12 @@ pub(super) fn unreadable(path: &Path, error: &std::io::Error) -> SourceError {
     SourceError::unreadable(format!("`{}` cannot be read: {error}", path.display())).with_hint(hint)
 }
 
-/// The locations that DataFusion lists: the folder where Hive partitions must be seen, else exactly the files found.
-pub(super) fn locations(found: &Found, is_partitioned: bool) -> Result<Vec<ListingTableUrl>, SourceError> {
+/// The locations that DataFusion lists, and the ending that it must look for there: exactly the files found; or the folder
+/// where Hive partitions must be seen, if it then reads the same files.
+pub(super) fn locations(
+    found: &Found,
+    partitions: &[(String, DataType)],
+) -> Result<(Vec<ListingTableUrl>, String), SourceError> {
     let url = |path: &Path, is_folder: bool| {
         let path = std::path::absolute(path).map_err(|error| unreadable(path, &error))?;
         let url = if is_folder { url::Url::from_directory_path(&path) } else { url::Url::from_file_path(&path) };
@@ -139,9 +144,64 @@ pub(super) fn locations(found: &Found, is_partitioned: bool) -> Result<Vec<Listi
         ListingTableUrl::try_new(url, None).map_err(|error| SourceError::unreadable(error.strip_backtrace()))
     };
     match &found.folder {
-        Some(folder) if is_partitioned => Ok(vec![url(folder, true)?]),
-        _ if is_partitioned => Err(SourceError::unreadable("`partitioned_by` needs a `source` that is a folder")
+        _ if partitions.is_empty() => {
+            // DataFusion compares endings by case; the files are chosen already.
+            let files = found.files.iter().map(|file| url(&file.path, false));
+            Ok((files.collect::<Result<_, _>>()?, String::new()))
+        }
+        Some(folder) => {
+            listed_as_found(found, folder, partitions)?;
+            Ok((vec![url(folder, true)?], found.ending.clone()))
+        }
+        None => Err(SourceError::unreadable("`partitioned_by` needs a `source` that is a folder")
             .with_hint("name the folder that holds the `name=value` folders")),
-        _ => found.files.iter().map(|file| url(&file.path, false)).collect(),
     }
+}
+
+/// DataFusion lists a partitioned folder by rules of its own. A file that only one side would read is named.
+fn listed_as_found(found: &Found, folder: &Path, partitions: &[(String, DataType)]) -> Result<(), SourceError> {
+    if let Some(hidden) = hidden_file(folder, &found.ending, false)? {
+        return Err(SourceError::unreadable(format!(
+            "`{}` lies in a partitioned folder, where names that begin with `.` or `_` cannot be left out",
+            hidden.display()
+        ))
+        .with_hint("move it out of the folder, or rename it if it belongs to the table"));
+    }
+    for file in &found.files {
+        let path = file.path.display();
+        if !file.path.to_string_lossy().ends_with(&found.ending) {
+            return Err(SourceError::unreadable(format!("the ending of `{path}` is not in lower case")).with_hint(
+                format!("rename it to end in `{}`; in a partitioned folder endings are compared by case", found.ending),
+            ));
+        }
+        let folders = file.path.strip_prefix(folder).ok().and_then(Path::parent).map(Path::components);
+        let mut folders = folders.into_iter().flatten().map(|part| part.as_os_str().to_string_lossy().into_owned());
+        let is_in_place = |(name, _): &(String, DataType)| {
+            folders.next().is_some_and(|part| part.split_once('=').is_some_and(|(key, _)| key == name))
+        };
+        if !partitions.iter().all(is_in_place) {
+            let names: Vec<String> = partitions.iter().map(|(name, _)| format!("{name}=...")).collect();
+            return Err(SourceError::unreadable(format!("`{path}` does not lie in `{}`", names.join("/")))
+                .with_hint("move it into the folder of its partition, or out of the source"));
+        }
+    }
+    Ok(())
+}
+
+/// The first file with the ending that `walk` leaves out for its name or that of a folder around it.
+fn hidden_file(folder: &Path, ending: &str, is_hidden: bool) -> Result<Option<PathBuf>, SourceError> {
+    for entry in fs::read_dir(folder).map_err(|error| unreadable(folder, &error))? {
+        let entry = entry.map_err(|error| unreadable(folder, &error))?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let is_hidden = is_hidden || name.starts_with(['.', '_']);
+        let path = entry.path();
+        if path.is_dir() {
+            if let Some(hidden) = hidden_file(&path, ending, is_hidden)? {
+                return Ok(Some(hidden));
+            }
+        } else if is_hidden && name.ends_with(ending) {
+            return Ok(Some(path));
+        }
+    }
+    Ok(None)
 }

@@ -30,6 +30,8 @@ pub struct Source {
     pub format: Format,
     /// For CSV, the type that the values of each column look like; the raw columns are all text.
     pub suggested_types: Vec<(String, DataType)>,
+    /// For CSV, the columns without a value in the rows looked at; they are taken for text.
+    pub empty_columns: Vec<String>,
 }
 
 impl Source {
@@ -95,4 +97,90 @@ pub async fn open(
 /// The files of an opened source as they are now; to see whether they changed while a run read them.
 pub fn list(data: &Path, source: &str) -> Result<Vec<InputFile>, SourceError> {
     find(data, source).map(|Found { files, .. }| files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use datafusion::arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+    use datafusion::arrow::util::pretty::pretty_format_batches;
+    use datafusion::parquet::arrow::ArrowWriter;
+
+    async fn rows(data: &Path, source: &str, options: &SourceOptions) -> Result<String, SourceError> {
+        let context = SessionContext::new();
+        let opened = open(&context, data, source, options).await?;
+        context.register_table("t", opened.provider).unwrap();
+        let rows = context.sql("SELECT * FROM t ORDER BY 1").await.unwrap().collect().await.unwrap();
+        Ok(pretty_format_batches(&rows).unwrap().to_string())
+    }
+
+    fn reason(outcome: Result<String, SourceError>) -> String {
+        match outcome {
+            Err(SourceError::Unreadable { message, .. } | SourceError::Absent(message)) => message,
+            Ok(rows) => panic!("read {rows}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn every_file_found_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("a.csv"), "x\n1\n").unwrap();
+        std::fs::write(folder.path().join("B.CSV"), "x\n2\n").unwrap();
+        let read = rows(folder.path(), "", &SourceOptions::default()).await.unwrap();
+        assert!(read.contains("| 1 |") && read.contains("| 2 |"), "{read}");
+    }
+
+    #[tokio::test]
+    async fn a_tsv_file_has_tabs() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("a.tsv"), "x\ty\n1\ta,b\n").unwrap();
+        let read = rows(folder.path(), "a.tsv", &SourceOptions::default()).await.unwrap();
+        assert!(read.contains("| 1 | a,b |"), "{read}");
+    }
+
+    #[tokio::test]
+    async fn a_partitioned_folder_holds_nothing_else() {
+        for (odd, expected) in [
+            ("_old/a.csv", "begin with `.` or `_`"),
+            ("year=2025/.b.csv", "begin with `.` or `_`"),
+            ("year=2025/B.CSV", "is not in lower case"),
+            ("b.csv", "does not lie in `year=...`"),
+            ("month=1/b.csv", "does not lie in `year=...`"),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let write = |name: &str| {
+                let path = folder.path().join(name);
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                std::fs::write(path, "x\n1\n").unwrap();
+            };
+            let partitions = vec![("year".to_owned(), DataType::Int64)];
+            let options = SourceOptions { partitions, ..SourceOptions::default() };
+            write("year=2025/a.csv");
+            let read = rows(folder.path(), "", &options).await.unwrap();
+            assert!(read.contains("| 1 | 2025 |"), "{read}");
+            write(odd);
+            let message = reason(rows(folder.path(), "", &options).await);
+            assert!(message.contains(expected) && message.contains(odd), "{odd}: {message}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_column_of_later_parquet_files_is_null_in_earlier_ones() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, columns: Vec<(&str, ArrayRef)>| {
+            let rows = RecordBatch::try_from_iter(columns).unwrap();
+            let file = std::fs::File::create(folder.path().join(name)).unwrap();
+            let mut writer = ArrowWriter::try_new(file, rows.schema(), None).unwrap();
+            writer.write(&rows).unwrap();
+            writer.close().unwrap();
+        };
+        write("a.parquet", vec![("id", Arc::new(Int64Array::from(vec![1])))]);
+        let named: ArrayRef = Arc::new(StringArray::from(vec!["x"]));
+        write("b.parquet", vec![("id", Arc::new(Int64Array::from(vec![2]))), ("name", named)]);
+        let read = rows(folder.path(), "", &SourceOptions::default()).await.unwrap();
+        assert!(read.contains("| 1  |      |") && read.contains("| 2  | x    |"), "{read}");
+        let context = SessionContext::new();
+        let opened = open(&context, folder.path(), "", &SourceOptions::default()).await.unwrap();
+        assert_eq!(opened.schema().field(1).data_type(), &DataType::Utf8View);
+    }
 }

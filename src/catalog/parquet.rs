@@ -1,11 +1,11 @@
 //! Parquet files as a table. Files that contradict each other are named.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::Schema;
-use datafusion::datasource::file_format::FileFormat;
-use datafusion::datasource::file_format::parquet::ParquetFormat;
+use datafusion::arrow::datatypes::{FieldRef, Schema};
+use datafusion::datasource::file_format::parquet::{ParquetFormat, transform_schema_to_view};
 use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig};
 use datafusion::parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
@@ -16,28 +16,33 @@ use super::files::{Found, InputFile, locations, unreadable};
 use super::{Format, Source, SourceError, SourceOptions};
 
 pub(super) async fn open(
-    context: &SessionContext,
+    _context: &SessionContext,
     found: Found,
     options: &SourceOptions,
 ) -> Result<Source, SourceError> {
-    schemas_agree(&found.files)?;
-    let locations = locations(&found, !options.partitions.is_empty())?;
-    let format: Arc<dyn FileFormat> = Arc::new(ParquetFormat::default());
-    let listing = ListingOptions::new(format)
-        .with_file_extension(found.ending.clone())
+    let schema = schemas_agree(&found.files)?;
+    let (locations, ending) = locations(&found, &options.partitions)?;
+    let format = ParquetFormat::default();
+    // Texts as DataFusion itself would infer them, which reads them fastest.
+    let schema = if format.force_view_types() { transform_schema_to_view(&schema) } else { schema };
+    let listing = ListingOptions::new(Arc::new(format))
+        .with_file_extension(ending)
         .with_table_partition_cols(options.partitions.clone());
-    let failed = |error: datafusion::error::DataFusionError| SourceError::unreadable(error.strip_backtrace());
-    let config = ListingTableConfig::new_with_multi_paths(locations)
-        .with_listing_options(listing)
-        .infer_schema(&context.state())
-        .await
-        .map_err(failed)?;
-    let table = ListingTable::try_new(config).map_err(failed)?;
-    Ok(Source { provider: Arc::new(table), files: found.files, format: Format::Parquet, suggested_types: Vec::new() })
+    let config =
+        ListingTableConfig::new_with_multi_paths(locations).with_listing_options(listing).with_schema(Arc::new(schema));
+    let table = ListingTable::try_new(config).map_err(|error| SourceError::unreadable(error.strip_backtrace()))?;
+    Ok(Source {
+        provider: Arc::new(table),
+        files: found.files,
+        format: Format::Parquet,
+        suggested_types: Vec::new(),
+        empty_columns: Vec::new(),
+    })
 }
 
 /// Reads every footer, so that a broken file, or one whose column has another type, is named before anything runs.
-fn schemas_agree(files: &[InputFile]) -> Result<(), SourceError> {
+/// Answers with the columns of all files together: one that only some files have is NULL in the others.
+fn schemas_agree(files: &[InputFile]) -> Result<Schema, SourceError> {
     let mut known: Vec<(Arc<Schema>, &InputFile)> = Vec::new();
     for file in files {
         let schema = read_schema(file)?;
@@ -61,7 +66,15 @@ fn schemas_agree(files: &[InputFile]) -> Result<(), SourceError> {
             known.push((schema, file));
         }
     }
-    Ok(())
+    let everywhere = |name: &str| known.iter().all(|(schema, _)| schema.column_with_name(name).is_some());
+    let plain = |field: &FieldRef| {
+        // What writers note about their files says nothing about the columns, and need not agree.
+        let field = field.as_ref().clone().with_metadata(HashMap::new());
+        let is_nullable = field.is_nullable() || !everywhere(field.name());
+        field.with_nullable(is_nullable)
+    };
+    let schemas = known.iter().map(|(schema, _)| Schema::new(schema.fields().iter().map(plain).collect::<Vec<_>>()));
+    Schema::try_merge(schemas).map_err(|error| SourceError::unreadable(error.to_string()))
 }
 
 /// The first file that cannot be read to its end, and why. Reads everything, so only for files that already failed.

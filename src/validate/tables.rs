@@ -10,7 +10,7 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::{DataType, SchemaRef, TimeUnit};
 use datafusion::common::{Column, DFSchema, TableReference};
 use datafusion::datasource::{ViewTable, provider_as_source};
-use datafusion::functions::expr_fn::{arrow_cast, btrim, to_date, to_timestamp_micros};
+use datafusion::functions::expr_fn::{btrim, to_date, to_timestamp_micros};
 use datafusion::logical_expr::{Expr, LogicalPlanBuilder, cast, lit, when};
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::{DFParser, Statement};
@@ -20,6 +20,7 @@ use super::expression::{Language, Names, Namespace, Unresolved, list, resolve, r
 use super::{Problems, typing};
 use crate::catalog::{self, CsvOptions, Source, SourceError, SourceOptions};
 use crate::diagnostic::{Diagnostic, Span, nearest};
+use crate::functions::{instant_of, local_date};
 use crate::model::{Join, JoinPath, Origin, Table, TypedText, join_alias};
 use crate::spec::{ColumnSpec, JoinSpec, Spanned, TableSpec, line_column_to_char, source_span};
 
@@ -249,16 +250,19 @@ fn used_tables(context: &SessionContext, statement: &Statement, _query: &Spanned
 
 /// The place of a word in a query; the query's own place where it cannot be found.
 fn find_word(language: &Language, query: &Spanned<String>, word: &str) -> Span {
-    let is_letter = |letter: Option<char>| letter.is_some_and(|letter| letter.is_alphanumeric() || letter == '_');
     let text = &query.value;
-    let found = text
-        .match_indices(word)
-        .map(|(at, _)| at)
-        .find(|at| !is_letter(text[..*at].chars().next_back()) && !is_letter(text[at + word.len()..].chars().next()));
-    let Some(at) = found else { return query.span };
+    let Some(at) = word_in(text, word) else { return query.span };
     let start = text[..at].chars().count();
     let file = &language.sources.get(query.span.file).text;
     source_span(file, query.span, text, start, start + word.chars().count())
+}
+
+/// Where a word stands in a text and is not part of a longer one.
+fn word_in(text: &str, word: &str) -> Option<usize> {
+    let is_letter = |letter: Option<char>| letter.is_some_and(|letter| letter.is_alphanumeric() || letter == '_');
+    text.match_indices(word)
+        .map(|(at, _)| at)
+        .find(|at| !is_letter(text[..*at].chars().next_back()) && !is_letter(text[at + word.len()..].chars().next()))
 }
 
 /// Derived tables, each behind the derived tables that it reads. Those in a cycle are reported and left out.
@@ -315,7 +319,7 @@ fn source_options(spec: &TableSpec, problems: &mut Problems) -> Option<SourceOpt
             }
         };
         options.csv = CsvOptions {
-            delimiter: character("delimiter", &csv.delimiter, b','),
+            delimiter: csv.delimiter.is_some().then(|| character("delimiter", &csv.delimiter, b',')),
             quote: character("quote", &csv.quote, b'"'),
             null_values: csv.null_values.iter().flatten().map(|word| word.value.clone()).collect(),
         };
@@ -422,18 +426,39 @@ fn finish(
             problems.add(unknown_column(key, &spec.table.value, columns.iter().map(String::as_str)));
         }
     }
+    let freshness = spec.freshness.as_ref().map(|freshness| &freshness.column);
+    if let Some(column) = freshness
+        && let Ok(field) = schema.field_with_name(&column.value)
+        && !matches!(field.data_type(), DataType::Date32 | DataType::Date64 | DataType::Timestamp(_, _))
+    {
+        problems.add(
+            Diagnostic::error(
+                "wrong-type",
+                format!(
+                    "freshness is the age of a date or timestamp, but `{}` is {}",
+                    column.value,
+                    typing::type_name(field.data_type())
+                ),
+            )
+            .at(column.span)
+            .hint("name a column that tells when the row came, or give it a `type` under `columns`"),
+        );
+    }
     if problems.count() > before {
         return State::Broken;
     }
     let Some(plan) = problems.planned(plan.build(), spec.table.span) else { return State::Broken };
-    let fingerprint = blake3::hash(plan.display_indent_schema().to_string().as_bytes()).to_hex().to_string();
+    let freshness = freshness.map(|column| column.value.clone());
+    let csv = files.map(|(_, csv)| csv);
+    let identity = format!("{}\n{csv:?}\n{freshness:?}", plan.display_indent_schema());
+    let fingerprint = blake3::hash(identity.as_bytes()).to_hex().to_string();
     State::Ready(Arc::new(Table {
         name: spec.table.value.clone(),
         plan: Arc::new(plan),
         schema,
         primary_key: primary_key.into_iter().map(|key| key.value).collect(),
         joins: BTreeMap::new(),
-        freshness: spec.freshness.as_ref().map(|freshness| freshness.column.value.clone()),
+        freshness,
         origin,
         fingerprint,
     }))
@@ -482,7 +507,8 @@ fn clean_columns(
                 continue;
             };
             used.insert(name.value.clone());
-            projected.push(convert(expression, &found, wanted.as_ref(), column, &[], problems).alias(&name.value));
+            let read_as = ReadAs { column, null_values: &[], suggested: None, time_zone: language.time_zone };
+            projected.push(convert(expression, &found, wanted.as_ref(), &read_as, problems).alias(&name.value));
             continue;
         }
         let from = column.from.as_ref().unwrap_or(name);
@@ -497,11 +523,11 @@ fn clean_columns(
             continue;
         };
         used.insert(from.value.clone());
-        let wanted = wanted.or_else(|| suggested(&from.value).filter(|_| column.format.is_none()));
+        let suggested = suggested(&from.value).filter(|_| column.format.is_none());
+        let wanted = wanted.or_else(|| suggested.clone());
+        let read_as = ReadAs { column, null_values, suggested, time_zone: language.time_zone };
         let expression = Expr::Column(Column::new(qualifier, field.name()));
-        projected.push(
-            convert(expression, field.data_type(), wanted.as_ref(), column, null_values, problems).alias(&name.value),
-        );
+        projected.push(convert(expression, field.data_type(), wanted.as_ref(), &read_as, problems).alias(&name.value));
     }
     let mut rest = Vec::new();
     for (qualifier, field) in raw.schema().iter() {
@@ -511,9 +537,8 @@ fn clean_columns(
         let expression = Expr::Column(Column::new(qualifier.cloned(), field.name()));
         let plain = ColumnSpec::default();
         let wanted = suggested(field.name());
-        rest.push(
-            convert(expression, field.data_type(), wanted.as_ref(), &plain, null_values, problems).alias(field.name()),
-        );
+        let read_as = ReadAs { column: &plain, null_values, suggested: None, time_zone: language.time_zone };
+        rest.push(convert(expression, field.data_type(), wanted.as_ref(), &read_as, problems).alias(field.name()));
     }
     rest.extend(projected);
     rest
@@ -566,17 +591,27 @@ fn raw_expression(
     Some((problems.planned(expression, text.span)?.data, data_type))
 }
 
+/// How the values of a column are read.
+struct ReadAs<'a> {
+    column: &'a ColumnSpec,
+    null_values: &'a [String],
+    /// What the texts of a CSV file look like.
+    suggested: Option<DataType>,
+    /// The project's, in which instants have their days.
+    time_zone: &'a str,
+}
+
 /// Casts a value to the type wanted, and reads texts the way the column's definition says.
 fn convert(
     value: Expr,
     found: &DataType,
     wanted: Option<&DataType>,
-    column: &ColumnSpec,
-    null_values: &[String],
+    read_as: &ReadAs,
     problems: &mut Problems,
 ) -> Expr {
+    let ReadAs { column, null_values, suggested, time_zone } = read_as;
     let is_text = matches!(found, DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8);
-    let value = match null_values {
+    let value = match *null_values {
         words if is_text && !words.is_empty() => {
             let words = words.iter().map(|word| lit(word.as_str())).collect();
             when(value.clone().in_list(words, true), value.clone()).end().unwrap_or(value)
@@ -606,7 +641,9 @@ fn convert(
         (DataType::Date32, Some(format)) if is_text => to_date(vec![btrim(vec![value]), lit(format.value.as_str())]),
         (DataType::Timestamp(_, _), Some(format)) if is_text => {
             let local = to_timestamp_micros(vec![btrim(vec![value]), lit(format.value.as_str())]);
-            in_zone(local, zone.map_or("UTC", |zone| zone.as_str()))
+            // With an offset in the text, what DataFusion reads is UTC already.
+            let has_offset = ["%z", "%:z", "%::z", "%:::z", "%#z", "%+"].iter().any(|sign| format.contains(sign));
+            in_zone(local, zone.filter(|_| !has_offset).map_or("UTC", |zone| zone.as_str()))
         }
         (_, Some(format)) if column.format.is_some() => {
             let reason = if is_text {
@@ -618,8 +655,15 @@ fn convert(
             value
         }
         (DataType::Timestamp(_, _), None) if is_text => match zone {
-            Some(zone) => in_zone(cast(btrim(vec![value]), DataType::Timestamp(TimeUnit::Microsecond, None)), zone),
+            Some(zone) => in_zone(btrim(vec![value]), zone),
             None => cast(btrim(vec![value]), wanted.clone()),
+        },
+        (DataType::Date32, None) if is_text && matches!(suggested, Some(DataType::Timestamp(_, _))) => {
+            local_day(in_zone(btrim(vec![value]), zone.map_or("UTC", |zone| zone.as_str())), time_zone)
+        }
+        (DataType::Date32, None) if matches!(found, DataType::Timestamp(_, _)) => match (found, zone) {
+            (DataType::Timestamp(_, None), Some(zone)) => local_day(in_zone(value, zone), time_zone),
+            _ => local_day(value, time_zone),
         },
         (DataType::Timestamp(_, _), None) => match (found, zone) {
             (DataType::Timestamp(_, None), zone) => in_zone(value, zone.map_or("UTC", |zone| zone.as_str())),
@@ -632,9 +676,14 @@ fn convert(
     }
 }
 
-/// A timestamp without a zone, read as the local time of one.
+/// A timestamp without a zone, or a text, read as the local time of one.
 fn in_zone(local: Expr, zone: &str) -> Expr {
-    arrow_cast(local, lit(format!("Timestamp(Microsecond, Some(\"{zone}\"))")))
+    instant_of().call(vec![local, lit(zone)])
+}
+
+/// The day of an instant in the project's zone.
+fn local_day(instant: Expr, zone: &str) -> Expr {
+    local_date().call(vec![instant, lit(zone)])
 }
 
 fn standard_filter(
@@ -652,14 +701,26 @@ fn standard_filter(
         return None;
     }
     let mut names = Names { table: spec.table.value.clone(), columns: columns.to_vec(), ..Names::default() };
+    let mut unread = Vec::new();
     for (name, predicate) in spec.predicates.iter() {
-        // A predicate that cannot be read is reported with the predicates.
-        if let Ok(parsed) = language.parse(predicate) {
-            names.predicates.insert(name.value.clone(), parsed);
+        match language.parse(predicate) {
+            Ok(parsed) => {
+                names.predicates.insert(name.value.clone(), parsed);
+            }
+            // Reported with the predicates, unless the filter fails for it.
+            Err(diagnostic) => unread.push((name.value.as_str(), diagnostic)),
         }
     }
     let namespace = Namespace::from([(names.table.clone(), names)]);
     let resolved = match resolve(language, &namespace, &spec.table.value, &parsed) {
+        Err(_) if unread.iter().any(|(name, _)| word_in(text, name).is_some()) => {
+            unread.into_iter().for_each(|(_, diagnostic)| problems.add(*diagnostic));
+            return None;
+        }
+        Err(Unresolved::Elsewhere) => {
+            mistakes_of_predicates(language, spec, &namespace[&spec.table.value], text, problems);
+            return None;
+        }
         Err(Unresolved::Mistake(mut diagnostic)) if diagnostic.code == "unknown-join" => {
             diagnostic.message = "the standard filter of a table uses its own columns only".into();
             diagnostic.hint =
@@ -671,6 +732,41 @@ fn standard_filter(
     };
     let (filter, data_type) = problems.planned(typing::plan(&context.state(), resolved.sql, schema), text.span)?;
     problems.is_condition(&data_type, text).then_some(filter)
+}
+
+/// Reports the predicates that the standard filter fails for. The table stays broken, so nobody looks at them later.
+fn mistakes_of_predicates(
+    language: &Language,
+    spec: &TableSpec,
+    names: &Names,
+    text: &Spanned<String>,
+    problems: &mut Problems,
+) {
+    let before = problems.count();
+    let mut names = names.clone();
+    // A predicate may use joins and dimensions; only the standard filter may not.
+    names.joins = spec.joins.iter().map(|(join, spec)| (join.value.clone(), spec.table.value.clone())).collect();
+    for (name, definition) in spec.dimensions.iter() {
+        let span = definition.expression_span.unwrap_or(definition.span);
+        if let Ok(parsed) = language.parse(&Spanned::new(definition.expression.clone(), span)) {
+            names.dimensions.insert(name.value.clone(), parsed);
+        }
+    }
+    let namespace = Namespace::from([(names.table.clone(), names.clone())]);
+    for (name, predicate) in &names.predicates {
+        if let Err(Unresolved::Mistake(diagnostic)) =
+            resolve_definition(language, &namespace, &spec.table.value, name, predicate)
+        {
+            problems.add(*diagnostic);
+        }
+    }
+    if problems.count() == before {
+        problems.add(
+            Diagnostic::error("unknown-join", "the standard filter of a table uses its own columns only")
+                .at(text.span)
+                .hint("a predicate in it uses a join or a dimension; put the condition into the KPIs' `where`, or make a derived table"),
+        );
+    }
 }
 
 /// The names that each ready table offers.
@@ -773,7 +869,7 @@ fn joins(
             problems.add(super::not_yet("valid", valid.span));
             continue;
         }
-        if join.value.table.value == name.value && spec.table.value == name.value {
+        if spec.table.value == name.value {
             problems.add(
                 Diagnostic::error("duplicate-name", format!("a join of `{0}` cannot be called `{0}`", name.value))
                     .at(name.span)
@@ -797,7 +893,8 @@ fn joins(
         let on = join_columns(join);
         let target = tables.ready(&join.table.value);
         if let Some(target) = target
-            && !columns_exist(base, target, join, &on, problems)
+            && !(columns_exist(base, target, join, &on, problems)
+                && types_agree((base, spec), (target, target_spec), join, &on, problems))
         {
             continue;
         }
@@ -847,6 +944,76 @@ fn columns_exist(
     problems.count() == before
 }
 
+/// Whether the values of joined columns can be the same ones. DataFusion would make them agree by turning numbers into
+/// texts or doubles, and then rows that belong together would not meet.
+fn types_agree(
+    (base, base_spec): (&Table, &TableSpec),
+    (target, target_spec): (&Table, &TableSpec),
+    join: &Spanned<JoinSpec>,
+    on: &[(String, String)],
+    problems: &mut Problems,
+) -> bool {
+    let before = problems.count();
+    for (item, (here, there)) in join.on.items().iter().zip(on) {
+        let data_type =
+            |table: &Table, column: &str| Some(table.schema.column_with_name(column)?.1.data_type().clone());
+        let (Some(left), Some(right)) = (data_type(base, here), data_type(target, there)) else { continue };
+        let families = (Family::of(&left), Family::of(&right));
+        let is_empty = has_no_values(base, base_spec, here) || has_no_values(target, target_spec, there);
+        if is_empty || matches!(families, (Some(left), Some(right)) if left == right) {
+            continue;
+        }
+        let (left, right) = (typing::type_name(&left), typing::type_name(&right));
+        let (base, target) = (&base.name, &target.name);
+        let diagnostic = Diagnostic::error(
+            "join-types",
+            format!("`{base}.{here}` is {left} and `{target}.{there}` is {right}, which cannot be joined"),
+        )
+        .at(item.span);
+        problems.add(match left == right {
+            false => diagnostic.hint("give both the same `type` under `columns`"),
+            true => diagnostic.hint("give both the same `type` under `columns`, such as `integer` or `text`"),
+        });
+    }
+    problems.count() == before
+}
+
+/// Whether a column is text only because nothing in its files says otherwise.
+fn has_no_values(table: &Table, spec: &TableSpec, column: &str) -> bool {
+    let Origin::Files { opened, .. } = &table.origin else { return false };
+    let raw = spec.columns.get(column).and_then(|spec| spec.from.as_ref()).map_or(column, |from| from.value.as_str());
+    opened.empty_columns.iter().any(|empty| empty == raw)
+}
+
+/// Types whose values can be equal exactly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Family {
+    Text,
+    Number,
+    Boolean,
+    Date,
+    Timestamp,
+}
+
+impl Family {
+    /// `None` for types that are no keys: doubles are not exact, and nothing equals a list.
+    fn of(data_type: &DataType) -> Option<Family> {
+        match data_type {
+            DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8 => Some(Family::Text),
+            DataType::Dictionary(_, values) => Family::of(values),
+            DataType::Boolean => Some(Family::Boolean),
+            DataType::Date32 | DataType::Date64 => Some(Family::Date),
+            DataType::Timestamp(_, _) => Some(Family::Timestamp),
+            DataType::Decimal32(_, _)
+            | DataType::Decimal64(_, _)
+            | DataType::Decimal128(_, _)
+            | DataType::Decimal256(_, _) => Some(Family::Number),
+            other if other.is_integer() => Some(Family::Number),
+            _ => None,
+        }
+    }
+}
+
 fn may_multiply(
     name: &Spanned<String>,
     join: &Spanned<JoinSpec>,
@@ -889,5 +1056,19 @@ fn one_or_list(names: &BTreeSet<String>) -> String {
     match names.as_slice() {
         [one] => (*one).to_owned(),
         many => format!("[{}]", many.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_of_one_family() {
+        let decimal = DataType::Decimal128(18, 2);
+        assert_eq!(Family::of(&DataType::Int64), Family::of(&decimal));
+        assert_ne!(Family::of(&DataType::Int64), Family::of(&DataType::Utf8View));
+        assert_ne!(Family::of(&DataType::Date32), Family::of(&DataType::Timestamp(TimeUnit::Second, None)));
+        assert_eq!(Family::of(&DataType::Float64), None, "a double is no key");
     }
 }
