@@ -591,11 +591,10 @@ impl Engine {
 }
 
 fn explain(model: &Model, tables: &BTreeSet<String>, error: Error) -> Error {
-    // Only a value that could not be read has a line.
+    // Only what could not be read has a place in a file.
     let text = error.to_string();
-    let is_unread = ["Cast error", "Cannot cast", "Parser error", "Error parsing", "cannot read"]
-        .iter()
-        .any(|sign| text.contains(sign));
+    let signs = ["Cast error", "Cannot cast", "Parser error", "Error parsing", "cannot read", "Parquet"];
+    let is_unread = signs.iter().any(|sign| text.contains(sign));
     if error.kind() != ErrorKind::Execution || !is_unread {
         return error;
     }
