@@ -2,14 +2,13 @@
 //!
 //! Inputs meet in a full outer join where NULL members are equal, so that nothing one of them has is lost.
 
-use chrono::NaiveDate;
 use datafusion::common::{Result, internal_datafusion_err};
 use datafusion::functions::expr_fn::{coalesce, least};
 use datafusion::logical_expr::{Expr, JoinType, LogicalPlanBuilder, cast, lit, when};
 
 use super::aggregate::{keys, null_safe, of, sides, value_of_no_rows};
 use super::bounds::date;
-use super::{Cell, Compiler, DENOMINATOR, NUMERATOR, OBSERVATIONS, PERIOD_START, VALUE, column};
+use super::{Cell, Compiler, DENOMINATOR, Days, NUMERATOR, OBSERVATIONS, PERIOD_START, VALUE, column};
 use crate::functions::period_shift;
 use crate::model::{Arithmetic, Input, Kpi, ROWS, Shape, input_rows};
 use crate::time::Grain;
@@ -71,30 +70,42 @@ fn input_plan(compiler: &Compiler, input: &Input, cell: &Cell) -> Result<Logical
 /// An input as an earlier one. The period that an open one is compared with counts only as many days as that has so far:
 /// to date against to date.
 fn earlier(compiler: &Compiler, kpi: &Kpi, cell: &Cell, count: i64) -> Result<LogicalPlanBuilder> {
+    // Where only some days count, this one is itself part of an earlier period, and looks back with as many days.
+    if let Some(days) = compiler.days {
+        let (start, last) = shifted(compiler, days, cell.grain, count)
+            .ok_or_else(|| internal_datafusion_err!("a period before all dates"))?;
+        return part(compiler, kpi, cell, (start, last))?.filter(column(PERIOD_START).eq(lit(date(start))));
+    }
     let whole = compiler.kpi_plan(kpi, cell)?;
     let Some((start, last)) = days_so_far(compiler, kpi, cell.grain, count) else { return Ok(whole) };
     let is_compared = column(PERIOD_START).eq(lit(date(start)));
-    let only = Compiler {
-        model: compiler.model,
-        leaves: compiler.leaves,
-        extents: compiler.extents,
-        days: Some((start, last)),
-    };
-    let part = only.kpi_plan(kpi, cell)?.filter(is_compared.clone())?;
+    let part = part(compiler, kpi, cell, (start, last))?.filter(is_compared.clone())?;
     whole.filter(!is_compared)?.union(part.build()?)
 }
 
+/// A KPI of which only some days count.
+fn part(compiler: &Compiler, kpi: &Kpi, cell: &Cell, days: Days) -> Result<LogicalPlanBuilder> {
+    let Compiler { model, leaves, extents, days: _ } = *compiler;
+    Compiler { model, leaves, extents, days: Some(days) }.kpi_plan(kpi, cell)
+}
+
+/// As many days of the period `count` periods before the one that begins on the first of `days`.
+fn shifted(compiler: &Compiler, days: Days, grain: Grain, count: i64) -> Option<Days> {
+    let calendar = compiler.calendar();
+    let start = calendar.shift(days.0, grain, -count)?;
+    let last = start.checked_add_signed(days.1 - days.0)?;
+    Some((start, last.min(calendar.period_end(start, grain)?.pred_opt()?)))
+}
+
 /// Of the period `count` periods before the open one, the days that the open one has had; `None` where none is open.
-fn days_so_far(compiler: &Compiler, kpi: &Kpi, grain: Grain, count: i64) -> Option<(NaiveDate, NaiveDate)> {
+fn days_so_far(compiler: &Compiler, kpi: &Kpi, grain: Grain, count: i64) -> Option<Days> {
     let calendar = compiler.calendar();
     let extent = compiler.extent(kpi)?;
     let open = calendar.period_start(extent.last, grain)?;
     if calendar.period_end(open, grain)?.pred_opt()? <= extent.complete_until {
         return None;
     }
-    let start = calendar.shift(open, grain, -count)?;
-    let last = start.checked_add_signed(extent.last - open)?;
-    Some((start, last.min(calendar.period_end(start, grain)?.pred_opt()?)))
+    shifted(compiler, (open, extent.last), grain, count)
 }
 
 fn input_kpi<'a>(compiler: &'a Compiler, input: &Input) -> Result<&'a Kpi> {
