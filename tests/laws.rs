@@ -313,19 +313,12 @@ impl World {
         for index in 0..random.between(5, 7) {
             world.add(format!("kpi_{index}"), aggregate(random));
         }
-        for index in 0..random.between(1, 3) {
+        for index in 0..random.between(2, 4) {
             let inputs: Vec<String> = (0..2).map(|_| pick(random, &world.order)).collect();
-            // What looks back is not looked back at once more.
-            let aggregates: Vec<String> = world.aggregates();
             let looks_back_a_year = inputs.iter().any(|input| world.looks_back_a_year(input));
-            world.add(format!("over_{index}"), arithmetic(random, inputs, &aggregates, looks_back_a_year));
+            world.add(format!("over_{index}"), arithmetic(random, inputs, looks_back_a_year));
         }
         world
-    }
-
-    fn aggregates(&self) -> Vec<String> {
-        let is_aggregate = |name: &&String| matches!(self.kpis[*name].shape, KpiShape::Aggregate { .. });
-        self.order.iter().filter(is_aggregate).cloned().collect()
     }
 
     fn looks_back_a_year(&self, name: &str) -> bool {
@@ -527,19 +520,11 @@ fn sets(random: &mut Random) -> Vec<Vec<&'static str>> {
     sets
 }
 
-fn arithmetic(
-    random: &mut Random,
-    mut inputs: Vec<String>,
-    aggregates: &[String],
-    looks_back_a_year: bool,
-) -> KpiDefinition {
+fn arithmetic(random: &mut Random, inputs: Vec<String>, looks_back_a_year: bool) -> KpiDefinition {
     let operation = pick(
         random,
         &[Operation::Minus, Operation::Divide, Operation::Coalesced, Operation::Growth, Operation::YearAgo],
     );
-    if matches!(operation, Operation::Growth | Operation::YearAgo) {
-        inputs = (0..2).map(|_| pick(random, aggregates)).collect();
-    }
     let grains = match operation {
         Operation::YearAgo => vec![Grain::Month, Grain::Quarter],
         // A year is no whole number of weeks.
@@ -666,11 +651,6 @@ impl Condition {
 /// A period and its members, and what a KPI is worth there.
 type Values = BTreeMap<(NaiveDate, Vec<Option<String>>), Option<f64>>;
 
-struct Reach {
-    first: NaiveDate,
-    last: NaiveDate,
-}
-
 impl World {
     fn wrong_values(&self, project: &Path, report: &RunReport) -> Vec<String> {
         let mut wrong = Vec::new();
@@ -719,39 +699,51 @@ impl World {
         match &self.kpis[name].shape {
             KpiShape::Aggregate { .. } => self.aggregate_values(name, grain, set, NaiveDate::MIN, self.as_of),
             KpiShape::Arithmetic { operation, inputs, .. } => {
-                let (one, two, back) = match operation {
-                    Operation::Minus | Operation::Divide | Operation::Coalesced => (&inputs[0], &inputs[1], 0),
-                    Operation::Growth => (&inputs[0], &inputs[0], 1),
-                    Operation::YearAgo => (&inputs[0], &inputs[1], if grain == Grain::Month { 12 } else { 4 }),
-                };
-                let left = self.values(one, grain, set);
+                let (one, two, back) = operation.sides(inputs, grain);
                 let mut right = self.values(two, grain, set);
                 // An open period is compared with as many days of the earlier one.
                 if back > 0
                     && let Some((start, last)) = self.days_so_far(two, grain, back)
                 {
                     right.retain(|(period, _), _| *period != start);
-                    right.extend(self.aggregate_values(two, grain, set, start, last));
+                    right.extend(self.values_of_days(two, grain, set, start, last));
                 }
-                let right: Values = (right.into_iter())
-                    .map(|((period, members), value)| {
-                        ((self.calendar.shift(period, grain, back).unwrap(), members), value)
-                    })
-                    .collect();
-                let keys: BTreeSet<_> = left.keys().chain(right.keys()).cloned().collect();
-                let last = self.last_period(one, grain).max(self.last_period(two, grain));
-                let mut values = Values::new();
-                for key in keys {
-                    if back > 0 && last.is_some_and(|last| key.0 > last) {
-                        continue;
-                    }
-                    let one = left.get(&key).copied().unwrap_or_else(|| self.missing(one, grain, key.0, 0));
-                    let two = right.get(&key).copied().unwrap_or_else(|| self.missing(two, grain, key.0, back));
-                    values.insert(key, operation.apply(one, two));
-                }
+                let mut values = self.together(*operation, inputs, grain, self.values(one, grain, set), right);
+                let last =
+                    self.reach(one).max(self.reach(two)).and_then(|last| self.calendar.period_start(last, grain));
+                values.retain(|(period, _), _| back == 0 || last.is_none_or(|last| *period <= last));
                 values
             }
         }
+    }
+
+    /// The values of the period that begins on `start`, where only its days up to `last` count.
+    fn values_of_days(&self, name: &str, grain: Grain, set: &[&str], start: NaiveDate, last: NaiveDate) -> Values {
+        match &self.kpis[name].shape {
+            KpiShape::Aggregate { .. } => self.aggregate_values(name, grain, set, start, last),
+            KpiShape::Arithmetic { operation, inputs, .. } => {
+                let (one, two, back) = operation.sides(inputs, grain);
+                let left = self.values_of_days(one, grain, set, start, last);
+                let (start, last) = self.days_before((start, last), grain, back);
+                let right = self.values_of_days(two, grain, set, start, last);
+                self.together(*operation, inputs, grain, left, right)
+            }
+        }
+    }
+
+    /// Both sides of an operation, the right one moved to the periods that it is compared with.
+    fn together(&self, operation: Operation, inputs: &[String], grain: Grain, left: Values, right: Values) -> Values {
+        let (one, two, back) = operation.sides(inputs, grain);
+        let later = |period| self.calendar.shift(period, grain, back).unwrap();
+        let right: Values =
+            right.into_iter().map(|((period, members), value)| ((later(period), members), value)).collect();
+        let keys: BTreeSet<_> = left.keys().chain(right.keys()).cloned().collect();
+        let value = |key: &(NaiveDate, Vec<Option<String>>)| {
+            let one = left.get(key).copied().unwrap_or_else(|| self.missing(one, grain, key.0, 0));
+            let two = right.get(key).copied().unwrap_or_else(|| self.missing(two, grain, key.0, back));
+            operation.apply(one, two)
+        };
+        keys.into_iter().map(|key| (key.clone(), value(&key))).collect()
     }
 
     /// The values of an aggregate, where only some days count.
@@ -769,13 +761,13 @@ impl World {
                 groups.entry((period, members)).or_default().push(fact);
             }
         }
-        if *fill && let Some(reach) = self.reach(name) {
+        if *fill {
             let members: BTreeSet<Vec<Option<String>>> = match set.is_empty() {
                 true => BTreeSet::from([vec![]]),
                 false => groups.keys().map(|(_, members)| members.clone()).collect(),
             };
             let is_asked = |period: &NaiveDate| first == NaiveDate::MIN || *period == first;
-            for period in self.periods(&reach, grain).into_iter().filter(is_asked) {
+            for period in self.periods(name, grain).into_iter().filter(is_asked) {
                 for members in &members {
                     groups.entry((period, members.clone())).or_default();
                 }
@@ -786,47 +778,60 @@ impl World {
 
     /// The days of an earlier period that an open one is compared with: as many as that has had.
     fn days_so_far(&self, name: &str, grain: Grain, back: i64) -> Option<(NaiveDate, NaiveDate)> {
-        let last = self.reach(name)?.last;
+        let (last, complete_until) = (self.reach(name)?, self.complete_until(name)?);
         let open = self.calendar.period_start(last, grain)?;
-        let end = |start| self.calendar.period_end(start, grain)?.pred_opt();
-        if end(open)? <= last {
-            return None;
-        }
-        let start = self.calendar.shift(open, grain, -back)?;
-        Some((start, (start + (last - open)).min(end(start)?)))
+        let end = self.calendar.period_end(open, grain)?.pred_opt()?;
+        (end > complete_until).then(|| self.days_before((open, last), grain, back))
+    }
+
+    fn days_before(&self, days: (NaiveDate, NaiveDate), grain: Grain, back: i64) -> (NaiveDate, NaiveDate) {
+        let start = self.calendar.shift(days.0, grain, -back).unwrap();
+        let end = self.calendar.period_end(start, grain).unwrap().pred_opt().unwrap();
+        (start, (start + (days.1 - days.0)).min(end))
     }
 
     /// What an input is worth where it has no row: nothing, or what its definition fills with where its data covers it.
     fn missing(&self, name: &str, grain: Grain, period: NaiveDate, back: i64) -> Option<f64> {
         let KpiShape::Aggregate { value, fill: true, .. } = &self.kpis[name].shape else { return None };
-        let reach = self.reach(name)?;
         let period = self.calendar.shift(period, grain, -back)?;
-        self.periods(&reach, grain).contains(&period).then(|| value.of(self, &[]))?
+        self.periods(name, grain).contains(&period).then(|| value.of(self, &[]))?
     }
 
-    fn last_period(&self, name: &str, grain: Grain) -> Option<NaiveDate> {
+    /// The last day that the rows behind a KPI reach.
+    fn reach(&self, name: &str) -> Option<NaiveDate> {
         match &self.kpis[name].shape {
-            KpiShape::Aggregate { .. } => self.calendar.period_start(self.reach(name)?.last, grain),
-            KpiShape::Arithmetic { inputs, .. } => {
-                inputs.iter().filter_map(|input| self.last_period(input, grain)).max()
+            KpiShape::Aggregate { .. } => self.days(name).last().copied(),
+            KpiShape::Arithmetic { operation, inputs, .. } => {
+                let (one, two, _) = operation.sides(inputs, Grain::Month);
+                Some(self.reach(one)?.max(self.reach(two)?))
             }
         }
     }
 
-    /// The days that the rows of an aggregate's table cover.
-    fn reach(&self, name: &str) -> Option<Reach> {
-        let KpiShape::Aggregate { table, time, .. } = &self.kpis[name].shape else { return None };
-        let days = self.facts[table].iter().filter_map(|fact| self.day_of(fact, time)).filter(|day| *day <= self.as_of);
-        let days: BTreeSet<NaiveDate> = days.collect();
-        Some(Reach { first: *days.first()?, last: *days.last()? })
+    /// The last day of which everything behind a KPI is known.
+    fn complete_until(&self, name: &str) -> Option<NaiveDate> {
+        match &self.kpis[name].shape {
+            KpiShape::Aggregate { .. } => self.reach(name),
+            KpiShape::Arithmetic { operation, inputs, .. } => {
+                let (one, two, _) = operation.sides(inputs, Grain::Month);
+                Some(self.complete_until(one)?.min(self.complete_until(two)?))
+            }
+        }
     }
 
-    fn periods(&self, reach: &Reach, grain: Grain) -> Vec<NaiveDate> {
-        let mut periods: Vec<NaiveDate> = (reach.first.iter_days().take_while(|day| *day <= reach.last))
-            .map(|day| self.calendar.period_start(day, grain).unwrap())
-            .collect();
-        periods.dedup();
-        periods
+    /// The days on which the table of an aggregate has rows.
+    fn days(&self, name: &str) -> BTreeSet<NaiveDate> {
+        let KpiShape::Aggregate { table, time, .. } = &self.kpis[name].shape else { panic!("{name} is no aggregate") };
+        let days = self.facts[table].iter().filter_map(|fact| self.day_of(fact, time));
+        days.filter(|day| *day <= self.as_of).collect()
+    }
+
+    /// The periods that the rows of an aggregate's table cover.
+    fn periods(&self, name: &str, grain: Grain) -> BTreeSet<NaiveDate> {
+        let days = self.days(name);
+        let (Some(first), Some(last)) = (days.first(), days.last()) else { return BTreeSet::new() };
+        let covered = first.iter_days().take_while(|day| day <= last);
+        covered.map(|day| self.calendar.period_start(day, grain).unwrap()).collect()
     }
 
     fn day_of(&self, fact: &Fact, time: &str) -> Option<NaiveDate> {
@@ -931,6 +936,15 @@ impl Fact {
 }
 
 impl Operation {
+    /// The left and the right input, and how many periods the right one lies back.
+    fn sides(self, inputs: &[String], grain: Grain) -> (&str, &str, i64) {
+        match self {
+            Operation::Minus | Operation::Divide | Operation::Coalesced => (&inputs[0], &inputs[1], 0),
+            Operation::Growth => (&inputs[0], &inputs[0], 1),
+            Operation::YearAgo => (&inputs[0], &inputs[1], if grain == Grain::Month { 12 } else { 4 }),
+        }
+    }
+
     fn apply(self, one: Option<f64>, two: Option<f64>) -> Option<f64> {
         let ratio = || Some(one? / two.filter(|two| *two != 0.0)?);
         match self {
