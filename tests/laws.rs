@@ -703,7 +703,7 @@ impl World {
                 let mut right = self.values(two, grain, set);
                 // An open period is compared with as many days of the earlier one.
                 if back > 0
-                    && let Some((start, last)) = self.days_so_far(two, grain, back)
+                    && let Some((start, last)) = self.days_so_far(name, grain, back)
                 {
                     right.retain(|(period, _), _| *period != start);
                     right.extend(self.values_of_days(two, grain, set, start, last));
@@ -776,12 +776,12 @@ impl World {
         groups.into_iter().map(|(key, facts)| (key, value.of(self, &facts))).collect()
     }
 
-    /// The days of an earlier period that an open one is compared with: as many as that has had.
+    /// The days of an earlier period that the running one is compared with: as many as that has had.
     fn days_so_far(&self, name: &str, grain: Grain, back: i64) -> Option<(NaiveDate, NaiveDate)> {
-        let (last, complete_until) = (self.reach(name)?, self.complete_until(name)?);
+        let last = self.reach(name)?;
         let open = self.calendar.period_start(last, grain)?;
         let end = self.calendar.period_end(open, grain)?.pred_opt()?;
-        (end > complete_until).then(|| self.days_before((open, last), grain, back))
+        (end > self.as_of).then(|| self.days_before((open, last), grain, back))
     }
 
     fn days_before(&self, days: (NaiveDate, NaiveDate), grain: Grain, back: i64) -> (NaiveDate, NaiveDate) {
