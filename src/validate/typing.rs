@@ -24,7 +24,8 @@ use crate::diagnostic::Diagnostic;
 pub(super) fn plan(state: &SessionState, sql: SqlExpr, schema: &DFSchema) -> Result<(Expr, DataType)> {
     let sql = ExprWithAlias { expr: sql, alias: None };
     let expression = state.create_logical_expr_from_sql_expr(sql, schema)?;
-    let expression = true_division(expression)?;
+    // DataFusion names `count(*)` by an alias, which would hide the count from whoever looks at the expression.
+    let expression = true_division(expression.unalias_nested().data)?;
     let data_type = type_of(&expression, schema)?;
     Ok((expression, data_type))
 }
