@@ -808,17 +808,6 @@ impl World {
         }
     }
 
-    /// The last day of which everything behind a KPI is known.
-    fn complete_until(&self, name: &str) -> Option<NaiveDate> {
-        match &self.kpis[name].shape {
-            KpiShape::Aggregate { .. } => self.reach(name),
-            KpiShape::Arithmetic { operation, inputs, .. } => {
-                let (one, two, _) = operation.sides(inputs, Grain::Month);
-                Some(self.complete_until(one)?.min(self.complete_until(two)?))
-            }
-        }
-    }
-
     /// The days on which the table of an aggregate has rows.
     fn days(&self, name: &str) -> BTreeSet<NaiveDate> {
         let KpiShape::Aggregate { table, time, .. } = &self.kpis[name].shape else { panic!("{name} is no aggregate") };

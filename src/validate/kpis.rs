@@ -379,7 +379,7 @@ fn aggregate(
     if problems.count() > before {
         return Shaped::Broken;
     }
-    for name in dimensions.keys().filter(|name| measures.iter().any(|measure| measure.name == **name)) {
+    if let Some(name) = dimensions.keys().find(|name| measures.iter().any(|measure| measure.name == **name)) {
         let name = Spanned::new(name.clone(), text.span);
         problems.add(reserved(&name, &format!("under `dimensions` in table `{table_name}`")));
         return Shaped::Broken;
