@@ -393,6 +393,15 @@ impl Resolver<'_, '_> {
             }
         }
         let Some((column, ())) = find(name, names.columns.iter().map(|column| (column, ()))) else {
+            if definition.is_some() && self.within.len() > 1 {
+                let through: Vec<&str> = self.within.iter().map(|(_, name)| name.as_str()).collect();
+                return Err(Diagnostic::error(
+                    "cycle",
+                    format!("`{}` is made from itself, through {}", name.value, list(through.into_iter())),
+                )
+                .at(self.text.span)
+                .into());
+            }
             return Err(self.unknown_column(name, names).into());
         };
         let relation = if path.is_empty() { names.table.clone() } else { join_alias(path) };
@@ -404,6 +413,8 @@ impl Resolver<'_, '_> {
 
     fn rewrite_elsewhere(&mut self, parsed: &Parsed, table: &str, path: &[String]) -> Result<SqlExpr, Unresolved> {
         self.rewrite(parsed.sql.clone(), table, path).map_err(|problem| match problem {
+            // No single definition has the mistake of a cycle.
+            Unresolved::Mistake(diagnostic) if diagnostic.code == "cycle" => Unresolved::Mistake(diagnostic),
             Unresolved::Mistake(_) => Unresolved::Elsewhere,
             other => other,
         })
@@ -550,19 +561,21 @@ fn check_functions(language: &Language, text: &Spanned<String>, sql: &mut SqlExp
     })
 }
 
+/// Functions that answer differently at each run, in lower case.
+pub(super) const UNREPEATABLE: [&str; 10] = [
+    "now",
+    "current_date",
+    "current_time",
+    "current_timestamp",
+    "today",
+    "random",
+    "rand",
+    "uuid",
+    "version",
+    "current_user",
+];
+
 fn check_function(language: &Language, text: &Spanned<String>, function: &Function) -> Option<Diagnostic> {
-    const UNREPEATABLE: [&str; 10] = [
-        "now",
-        "current_date",
-        "current_time",
-        "current_timestamp",
-        "today",
-        "random",
-        "rand",
-        "uuid",
-        "version",
-        "current_user",
-    ];
     let name = function.name.to_string().to_lowercase();
     let place = language.place(text, function.name.span());
     if UNREPEATABLE.contains(&name.as_str()) {

@@ -8,15 +8,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, SchemaRef, TimeUnit};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, TableReference};
 use datafusion::datasource::{ViewTable, provider_as_source};
 use datafusion::functions::expr_fn::{btrim, to_date, to_timestamp_micros};
-use datafusion::logical_expr::{Expr, LogicalPlanBuilder, cast, lit, when};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Volatility, cast, lit, when};
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::{DFParser, Statement};
 use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
 
-use super::expression::{Language, Names, Namespace, Unresolved, list, resolve, resolve_definition};
+use super::expression::{Language, Names, Namespace, UNREPEATABLE, Unresolved, list, resolve, resolve_definition};
 use super::{Problems, typing};
 use crate::catalog::{self, CsvOptions, Source, SourceError, SourceOptions};
 use crate::diagnostic::{Diagnostic, Span, nearest};
@@ -192,6 +193,14 @@ async fn from_query(
     }
     match context.state().statement_to_plan(statement).await {
         Ok(plan) => {
+            if let Some(function) = unrepeatable(&plan) {
+                problems.add(
+                    Diagnostic::error("not-repeatable", format!("`{function}` gives another answer at each run"))
+                        .at(find_word(language, query, &function))
+                        .hint("a KPI must be computed again with the same result; use a column instead"),
+                );
+                return State::Broken;
+            }
             let origin = Origin::Query { tables: used };
             finish(context, language, spec, LogicalPlanBuilder::from(plan), None, origin, problems)
         }
@@ -216,6 +225,26 @@ async fn from_query(
             State::Broken
         }
     }
+}
+
+/// A function in a query that answers differently at each run.
+fn unrepeatable(plan: &LogicalPlan) -> Option<String> {
+    let mut found = None;
+    let visited = plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|expression| {
+            expression.apply(|part| match part {
+                Expr::ScalarFunction(call)
+                    if UNREPEATABLE.contains(&call.name())
+                        || call.func.signature().volatility == Volatility::Volatile =>
+                {
+                    found = Some(call.name().to_owned());
+                    Ok(TreeNodeRecursion::Stop)
+                }
+                _ => Ok(TreeNodeRecursion::Continue),
+            })
+        })
+    });
+    visited.ok().and(found)
 }
 
 fn parse_query(language: &Language, query: &Spanned<String>, problems: &mut Problems) -> Option<Statement> {
@@ -502,7 +531,8 @@ fn clean_columns(
         };
         if let Some(expression) = &column.expression {
             let schema = raw.schema();
-            let Some((expression, found)) = raw_expression(context, language, spec, expression, schema, problems)
+            let Some((expression, found)) =
+                raw_expression(context, language, spec, expression, (schema, null_values), problems)
             else {
                 continue;
             };
@@ -549,7 +579,7 @@ fn raw_expression(
     language: &Language,
     spec: &TableSpec,
     text: &Spanned<String>,
-    schema: &DFSchema,
+    (schema, null_values): (&DFSchema, &[String]),
     problems: &mut Problems,
 ) -> Option<(Expr, DataType)> {
     let parsed = problems.take(language.parse(text))?;
@@ -579,14 +609,17 @@ fn raw_expression(
             return None;
         }
     };
-    // The rows behind it still have the name of their files.
+    // The rows behind it still have the name of their files, and their words for no value.
     let own = TableReference::bare(spec.table.value.as_str());
-    let expression = datafusion::common::tree_node::TreeNode::transform(expression, |node| match node {
+    let expression = TreeNode::transform_down(expression, |node| match node {
         Expr::Column(column) if column.relation.as_ref() == Some(&own) => {
             let qualifier = schema.qualified_field_with_unqualified_name(&column.name)?.0.cloned();
-            Ok(datafusion::common::tree_node::Transformed::yes(Expr::Column(Column::new(qualifier, column.name))))
+            let value = Expr::Column(Column::new(qualifier, column.name));
+            let value = if is_text(&value.get_type(schema)?) { without_null_words(value, null_values) } else { value };
+            // Not looked into again: the value itself stands inside what takes its place.
+            Ok(Transformed::new(value, true, TreeNodeRecursion::Jump))
         }
-        other => Ok(datafusion::common::tree_node::Transformed::no(other)),
+        other => Ok(Transformed::no(other)),
     });
     Some((problems.planned(expression, text.span)?.data, data_type))
 }
@@ -601,6 +634,19 @@ struct ReadAs<'a> {
     time_zone: &'a str,
 }
 
+fn is_text(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8)
+}
+
+/// A text, or NULL where it is a word for no value.
+fn without_null_words(value: Expr, words: &[String]) -> Expr {
+    if words.is_empty() {
+        return value;
+    }
+    let words = words.iter().map(|word| lit(word.as_str())).collect();
+    when(value.clone().in_list(words, true), value.clone()).end().unwrap_or(value)
+}
+
 /// Casts a value to the type wanted, and reads texts the way the column's definition says.
 fn convert(
     value: Expr,
@@ -610,14 +656,8 @@ fn convert(
     problems: &mut Problems,
 ) -> Expr {
     let ReadAs { column, null_values, suggested, time_zone } = read_as;
-    let is_text = matches!(found, DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8);
-    let value = match *null_values {
-        words if is_text && !words.is_empty() => {
-            let words = words.iter().map(|word| lit(word.as_str())).collect();
-            when(value.clone().in_list(words, true), value.clone()).end().unwrap_or(value)
-        }
-        _ => value,
-    };
+    let is_text = is_text(found);
+    let value = if is_text { without_null_words(value, null_values) } else { value };
     let zone = column.time_zone.as_ref().filter(|zone| match zone.parse::<chrono_tz::Tz>() {
         Ok(_) => true,
         Err(_) => {
