@@ -6,29 +6,24 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use chrono::NaiveDate;
-use datafusion::arrow::datatypes::{DataType, Field, Schema};
-use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, DFSchema};
+use datafusion::arrow::datatypes::DataType;
+use datafusion::common::Column;
 use datafusion::execution::SessionState;
-use datafusion::functions::expr_fn::nullif;
-use datafusion::logical_expr::expr::AggregateFunction;
-use datafusion::logical_expr::{Expr, cast, lit};
-use datafusion::sql::sqlparser::ast::{
-    Expr as SqlExpr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Spanned as _, Value as SqlValue,
-    ValueWithSpan,
-};
+use datafusion::logical_expr::Expr;
+use datafusion::sql::sqlparser::ast::Expr as SqlExpr;
 
-use super::expression::{self, Language, Order, Parsed, Unresolved, list, resolve, walk};
+use super::arithmetic::arithmetic;
+use super::expression::{Language, Parsed, Unresolved, list, resolve};
+use super::fingerprint::fingerprint;
+use super::measures::{is_number, measured_schema, not_a_number, take_measures};
+use super::order::in_dependency_order;
 use super::tables::{State, Tables};
+use super::target::target;
 use super::{Problems, not_yet, typing};
 use crate::diagnostic::{Diagnostic, nearest};
 use crate::load::LoadedDocument;
-use crate::model::{
-    Aggregate, Arithmetic, Better, Dimension, Goal, Input, Kpi, Measure, MeasureFunction, Previous, Project, ROWS,
-    Shape, Skipped, Target, Value, input_rows, measure_expression,
-};
-use crate::spec::{Fill, KpiSpec, Spanned, TableSpec, TargetSpec};
+use crate::model::{Aggregate, Better, Dimension, Kpi, MeasureFunction, Project, ROWS, Shape, Skipped, Value};
+use crate::spec::{Fill, KpiSpec, Spanned, TableSpec};
 use crate::time::Grain;
 
 /// What the checks of KPIs share.
@@ -110,7 +105,7 @@ fn prepare_inputs(context: &Context, ordered: Vec<Arc<Kpi>>) -> Vec<Arc<Kpi>> {
 }
 
 /// Column names of results, and the word for what has no dimension: no dimension can be called so.
-const RESULT_COLUMNS: [&str; 16] = [
+pub(super) const RESULT_COLUMNS: [&str; 16] = [
     "kpi",
     "grain",
     "period_start",
@@ -129,7 +124,7 @@ const RESULT_COLUMNS: [&str; 16] = [
     "overall",
 ];
 
-fn reserved(name: &Spanned<String>, place: &str) -> Diagnostic {
+pub(super) fn reserved(name: &Spanned<String>, place: &str) -> Diagnostic {
     let letters =
         name.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter.to_ascii_lowercase() } else { '_' });
     let plain: String = letters.collect();
@@ -235,7 +230,7 @@ fn kpi(
     Outcome::Ready(Box::new(kpi))
 }
 
-enum Shaped {
+pub(super) enum Shaped {
     Ready(Shape, DataType),
     Skipped(String),
     Broken,
@@ -425,7 +420,12 @@ fn one_row(context: &Context, parsed: Option<Parsed>, what: &str, problems: &mut
 }
 
 /// A mistake in a `by` list is about dimensions, not about columns.
-fn as_dimension(context: &Context, mut diagnostic: Diagnostic, name: &Spanned<String>, table: &str) -> Diagnostic {
+pub(super) fn as_dimension(
+    context: &Context,
+    mut diagnostic: Diagnostic,
+    name: &Spanned<String>,
+    table: &str,
+) -> Diagnostic {
     if diagnostic.code == "unknown-column" {
         diagnostic.code = "unknown-dimension";
         diagnostic.message = format!("`{table}` has no dimension `{}`", name.value);
@@ -437,564 +437,6 @@ fn as_dimension(context: &Context, mut diagnostic: Diagnostic, name: &Spanned<St
         }
     }
     diagnostic
-}
-
-fn not_a_number(data_type: &DataType) -> &'static str {
-    match data_type {
-        DataType::Boolean => "count the rows where it holds: `count(*) FILTER (WHERE ...)`",
-        DataType::Date32 | DataType::Timestamp(_, _) => "count days or hours with `days_between` or `hours_between`",
-        _ => "count rows or values: `count(*)` or `count(DISTINCT ...)`",
-    }
-}
-
-fn is_number(data_type: &DataType) -> bool {
-    data_type.is_numeric()
-}
-
-fn measured_schema<'a>(columns: impl Iterator<Item = (&'a str, DataType)>) -> DFSchema {
-    let fields: Vec<Field> = columns.map(|(name, data_type)| Field::new(name, data_type, true)).collect();
-    DFSchema::try_from(Schema::new(fields)).expect("measure names are unique")
-}
-
-/// Takes the aggregates out of a value: what is left is arithmetic over their columns.
-fn take_measures(value: Expr, schema: &DFSchema) -> Result<(Expr, Vec<Measure>), Diagnostic> {
-    let mut measures: Vec<Measure> = Vec::new();
-    let mut mistake: Option<Diagnostic> = None;
-    let taken = value.transform_down(|node| {
-        let Expr::AggregateFunction(call) = &node else { return Ok(Transformed::no(node)) };
-        match measure_of(call, &mut measures, schema) {
-            Ok(replacement) => Ok(Transformed::new(replacement, true, TreeNodeRecursion::Jump)),
-            Err(diagnostic) => {
-                mistake.get_or_insert(diagnostic);
-                Ok(Transformed::new(node, false, TreeNodeRecursion::Stop))
-            }
-        }
-    });
-    let taken = taken.map_err(|error| typing::mistake(&error))?.data;
-    if let Some(mistake) = mistake {
-        return Err(mistake);
-    }
-    if measures.is_empty() {
-        return Err(Diagnostic::error("not-an-aggregate", "a value is made of aggregates, and here is none")
-            .hint("say how rows come together, such as `sum(amount)`, `count(*)` or `avg(score)`"));
-    }
-    let loose = taken.column_refs().into_iter().find(|column| column.relation.is_some()).cloned();
-    if let Some(column) = loose {
-        return Err(Diagnostic::error("not-an-aggregate", format!("`{}` stands outside an aggregate", column.name))
-            .hint(format!(
-                "a period has many rows; say which value is meant, such as `sum({0})` or `max({0})`",
-                column.name
-            )));
-    }
-    Ok((taken, measures))
-}
-
-fn measure_of(call: &AggregateFunction, measures: &mut Vec<Measure>, schema: &DFSchema) -> Result<Expr, Diagnostic> {
-    let parameters = &call.params;
-    let name = call.func.name().to_lowercase();
-    let (distinct, filter) = (parameters.distinct, parameters.filter.as_deref().cloned());
-    let argument = parameters.args.first().cloned();
-    if let Some(inner) = argument
-        .iter()
-        .chain(&filter)
-        .find(|inner| inner.exists(|node| Ok(matches!(node, Expr::AggregateFunction(_)))).unwrap_or(false))
-        && inner.exists(|node| Ok(matches!(node, Expr::AggregateFunction(_)))).unwrap_or(false)
-    {
-        return Err(Diagnostic::error("nested-aggregate", "an aggregate stands inside an aggregate")
-            .hint("compute the inner one in a derived table (a `.sql` file)"));
-    }
-    let mut add = |function, argument: Option<Expr>| measure(measures, function, argument, filter.clone(), schema);
-    match name.as_str() {
-        "count" if distinct && parameters.args.len() == 1 => add(MeasureFunction::CountDistinct, argument),
-        "count" if !distinct => match argument {
-            None => add(MeasureFunction::Count, None),
-            Some(Expr::Literal(value, _)) if !value.is_null() => add(MeasureFunction::Count, None),
-            #[allow(deprecated)]
-            Some(Expr::Wildcard { .. }) => add(MeasureFunction::Count, None),
-            argument if parameters.args.len() == 1 => add(MeasureFunction::Count, argument),
-            _ => Err(Diagnostic::error("wrong-value", "`count` takes one expression or `*`")),
-        },
-        "count" => Err(Diagnostic::error("wrong-value", "`count(DISTINCT ...)` takes one expression")
-            .hint("put several columns together, such as `count(DISTINCT concat_ws('|', a, b))`")),
-        "sum" if !distinct => add(MeasureFunction::Sum, argument),
-        "min" => add(MeasureFunction::Min, argument),
-        "max" => add(MeasureFunction::Max, argument),
-        "avg" if !distinct => {
-            let (sum, count) = (add(MeasureFunction::Sum, argument.clone())?, add(MeasureFunction::Count, argument)?);
-            Ok(true_ratio(sum, count))
-        }
-        "sum" | "avg" => Err(Diagnostic::error(
-            "distinct-sum",
-            format!("`{name}(DISTINCT ...)` leaves equal values out, which is no sum of rows"),
-        )
-        .hint("make one row of each thing in a derived table (a `.sql` file), and aggregate that")),
-        _ => {
-            Err(Diagnostic::error("not-yet-supported", format!("the aggregate `{name}` is not in this version of kpi"))
-                .hint("it has sum, count, count(DISTINCT ...), min, max and avg, each with `FILTER (WHERE ...)`"))
-        }
-    }
-}
-
-fn true_ratio(numerator: Expr, denominator: Expr) -> Expr {
-    cast(numerator, DataType::Float64) / nullif(cast(denominator, DataType::Float64), lit(0.0))
-}
-
-/// Adds a measure, or finds the same one; returns its column.
-fn measure(
-    measures: &mut Vec<Measure>,
-    function: MeasureFunction,
-    argument: Option<Expr>,
-    filter: Option<Expr>,
-    schema: &DFSchema,
-) -> Result<Expr, Diagnostic> {
-    let same = measures
-        .iter()
-        .find(|known| known.function == function && known.argument == argument && known.filter == filter);
-    if let Some(same) = same {
-        return Ok(Expr::Column(Column::from_name(&same.name)));
-    }
-    let expression = measure_expression(function, argument.clone(), None);
-    let data_type = typing::type_of(&expression, schema)
-        .map_err(|error| Diagnostic::error("wrong-type", typing::message(&error)))?;
-    let mut name = measure_name(function, argument.as_ref(), filter.as_ref());
-    let taken = |name: &str| name == ROWS || measures.iter().any(|known| known.name == name);
-    if taken(&name) {
-        name = (2..).map(|index| format!("{name}_{index}")).find(|name| !taken(name)).unwrap_or(name);
-    }
-    let column = Expr::Column(Column::from_name(&name));
-    measures.push(Measure { name, function, argument, filter, data_type });
-    Ok(column)
-}
-
-/// A readable column name, such as `count_is_won` or `sum_net_amount`.
-fn measure_name(function: MeasureFunction, argument: Option<&Expr>, filter: Option<&Expr>) -> String {
-    const LONGEST: usize = 40;
-    let function = match function {
-        MeasureFunction::Sum => "sum",
-        MeasureFunction::Count => "count",
-        MeasureFunction::CountDistinct => "count_distinct",
-        MeasureFunction::Min => "min",
-        MeasureFunction::Max => "max",
-    };
-    let mut words = vec![function.to_owned()];
-    for expression in argument.into_iter().chain(filter) {
-        let columns: BTreeSet<&str> = expression.column_refs().into_iter().map(|column| column.name.as_str()).collect();
-        words.extend(columns.into_iter().map(str::to_owned));
-        words.extend(texts(expression));
-    }
-    let name: String = words.join("_").to_lowercase();
-    let name: String = name.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '_' }).collect();
-    name.chars().take(LONGEST).collect::<String>().trim_end_matches('_').to_owned()
-}
-
-/// The texts that an expression compares with: what tells `stage = 'won'` from `stage = 'lost'`.
-fn texts(expression: &Expr) -> Vec<String> {
-    let mut texts = Vec::new();
-    let visited = expression.apply(|node| {
-        if let Expr::Literal(value, _) = node
-            && let Some(Some(text)) = value.try_as_str()
-        {
-            texts.push(text.to_owned());
-        }
-        Ok(TreeNodeRecursion::Continue)
-    });
-    if visited.is_err() { Vec::new() } else { texts }
-}
-
-fn arithmetic(
-    context: &Context,
-    spec: &KpiSpec,
-    value: &Parsed,
-    grains: &[Grain],
-    ready: &BTreeMap<String, Arc<Kpi>>,
-    skipped: &BTreeMap<String, String>,
-    problems: &mut Problems,
-) -> Shaped {
-    let before = problems.count();
-    for (key, span) in [
-        ("where", spec.condition.as_ref().map(|key| key.span)),
-        ("time", spec.time.as_ref().map(|key| key.span)),
-        ("fill", spec.fill.as_ref().map(|key| key.span)),
-    ] {
-        if let Some(span) = span {
-            problems.add(
-                Diagnostic::error(
-                    "misplaced-key",
-                    format!("`{key}` needs a `from`; arithmetic over KPIs reads no rows"),
-                )
-                .at(span)
-                .hint(format!("put `{key}` into the KPIs that the value names")),
-            );
-        }
-    }
-    let uses = match inputs_of(context, value) {
-        Ok(uses) => uses,
-        Err(diagnostic) => {
-            problems.add(*diagnostic);
-            return Shaped::Broken;
-        }
-    };
-    let mut inputs: Vec<Input> = Vec::new();
-    for used in &uses.inputs {
-        let name = used.kpi.value.as_str();
-        if let Some(reason) = skipped.get(name) {
-            return Shaped::Skipped(format!("it needs `{name}`, and {reason}"));
-        }
-        if !ready.contains_key(name) {
-            // Unknown names are reported when the order is made; broken ones where they stand.
-            return Shaped::Broken;
-        }
-        for (looker, previous) in offsets(&used.input, ready) {
-            for grain in grains.iter().filter(|grain| previous.periods(**grain).is_none()) {
-                let length = describe(previous);
-                let message = match looker {
-                    None => format!("{length} is no whole number of {grain}s, and this KPI has the grain {grain}"),
-                    Some(looker) => format!(
-                        "`{looker}` looks back {length}, which is no whole number of {grain}s, and this KPI has the grain {grain}"
-                    ),
-                };
-                let hint = match looker {
-                    None => "leave the length out for the period before, or leave the grain out",
-                    Some(_) => "leave the grain out",
-                };
-                problems.add(Diagnostic::error("offset-not-whole", message).at(used.kpi.span).hint(hint));
-            }
-        }
-        if !inputs.contains(&used.input) {
-            inputs.push(used.input.clone());
-        }
-    }
-    if inputs.is_empty() {
-        problems.add(
-            Diagnostic::error("no-input", "the value names no KPI, and there is no `from`")
-                .at(value.text.span)
-                .hint("add `from:` with the table to aggregate, or name KPIs in the value"),
-        );
-        return Shaped::Broken;
-    }
-    let wanted = spec.by.iter().flatten().flat_map(|set| set.items());
-    for name in wanted.chain(spec.required_dimensions.iter().flatten().cloned()) {
-        for input in &inputs {
-            shares_dimension(context, &ready[&input.kpi], &name, ready, problems);
-        }
-    }
-    for input in &inputs {
-        let missing: Vec<&str> = (ready[&input.kpi].required_dimensions.iter().map(String::as_str))
-            .filter(|name| !spec.required_dimensions.iter().flatten().any(|own| own.value == *name))
-            .collect();
-        if !missing.is_empty() {
-            problems.add(
-                Diagnostic::error(
-                    "required-dimension",
-                    format!("`{}` must not be asked without {}", input.kpi, list(missing.iter().copied())),
-                )
-                .at(value.text.span)
-                .hint(format!("add `required_dimensions: [{}]`", missing.join(", "))),
-            );
-        }
-    }
-    // Inputs stand beside dimensions and row counts in one query, so their names must differ from those.
-    let dimensions: Vec<String> = spec.by.iter().flatten().flat_map(|set| set.items()).map(|name| name.value).collect();
-    let row_counts: Vec<String> = inputs.iter().map(|input| input_rows(&input.name)).collect();
-    let is_taken = |name: &String| {
-        ["before", "period_start", ROWS].contains(&name.as_str())
-            || dimensions.contains(name)
-            || row_counts.contains(name)
-    };
-    if let Some(input) = inputs.iter().find(|input| is_taken(&input.name)) {
-        problems.add(
-            Diagnostic::error("reserved-name", format!("`{}` means two things in this KPI", input.name))
-                .at(value.text.span)
-                .hint("give the KPI, or the dimension of that name, another name"),
-        );
-        return Shaped::Broken;
-    }
-    let columns = inputs.iter().map(|input| (input.name.as_str(), ready[&input.kpi].value_type.clone()));
-    let schema = measured_schema(columns);
-    let Some((expression, data_type)) =
-        problems.planned(typing::plan(context.state, uses.sql, &schema), value.text.span)
-    else {
-        return Shaped::Broken;
-    };
-    if !is_number(&data_type) {
-        problems.add(
-            Diagnostic::error(
-                "wrong-type",
-                format!("a value is a number, but this is {}", typing::type_name(&data_type)),
-            )
-            .at(value.text.span)
-            .hint(not_a_number(&data_type)),
-        );
-    }
-    if problems.count() > before {
-        return Shaped::Broken;
-    }
-    let ratio = typing::ratio(&expression);
-    let observations = match &ratio {
-        // A rate has as many observations as its denominator.
-        Some((_, Expr::Column(denominator))) => input_rows(&denominator.name),
-        _ => ROWS.to_owned(),
-    };
-    let observations = Expr::Column(Column::from_name(observations));
-    let arithmetic = Arithmetic { inputs, value: Value { expression, ratio, observations } };
-    Shaped::Ready(Shape::Arithmetic(arithmetic), data_type)
-}
-
-/// How far an input looks back, and how far those below it do, with their names.
-fn offsets<'a>(input: &Input, ready: &'a BTreeMap<String, Arc<Kpi>>) -> Vec<(Option<&'a str>, Previous)> {
-    let mut found: Vec<(Option<&str>, Previous)> = input.previous.iter().map(|previous| (None, *previous)).collect();
-    if let Some(kpi) = ready.get(&input.kpi)
-        && let Shape::Arithmetic(arithmetic) = &kpi.shape
-    {
-        let below = arithmetic.inputs.iter().flat_map(|below| offsets(below, ready));
-        found.extend(below.map(|(looker, previous)| (Some(looker.unwrap_or(&kpi.name)), previous)));
-    }
-    found
-}
-
-fn describe(previous: Previous) -> String {
-    match previous {
-        Previous::Period => "one period".into(),
-        Previous::Length { count: 1, unit } => format!("1 {unit}"),
-        Previous::Length { count, unit } => format!("{count} {unit}s"),
-    }
-}
-
-/// Every input of a KPI must know a dimension for it to mean something.
-fn shares_dimension(
-    context: &Context,
-    kpi: &Kpi,
-    name: &Spanned<String>,
-    ready: &BTreeMap<String, Arc<Kpi>>,
-    problems: &mut Problems,
-) {
-    match &kpi.shape {
-        Shape::Aggregate(aggregate) => match dimension(context, &aggregate.table, name) {
-            Ok(_) => {}
-            Err(Unresolved::Mistake(mistake)) => {
-                let mistake = as_dimension(context, *mistake, name, &aggregate.table);
-                let mut diagnostic = Diagnostic::error(
-                    "dimension-not-shared",
-                    format!("`{}` cannot be broken down by `{}`: {}", kpi.name, name.value, mistake.message),
-                )
-                .at(name.span);
-                diagnostic.hint = mistake.hint;
-                problems.add(diagnostic);
-            }
-            Err(Unresolved::Missing { .. } | Unresolved::Elsewhere) => {}
-        },
-        Shape::Arithmetic(arithmetic) => {
-            for input in &arithmetic.inputs {
-                shares_dimension(context, &ready[&input.kpi], name, ready, problems);
-            }
-        }
-    }
-}
-
-/// One use of a KPI in a value.
-struct Use {
-    kpi: Spanned<String>,
-    input: Input,
-}
-
-struct Uses {
-    inputs: Vec<Use>,
-    /// The value over the inputs' column names.
-    sql: SqlExpr,
-}
-
-/// Takes the KPIs out of an arithmetic value.
-fn inputs_of(context: &Context, value: &Parsed) -> Result<Uses, Box<Diagnostic>> {
-    struct Collect<'a> {
-        context: &'a Context<'a>,
-        value: &'a Parsed,
-        inputs: Vec<Use>,
-    }
-    impl Collect<'_> {
-        fn place(&self, span: datafusion::sql::sqlparser::tokenizer::Span) -> crate::diagnostic::Span {
-            self.context.language.place(&self.value.text, span)
-        }
-
-        fn column(&mut self, name: &Ident, previous: Option<Previous>) -> SqlExpr {
-            let kpi = Spanned::new(name.value.clone(), self.place(name.span));
-            let column = match previous {
-                None => name.value.clone(),
-                Some(Previous::Period) => format!("previous_{}", name.value),
-                Some(Previous::Length { count, unit }) => format!("previous_{}_{count}_{unit}", name.value),
-            };
-            self.inputs.push(Use { kpi, input: Input { name: column.clone(), kpi: name.value.clone(), previous } });
-            SqlExpr::Identifier(Ident { value: column, quote_style: Some('"'), span: name.span })
-        }
-
-        fn function(&mut self, function: &Function) -> Result<Option<SqlExpr>, Unresolved> {
-            let name = function.name.to_string().to_lowercase();
-            let place = self.place(function.name.span());
-            match name.as_str() {
-                "previous" => previous_call(self, function, place).map(Some).map_err(Unresolved::Mistake),
-                "total" | "start_of" => Err(not_yet(&name, place).into()),
-                "sum" | "count" | "min" | "max" | "avg" => Err(Diagnostic::error(
-                    "missing-from",
-                    format!("`{name}` aggregates rows, but this KPI has no `from`"),
-                )
-                .at(place)
-                .hint("add `from:` with the table, or leave the aggregate out and name KPIs")
-                .into()),
-                _ => Ok(None),
-            }
-        }
-    }
-    let mut collect = Collect { context, value, inputs: Vec::new() };
-    let mut sql = value.sql.clone();
-    let outcome = walk(&mut sql, Order::WholeFirst, &mut |sql| {
-        let replacement = match sql {
-            SqlExpr::Function(function) => collect.function(function)?,
-            SqlExpr::Identifier(name) if name.quote_style != Some('"') => {
-                let name = name.clone();
-                Some(collect.column(&name, None))
-            }
-            SqlExpr::CompoundIdentifier(_) => {
-                return Err(Diagnostic::error("unknown-kpi", format!("`{sql}` is no KPI"))
-                    .at(collect.place(sql.span()))
-                    .hint("without a `from`, names in the value are KPIs; columns need a `from`")
-                    .into());
-            }
-            _ => None,
-        };
-        if let Some(replacement) = replacement {
-            *sql = replacement;
-        }
-        Ok(())
-    });
-    if let Err(Unresolved::Mistake(diagnostic)) = outcome {
-        return Err(diagnostic);
-    }
-    let inputs = collect.inputs;
-    // Functions of the arithmetic itself, such as `coalesce`, are checked like any other.
-    let parsed = Parsed { sql: sql.clone(), text: value.text.clone() };
-    let names = expression::Names {
-        columns: inputs.iter().map(|used| used.input.name.clone()).collect(),
-        ..expression::Names::default()
-    };
-    let namespace = expression::Namespace::from([(String::new(), names)]);
-    if let Err(Unresolved::Mistake(diagnostic)) = resolve(context.language, &namespace, "", &parsed) {
-        return Err(diagnostic);
-    }
-    return Ok(Uses { inputs, sql });
-
-    fn previous_call(
-        collect: &mut Collect,
-        function: &Function,
-        place: crate::diagnostic::Span,
-    ) -> Result<SqlExpr, Box<Diagnostic>> {
-        let usage = || {
-            Box::new(
-                Diagnostic::error(
-                    "wrong-value",
-                    "`previous` takes a KPI, and a length of time if it is not the period before",
-                )
-                .at(place)
-                .hint("such as `previous(total_revenue)` or `previous(total_revenue, 1 year)`"),
-            )
-        };
-        let FunctionArguments::List(arguments) = &function.args else { return Err(usage()) };
-        let arguments: Vec<&SqlExpr> = arguments
-            .args
-            .iter()
-            .filter_map(|argument| match argument {
-                FunctionArg::Unnamed(FunctionArgExpr::Expr(sql)) => Some(sql),
-                _ => None,
-            })
-            .collect();
-        match arguments.as_slice() {
-            [SqlExpr::Identifier(name)] => Ok(collect.column(name, Some(Previous::Period))),
-            [
-                SqlExpr::Identifier(name),
-                SqlExpr::Value(ValueWithSpan { value: SqlValue::SingleQuotedString(length), .. }),
-            ] => {
-                let previous = read_length(length).ok_or_else(usage)?;
-                Ok(collect.column(name, Some(previous)))
-            }
-            _ => Err(usage()),
-        }
-    }
-}
-
-/// Reads `1 year` or `3 months`.
-fn read_length(text: &str) -> Option<Previous> {
-    let (count, unit) = text.trim().split_once(char::is_whitespace)?;
-    let unit = unit.trim();
-    let unit: Grain = unit.strip_suffix('s').unwrap_or(unit).parse().ok()?;
-    let count: i64 = count.parse().ok().filter(|count| *count > 0)?;
-    Some(Previous::Length { count, unit })
-}
-
-/// KPI names, inputs first. Unknown inputs and cycles are reported.
-fn in_dependency_order(
-    context: &Context,
-    specs: &BTreeMap<String, (&LoadedDocument, &KpiSpec)>,
-    problems: &mut Problems,
-) -> Vec<String> {
-    let mut uses: BTreeMap<&str, Vec<Spanned<String>>> = BTreeMap::new();
-    for (name, (_, spec)) in specs {
-        let value =
-            spec.value.as_ref().filter(|_| spec.from.is_none() && spec.query.is_none() && spec.later_keys().is_empty());
-        let inputs = value
-            .and_then(|value| context.language.parse(value).ok())
-            .and_then(|parsed| inputs_of(context, &parsed).ok())
-            .map(|uses| uses.inputs.into_iter().map(|used| used.kpi).collect())
-            .unwrap_or_default();
-        uses.insert(name, inputs);
-    }
-    for input in uses.values().flatten() {
-        if !specs.contains_key(&input.value) && !context.broken_kpis.contains(&input.value) {
-            let diagnostic =
-                Diagnostic::error("unknown-kpi", format!("there is no KPI `{}`", input.value)).at(input.span);
-            problems.add(match nearest(&input.value, specs.keys().map(String::as_str)) {
-                Some(near) => diagnostic.hint(format!("did you mean `{near}`?")),
-                None => diagnostic.hint("without a `from`, names in the value are KPIs; columns need a `from`"),
-            });
-        }
-    }
-    let mut ordered: Vec<String> = Vec::new();
-    let mut reported = BTreeSet::new();
-    for name in specs.keys() {
-        visit(name, &uses, &mut Vec::new(), &mut ordered, &mut reported, problems);
-    }
-    ordered
-}
-
-fn visit(
-    name: &str,
-    uses: &BTreeMap<&str, Vec<Spanned<String>>>,
-    path: &mut Vec<String>,
-    ordered: &mut Vec<String>,
-    reported: &mut BTreeSet<String>,
-    problems: &mut Problems,
-) {
-    if ordered.iter().any(|done| done == name) || reported.contains(name) {
-        return;
-    }
-    path.push(name.to_owned());
-    for input in uses.get(name).into_iter().flatten() {
-        if let Some(start) = path.iter().position(|step| *step == input.value) {
-            let cycle = &path[start..];
-            if !cycle.iter().any(|step| reported.contains(step)) {
-                let round: Vec<&str> = cycle.iter().map(String::as_str).chain([input.value.as_str()]).collect();
-                problems.add(
-                    Diagnostic::error("cycle", format!("these KPIs need each other: {}", round.join(" -> ")))
-                        .at(input.span)
-                        .hint("a KPI cannot be computed from itself; leave one of them out"),
-                );
-                reported.extend(cycle.iter().cloned());
-            }
-        } else if uses.contains_key(input.value.as_str()) {
-            visit(&input.value, uses, path, ordered, reported, problems);
-        }
-    }
-    path.pop();
-    if !reported.contains(name) {
-        ordered.push(name.to_owned());
-    }
 }
 
 fn grains(spec: &KpiSpec, problems: &mut Problems) -> Vec<Grain> {
@@ -1022,89 +464,6 @@ fn grains(spec: &KpiSpec, problems: &mut Problems) -> Vec<Grain> {
         );
     }
     grains
-}
-
-fn target(spec: &KpiSpec, target: &Spanned<TargetSpec>, problems: &mut Problems) -> Option<Target> {
-    let before = problems.count();
-    let better = spec.better.as_ref().map(|better| better.value);
-    let mut date = |text: &Option<Spanned<String>>| {
-        let text = text.as_ref()?;
-        let date: Option<NaiveDate> = text.parse().ok();
-        if date.is_none() {
-            problems.add(
-                Diagnostic::error("wrong-value", format!("`{}` is no date", text.value))
-                    .at(text.span)
-                    .hint("write it as 2025-01-31"),
-            );
-        }
-        date
-    };
-    let (from, until) = (date(&target.from), date(&target.until));
-    let goal = match (&target.between, target.value.value, better) {
-        (Some(band), None, Some(Better::Within)) => match band.value.as_slice() {
-            [low, high] if low <= high => Some(Goal::Between { low: *low, high: *high }),
-            _ => {
-                problems.add(
-                    Diagnostic::error("wrong-value", "`between` is a list of two numbers, the lower first")
-                        .at(band.span)
-                        .hint("such as `between: [0.2, 0.4]`"),
-                );
-                None
-            }
-        },
-        (Some(band), _, _) => {
-            problems.add(
-                Diagnostic::error("wrong-value", "`between` goes with `better: within` and without `value`")
-                    .at(band.span)
-                    .hint("for a band write `better: within`, else a `value` instead of `between`"),
-            );
-            None
-        }
-        (None, Some(value), Some(better @ (Better::Higher | Better::Lower))) => {
-            let (warn, critical) = (target.warn.as_ref(), target.critical.as_ref());
-            let in_order = |nearer: f64, farther: f64| match better {
-                Better::Higher => nearer >= farther,
-                _ => nearer <= farther,
-            };
-            let mut last = value;
-            for (key, bound) in [("warn", warn), ("critical", critical)] {
-                let Some(bound) = bound else { continue };
-                if !in_order(last, bound.value) {
-                    problems.add(
-                        Diagnostic::error(
-                            "wrong-value",
-                            format!("`{key}: {}` lies on the good side of {last}", bound.value),
-                        )
-                        .at(bound.span)
-                        .hint("from the target away: value, then warn, then critical"),
-                    );
-                }
-                last = bound.value;
-            }
-            Some(Goal::Value {
-                value,
-                warn: warn.map(|warn| warn.value),
-                critical: critical.map(|critical| critical.value),
-            })
-        }
-        (None, Some(_), _) => {
-            problems.add(
-                Diagnostic::error("missing-key", "a target needs `better: higher` or `better: lower` beside it")
-                    .at(target.span)
-                    .hint("for a band write `better: within` and `target: {between: [low, high]}`"),
-            );
-            None
-        }
-        (None, None, _) => {
-            problems.add(
-                Diagnostic::error("missing-key", "a target has a `value`, or `between` for a band")
-                    .at(target.span)
-                    .hint("such as `target: 0.25` or `target: {value: 0.25, warn: 0.22}`"),
-            );
-            None
-        }
-    };
-    (problems.count() == before).then_some(Target { goal: goal?, from, until })
 }
 
 fn dimension_sets(spec: &KpiSpec, required: &[String]) -> Vec<Vec<String>> {
@@ -1158,47 +517,4 @@ fn check_words(
             problems.add(diagnostic);
         }
     }
-}
-
-/// What a value depends on, as a digest. Labels and descriptions are not in it.
-fn fingerprint(context: &Context, kpi: &Kpi, ready: &BTreeMap<String, Arc<Kpi>>) -> String {
-    let mut hasher = blake3::Hasher::new();
-    let mut put = |text: &str| {
-        hasher.update(text.as_bytes());
-        hasher.update(b"\0");
-    };
-    // Raised when a version of kpi computes the same definition differently.
-    put("meaning 1");
-    put(&format!("{:?}", context.project.calendar));
-    put(&format!("{:?} {:?} {:?}", kpi.grains, kpi.dimension_sets, kpi.required_dimensions));
-    put(&format!("{:?} {:?} {:?} {:?}", kpi.target, kpi.better, kpi.minimum_n, kpi.unit));
-    match &kpi.shape {
-        Shape::Aggregate(aggregate) => {
-            let every_join =
-                aggregate.joins.iter().chain(aggregate.dimensions.values().flat_map(|dimension| &dimension.joins));
-            let paths: BTreeSet<_> = every_join.cloned().chain([vec![]]).collect();
-            for path in &paths {
-                if let Some(table) = context.tables.table_at(&aggregate.table, path) {
-                    put(&format!("{} {} {:?} {:?}", table.name, table.fingerprint, path, table.freshness));
-                }
-                if let Some((last, before)) = path.split_last()
-                    && let Some(from) = context.tables.table_at(&aggregate.table, before)
-                {
-                    put(&format!("{:?}", from.joins.get(last)));
-                }
-            }
-            put(&format!("{} {:?} {}", aggregate.time, aggregate.condition, aggregate.fill_zero));
-            aggregate.measures.iter().for_each(|measure| put(&format!("{measure:?}")));
-            aggregate.dimensions.iter().for_each(|(name, dimension)| put(&format!("{name} {}", dimension.expression)));
-            put(&aggregate.value.expression.to_string());
-        }
-        Shape::Arithmetic(arithmetic) => {
-            for input in &arithmetic.inputs {
-                put(&format!("{input:?}"));
-                put(ready.get(&input.kpi).map_or("", |kpi| kpi.fingerprint.as_str()));
-            }
-            put(&arithmetic.value.expression.to_string());
-        }
-    }
-    hasher.finalize().to_hex().to_string()
 }

@@ -3,9 +3,14 @@
 //! All mistakes are collected and none hides another: a broken table is reported once, and what stands on it is left out
 //! in silence. Nothing is computed here, and nothing is printed.
 
+mod arithmetic;
 mod expression;
+mod fingerprint;
 mod kpis;
+mod measures;
+mod order;
 mod tables;
+mod target;
 mod typing;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,0 +1,50 @@
+//! The fingerprint of a KPI: it changes whenever the value may. It is no digest of the files; comments may change.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::kpis::Context;
+use crate::model::{Kpi, Shape};
+
+/// What a value depends on, as a digest. Labels and descriptions are not in it.
+pub(super) fn fingerprint(context: &Context, kpi: &Kpi, ready: &BTreeMap<String, Arc<Kpi>>) -> String {
+    let mut hasher = blake3::Hasher::new();
+    let mut put = |text: &str| {
+        hasher.update(text.as_bytes());
+        hasher.update(b"\0");
+    };
+    // Raised when a version of kpi computes the same definition differently.
+    put("meaning 1");
+    put(&format!("{:?}", context.project.calendar));
+    put(&format!("{:?} {:?} {:?}", kpi.grains, kpi.dimension_sets, kpi.required_dimensions));
+    put(&format!("{:?} {:?} {:?} {:?}", kpi.target, kpi.better, kpi.minimum_n, kpi.unit));
+    match &kpi.shape {
+        Shape::Aggregate(aggregate) => {
+            let every_join =
+                aggregate.joins.iter().chain(aggregate.dimensions.values().flat_map(|dimension| &dimension.joins));
+            let paths: BTreeSet<_> = every_join.cloned().chain([vec![]]).collect();
+            for path in &paths {
+                if let Some(table) = context.tables.table_at(&aggregate.table, path) {
+                    put(&format!("{} {} {:?} {:?}", table.name, table.fingerprint, path, table.freshness));
+                }
+                if let Some((last, before)) = path.split_last()
+                    && let Some(from) = context.tables.table_at(&aggregate.table, before)
+                {
+                    put(&format!("{:?}", from.joins.get(last)));
+                }
+            }
+            put(&format!("{} {:?} {}", aggregate.time, aggregate.condition, aggregate.fill_zero));
+            aggregate.measures.iter().for_each(|measure| put(&format!("{measure:?}")));
+            aggregate.dimensions.iter().for_each(|(name, dimension)| put(&format!("{name} {}", dimension.expression)));
+            put(&aggregate.value.expression.to_string());
+        }
+        Shape::Arithmetic(arithmetic) => {
+            for input in &arithmetic.inputs {
+                put(&format!("{input:?}"));
+                put(ready.get(&input.kpi).map_or("", |kpi| kpi.fingerprint.as_str()));
+            }
+            put(&arithmetic.value.expression.to_string());
+        }
+    }
+    hasher.finalize().to_hex().to_string()
+}
