@@ -211,7 +211,7 @@ impl Candidate {
 }
 
 /// Digits that are a code rather than a number: a leading zero (`007`), or a plus as in a telephone number.
-fn is_code(text: &str) -> bool {
+pub fn is_code(text: &str) -> bool {
     let digits = text.strip_prefix('-').unwrap_or(text);
     text.starts_with('+') || (digits.len() > 1 && digits.starts_with('0') && !digits.starts_with("0."))
 }

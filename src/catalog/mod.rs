@@ -15,7 +15,7 @@ use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::prelude::SessionContext;
 
-pub use self::csv::{BrokenValue, CsvOptions, find_broken_value};
+pub use self::csv::{BrokenValue, CsvOptions, find_broken_value, is_code};
 pub use self::files::InputFile;
 use self::files::{Found, find};
 pub use self::parquet::find_broken_file;

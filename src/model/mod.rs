@@ -15,7 +15,7 @@ use datafusion::functions_aggregate::expr_fn::{count, count_distinct, max, min, 
 use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::{Expr, LogicalPlan, lit};
 
-use crate::catalog::{CsvOptions, Periods, Source};
+use crate::catalog::{CsvOptions, Periods, Source, is_code};
 use crate::time::{Calendar, Grain};
 
 /// Everything that can run, and what was left out and why.
@@ -90,6 +90,8 @@ pub struct TypedText {
     pub format: Option<String>,
     /// The type in the language's own words.
     pub name: String,
+    /// Whether the type is only what the first values look like.
+    pub is_guess: bool,
 }
 
 impl TypedText {
@@ -104,6 +106,9 @@ impl TypedText {
                         || NaiveDate::parse_from_str(text, format).is_ok()
                 }
             };
+        }
+        if self.is_guess && self.data_type == DataType::Int64 && is_code(text) {
+            return false;
         }
         let strict = CastOptions { safe: false, ..CastOptions::default() };
         cast_with_options(&StringArray::from(vec![text]), &self.data_type, &strict).is_ok()

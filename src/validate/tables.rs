@@ -11,7 +11,7 @@ use datafusion::arrow::datatypes::{DataType, SchemaRef, TimeUnit};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, TableReference};
 use datafusion::datasource::{ViewTable, provider_as_source};
-use datafusion::functions::expr_fn::{btrim, to_date, to_timestamp_micros};
+use datafusion::functions::expr_fn::{btrim, character_length, concat, starts_with, to_date, to_timestamp_micros};
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Volatility, cast, lit, when};
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::{DFParser, Statement};
@@ -379,7 +379,8 @@ fn typed_texts(spec: &TableSpec, source: &Source) -> Vec<TypedText> {
         };
         let format = spec.and_then(|spec| spec.format.as_ref()).map(|format| format.value.clone());
         let name = typing::type_name(&data_type);
-        (name != "text").then(|| TypedText { column: column.clone(), data_type, format, name })
+        let is_guess = declared.is_none();
+        (name != "text").then(|| TypedText { column: column.clone(), data_type, format, name, is_guess })
     });
     typed.collect()
 }
@@ -554,9 +555,11 @@ fn clean_columns(
         };
         used.insert(from.value.clone());
         let suggested = suggested(&from.value).filter(|_| column.format.is_none());
+        let is_guess = wanted.is_none();
         let wanted = wanted.or_else(|| suggested.clone());
         let read_as = ReadAs { column, null_values, suggested, time_zone: language.time_zone };
         let expression = Expr::Column(Column::new(qualifier, field.name()));
+        let expression = if is_guess { without_codes(expression, wanted.as_ref()) } else { expression };
         projected.push(convert(expression, field.data_type(), wanted.as_ref(), &read_as, problems).alias(&name.value));
     }
     let mut rest = Vec::new();
@@ -567,6 +570,7 @@ fn clean_columns(
         let expression = Expr::Column(Column::new(qualifier.cloned(), field.name()));
         let plain = ColumnSpec::default();
         let wanted = suggested(field.name());
+        let expression = without_codes(expression, wanted.as_ref());
         let read_as = ReadAs { column: &plain, null_values, suggested: None, time_zone: language.time_zone };
         rest.push(convert(expression, field.data_type(), wanted.as_ref(), &read_as, problems).alias(field.name()));
     }
@@ -632,6 +636,18 @@ struct ReadAs<'a> {
     suggested: Option<DataType>,
     /// The project's, in which instants have their days.
     time_zone: &'a str,
+}
+
+/// A text that is guessed to be a whole number, made unreadable where it is a code such as `007` after all: a guess from
+/// the first rows must not take zeros from later ones.
+fn without_codes(value: Expr, guess: Option<&DataType>) -> Expr {
+    if guess != Some(&DataType::Int64) {
+        return value;
+    }
+    let text = btrim(vec![value.clone()]);
+    let has_zero = starts_with(text.clone(), lit("0")).and(character_length(text.clone()).gt(lit(1)));
+    let is_code = has_zero.or(starts_with(text.clone(), lit("+")));
+    when(is_code, concat(vec![lit("code "), text])).otherwise(value.clone()).unwrap_or(value)
 }
 
 fn is_text(data_type: &DataType) -> bool {
