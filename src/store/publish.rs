@@ -34,14 +34,17 @@ struct Marker {
 
 /// Brings the plain copies to the newest version. Returns whether there was anything to do.
 pub(super) async fn follow_head(files: &dyn Files) -> Result<bool> {
-    let Some(mut head) = log::head(files).await? else { return Ok(false) };
-    if is_in_place(files, &head).await? {
+    let Some(seen) = log::head(files).await? else { return Ok(false) };
+    if is_in_place(files, &seen).await? {
         return Ok(false);
     }
     // Two publishers side by side could leave an old copy above a new one. Where there are no locks, the slower one looks
     // again afterwards and repairs what it overtook; only if it dies before that, an old copy stays until the next commit
     // of that KPI. The log is right all the same.
     let _lock = files.lock(LOCK).await?;
+    // Looked up again: while this publisher waited, another may have published a newer version, and what that brought must
+    // not be taken for surplus.
+    let mut head = log::head(files).await?.unwrap_or(seen);
     for _ in 0..ROUNDS {
         publish(files, &head).await?;
         match log::head(files).await? {
