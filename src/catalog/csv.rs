@@ -14,7 +14,6 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use datafusion::datasource::file_format::csv::CsvFormat;
 use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
 use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig};
-use datafusion::prelude::SessionContext;
 
 use super::files::{Found, InputFile, locations, unreadable};
 use super::{Format, Source, SourceError, SourceOptions};
@@ -45,11 +44,7 @@ impl Default for CsvOptions {
 /// How many rows of the first and the last file are looked at to see what a column holds.
 const ROWS_LOOKED_AT: usize = 10_000;
 
-pub(super) async fn open(
-    _context: &SessionContext,
-    found: Found,
-    options: &SourceOptions,
-) -> Result<Source, SourceError> {
+pub(super) fn open(found: Found, options: &SourceOptions) -> Result<Source, SourceError> {
     let names = common_header(&found, &options.csv)?;
     let guesses = look_at(&found, &options.csv, &names)?;
     let suggested_types = names.iter().cloned().zip(guesses.iter().map(Guess::data_type)).collect();

@@ -90,7 +90,7 @@ pub async fn open(
     let found = find(data, source)?;
     match found.format {
         Format::Parquet => parquet::open(context, found, options).await,
-        Format::Csv => csv::open(context, found, options).await,
+        Format::Csv => csv::open(found, options),
     }
 }
 

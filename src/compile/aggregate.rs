@@ -16,7 +16,7 @@ use super::{
 };
 use crate::catalog::{PERIODS, known_days};
 use crate::model::{
-    Aggregate, JoinPath, Kpi, Measure, MeasureFunction, Model, ROWS, Table, join_alias, measure_expression,
+    Aggregate, JoinPath, Kpi, Measure, MeasureFunction, Model, ROWS, Table, Value, join_alias, measure_expression,
 };
 
 pub(super) fn plan(compiler: &Compiler, kpi: &Kpi, aggregate: &Aggregate, cell: &Cell) -> Result<LogicalPlanBuilder> {
@@ -26,19 +26,24 @@ pub(super) fn plan(compiler: &Compiler, kpi: &Kpi, aggregate: &Aggregate, cell: 
     {
         plan = fill(compiler, aggregate, cell, plan, extent)?;
     }
-    let value = &aggregate.value;
+    let mut columns = value_columns(&aggregate.value, cell);
+    columns.extend(aggregate.measures.iter().map(|measure| column(&measure.name)));
+    plan.project(columns)
+}
+
+/// The columns that every shape ends with: the keys, the value, both sides of a ratio, the number of observations.
+pub(super) fn value_columns(value: &Value, cell: &Cell) -> Vec<Expr> {
     let (numerator, denominator) = sides(&value.ratio);
     let mut columns = keys(cell);
     columns.push(value.expression.clone().alias(VALUE));
     columns.push(numerator.alias(NUMERATOR));
     columns.push(denominator.alias(DENOMINATOR));
     columns.push(value.observations.clone().alias(OBSERVATIONS));
-    columns.extend(aggregate.measures.iter().map(|measure| column(&measure.name)));
-    plan.project(columns)
+    columns
 }
 
 /// The numerator and denominator of a ratio as doubles, or NULLs.
-pub(super) fn sides(ratio: &Option<(Expr, Expr)>) -> (Expr, Expr) {
+fn sides(ratio: &Option<(Expr, Expr)>) -> (Expr, Expr) {
     use datafusion::arrow::datatypes::DataType::Float64;
     let none = || cast(lit(datafusion::common::ScalarValue::Null), Float64);
     match ratio {

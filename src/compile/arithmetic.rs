@@ -10,9 +10,9 @@ use datafusion::common::{Result, internal_datafusion_err};
 use datafusion::functions::expr_fn::{coalesce, least};
 use datafusion::logical_expr::{Expr, JoinType, LogicalPlanBuilder, cast, lit, when};
 
-use super::aggregate::{keys, null_safe, of, sides, value_of_no_rows};
+use super::aggregate::{keys, null_safe, of, value_columns, value_of_no_rows};
 use super::bounds::{Extent, date};
-use super::{Cell, Compiler, DENOMINATOR, Days, NUMERATOR, OBSERVATIONS, PERIOD_START, VALUE, column};
+use super::{Cell, Compiler, Days, OBSERVATIONS, PERIOD_START, VALUE, column};
 use crate::functions::period_shift;
 use crate::model::{Arithmetic, Input, Kpi, ROWS, Shape, input_rows};
 use crate::time::Grain;
@@ -33,23 +33,12 @@ pub(super) fn plan(compiler: &Compiler, arithmetic: &Arithmetic, cell: &Cell) ->
     for input in &arithmetic.inputs {
         columns.push(filled(compiler, input, cell)?.alias(&input.name));
     }
-    let rows: Vec<Expr> = names.iter().map(|name| coalesce(vec![column(&rows_of(name)), lit(0_i64)])).collect();
-    columns.extend(names.iter().zip(&rows).map(|(name, rows)| rows.clone().alias(rows_of(name))));
+    let rows: Vec<Expr> = names.iter().map(|name| coalesce(vec![column(&input_rows(name)), lit(0_i64)])).collect();
+    columns.extend(names.iter().zip(&rows).map(|(name, rows)| rows.clone().alias(input_rows(name))));
     columns.push(if rows.len() == 1 { rows[0].clone() } else { least(rows) }.alias(ROWS));
     let plan = plan.project(columns)?;
 
-    let value = &arithmetic.value;
-    let (numerator, denominator) = sides(&value.ratio);
-    let mut columns = keys(cell);
-    columns.push(value.expression.clone().alias(VALUE));
-    columns.push(numerator.alias(NUMERATOR));
-    columns.push(denominator.alias(DENOMINATOR));
-    columns.push(value.observations.clone().alias(OBSERVATIONS));
-    plan.project(columns)
-}
-
-fn rows_of(name: &str) -> String {
-    input_rows(name)
+    plan.project(value_columns(&arithmetic.value, cell))
 }
 
 /// One input: the keys, its value under its name, and its number of observations.
@@ -68,7 +57,7 @@ fn input_plan(compiler: &Compiler, input: &Input, extent: Option<Extent>, cell: 
     let mut columns = vec![period.alias(PERIOD_START)];
     columns.extend(cell.dimensions.iter().map(|name| column(name)));
     columns.push(column(VALUE).alias(&input.name));
-    columns.push(column(OBSERVATIONS).alias(rows_of(&input.name)));
+    columns.push(column(OBSERVATIONS).alias(input_rows(&input.name)));
     plan.project(columns)
 }
 
@@ -139,10 +128,10 @@ fn side_by_side(
     }
     for name in left_inputs {
         columns.push(of("before", name).alias(*name));
-        columns.push(of("before", &rows_of(name)).alias(rows_of(name)));
+        columns.push(of("before", &input_rows(name)).alias(input_rows(name)));
     }
     columns.push(of(right_input, right_input).alias(right_input));
-    columns.push(of(right_input, &rows_of(right_input)).alias(rows_of(right_input)));
+    columns.push(of(right_input, &input_rows(right_input)).alias(input_rows(right_input)));
     joined.project(columns)
 }
 
@@ -178,7 +167,7 @@ fn filled(compiler: &Compiler, input: &Input, cell: &Cell) -> Result<Expr> {
     let shifted = |day| calendar.shift(calendar.period_start(day, cell.grain)?, cell.grain, count);
     let (Some(first), Some(last)) = (shifted(extent.first), shifted(extent.last)) else { return Ok(value) };
     let is_covered = column(PERIOD_START).between(lit(date(first)), lit(date(last)));
-    let is_missing = column(&rows_of(&input.name)).is_null().and(is_covered);
+    let is_missing = column(&input_rows(&input.name)).is_null().and(is_covered);
     when(is_missing, cast(no_rows, kpi.value_type.clone())).otherwise(value)
 }
 

@@ -14,7 +14,7 @@ use datafusion::sql::sqlparser::ast::{
 
 use super::expression::{self, Order, Parsed, Unresolved, list, resolve, walk};
 use super::kpis::{Context, Shaped, as_dimension, dimension};
-use super::measures::{is_number, measured_schema, not_a_number};
+use super::measures::measured_schema;
 use super::{Problems, not_yet, typing};
 use crate::diagnostic::Diagnostic;
 use crate::model::{Arithmetic, Input, Kpi, Previous, ROWS, Shape, Value, input_rows};
@@ -136,16 +136,7 @@ pub(super) fn arithmetic(
     else {
         return Shaped::Broken;
     };
-    if !is_number(&data_type) {
-        problems.add(
-            Diagnostic::error(
-                "wrong-type",
-                format!("a value is a number, but this is {}", typing::type_name(&data_type)),
-            )
-            .at(value.text.span)
-            .hint(not_a_number(&data_type)),
-        );
-    }
+    problems.is_number(&data_type, value.text.span);
     if problems.count() > before {
         return Shaped::Broken;
     }

@@ -15,7 +15,7 @@ use datafusion::sql::sqlparser::ast::Expr as SqlExpr;
 use super::arithmetic::arithmetic;
 use super::expression::{Language, Parsed, Unresolved, list, resolve};
 use super::fingerprint::fingerprint;
-use super::measures::{is_number, measured_schema, not_a_number, take_measures};
+use super::measures::{measured_schema, take_measures};
 use super::order::in_dependency_order;
 use super::tables::{State, Tables};
 use super::target::target;
@@ -361,16 +361,7 @@ fn aggregate(
     let Some(data_type) = problems.planned(typing::type_of(&expression, &measured), text.span) else {
         return Shaped::Broken;
     };
-    if !is_number(&data_type) {
-        problems.add(
-            Diagnostic::error(
-                "wrong-type",
-                format!("a value is a number, but this is {}", typing::type_name(&data_type)),
-            )
-            .at(text.span)
-            .hint(not_a_number(&data_type)),
-        );
-    }
+    problems.is_number(&data_type, text.span);
     if problems.count() > before {
         return Shaped::Broken;
     }

@@ -15,18 +15,6 @@ use super::typing;
 use crate::diagnostic::Diagnostic;
 use crate::model::{Measure, MeasureFunction, ROWS, measure_expression};
 
-pub(super) fn not_a_number(data_type: &DataType) -> &'static str {
-    match data_type {
-        DataType::Boolean => "count the rows where it holds: `count(*) FILTER (WHERE ...)`",
-        DataType::Date32 | DataType::Timestamp(_, _) => "count days or hours with `days_between` or `hours_between`",
-        _ => "count rows or values: `count(*)` or `count(DISTINCT ...)`",
-    }
-}
-
-pub(super) fn is_number(data_type: &DataType) -> bool {
-    data_type.is_numeric()
-}
-
 pub(super) fn measured_schema<'a>(columns: impl Iterator<Item = (&'a str, DataType)>) -> DFSchema {
     let fields: Vec<Field> = columns.map(|(name, data_type)| Field::new(name, data_type, true)).collect();
     DFSchema::try_from(Schema::new(fields)).expect("measure names are unique")

@@ -484,6 +484,28 @@ impl Problems {
         result.map_err(|error| self.add(typing::mistake(&error).at(span))).ok()
     }
 
+    /// Refuses a value that is no number, with what to count instead.
+    fn is_number(&mut self, data_type: &DataType, span: Span) {
+        if data_type.is_numeric() {
+            return;
+        }
+        let hint = match data_type {
+            DataType::Boolean => "count the rows where it holds: `count(*) FILTER (WHERE ...)`",
+            DataType::Date32 | DataType::Timestamp(_, _) => {
+                "count days or hours with `days_between` or `hours_between`"
+            }
+            _ => "count rows or values: `count(*)` or `count(DISTINCT ...)`",
+        };
+        self.add(
+            Diagnostic::error(
+                "wrong-type",
+                format!("a value is a number, but this is {}", typing::type_name(data_type)),
+            )
+            .at(span)
+            .hint(hint),
+        );
+    }
+
     fn is_condition(&mut self, data_type: &DataType, text: &Spanned<String>) -> bool {
         let is_boolean = matches!(data_type, DataType::Boolean | DataType::Null);
         if !is_boolean {

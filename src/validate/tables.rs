@@ -173,7 +173,7 @@ async fn from_query(
 ) -> State {
     let Some(query) = &spec.query else { return State::Broken };
     let Some(statement) = parse_query(language, query, problems) else { return State::Broken };
-    let used = used_tables(context, &statement, query);
+    let used = used_tables(context, &statement);
     for name in &used {
         match tables.states.get(name) {
             Some(State::Ready(_)) => {}
@@ -272,7 +272,7 @@ fn parse_query(language: &Language, query: &Spanned<String>, problems: &mut Prob
     }
 }
 
-fn used_tables(context: &SessionContext, statement: &Statement, _query: &Spanned<String>) -> BTreeSet<String> {
+fn used_tables(context: &SessionContext, statement: &Statement) -> BTreeSet<String> {
     let references = context.state().resolve_table_references(statement).unwrap_or_default();
     references.into_iter().map(|reference| reference.table().to_owned()).collect()
 }
@@ -304,7 +304,7 @@ fn in_dependency_order<'a>(
     for (name, spec) in specs {
         let Some(query) = &spec.query else { continue };
         let statement = DFParser::parse_sql(&query.value).ok().and_then(|mut statements| statements.pop_front());
-        let used = statement.map(|statement| used_tables(context, &statement, query)).unwrap_or_default();
+        let used = statement.map(|statement| used_tables(context, &statement)).unwrap_or_default();
         let used = used.into_iter().filter(|used| specs.get(used).is_some_and(|spec| spec.query.is_some())).collect();
         waiting.insert(name.clone(), (spec, used));
     }
