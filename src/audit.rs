@@ -12,7 +12,7 @@ use datafusion::arrow::row::{Row, RowConverter, Rows, SortField};
 
 use crate::error::{Error, Result};
 use crate::execute::{KpiResult, query_error};
-use crate::model::{Kpi, Shape};
+use crate::model::Kpi;
 use crate::store::{Audit, AuditStatus};
 
 /// Judges a result, and compares it with what was published before.
@@ -36,10 +36,7 @@ pub fn audit(result: &KpiResult, before: Option<&[RecordBatch]>, without_time: O
 }
 
 fn time_name(kpi: &Kpi) -> String {
-    match &kpi.shape {
-        Shape::Aggregate(aggregate) => format!("`{}`", aggregate.time_name),
-        Shape::Arithmetic(_) => "time".into(),
-    }
+    kpi.aggregate().map_or_else(|| "time".into(), |aggregate| format!("`{}`", aggregate.time_name))
 }
 
 fn passed(name: &str) -> Audit {

@@ -22,7 +22,7 @@ use crate::diagnostic::{Diagnostic, Sources, nearest};
 use crate::error::{Error, ErrorKind, Result};
 use crate::execute::{self, KpiResult, Listener, Outcomes, query_error};
 use crate::load::{self, LoadedProject};
-use crate::model::{Kpi, Model, Origin, Shape, Skipped, below};
+use crate::model::{Earlier, Kpi, Model, Origin, Placement, Shape, Skipped, Subject, below};
 use crate::plan;
 use crate::report::{self, KPI_VALUES, Scorecard};
 use crate::session::{self, SessionOptions};
@@ -30,7 +30,7 @@ use crate::store::{
     self, AuditStatus, Candidate, Commit, CommitOutcome, LogRecord, ManifestEvent, Phase, Run, RunInfo, Status, Store,
     Summary,
 };
-use crate::survey::{AsOf, Survey, broken_keys, joined_tables, survey, tables_of};
+use crate::survey::{AsOf, Survey, broken_keys, joined_tables, repeated_targets, survey, tables_of};
 use crate::time::Grain;
 use crate::validate::{Validated, validate};
 
@@ -263,7 +263,8 @@ impl Engine {
         let inputs = Inputs::pin(model);
         let files = inputs.files.values().map(|files| files.len() as u64).sum();
         run.event(&ManifestEvent::new(Phase::Inputs, Status::Done).rows(files)).await?;
-        let survey = survey(&self.context, model, selected, self.as_of).await;
+        let mut survey = survey(&self.context, model, selected, self.as_of).await;
+        survey.failed.extend(repeated_targets(&self.context, model, selected).await);
         let broken = broken_keys(&self.context, model, selected).await;
 
         let (ready, mut outcomes) = self.sort_out(selected, &survey, &broken);
@@ -299,9 +300,8 @@ impl Engine {
             let everything = below(model, &BTreeSet::from([name.clone()]));
             let broken_key =
                 everything.iter().find_map(|kpi| joined_tables(model, kpi).iter().find_map(|table| broken.get(table)));
-            let empty = everything
-                .iter()
-                .find(|kpi| matches!(kpi.shape, Shape::Aggregate(_)) && !survey.extents.contains_key(&kpi.name));
+            let empty =
+                everything.iter().find(|kpi| kpi.inputs().is_empty() && !survey.extents.contains_key(&kpi.name));
             let unread = everything.iter().find_map(|kpi| survey.failed.get(&kpi.name));
             let error = match (unread.or(broken_key), empty) {
                 (Some(error), _) => error.again(),
@@ -351,7 +351,7 @@ impl Engine {
             let without_time = survey.without_time.get(&name).copied();
             let audits = audit(&result, before.as_deref(), without_time)?;
             let failure = audits.iter().find(|audit| audit.status == AuditStatus::Failed);
-            let held = kpi.inputs().into_iter().find(|input| !judged.is_good(input));
+            let held = kpi.inputs().into_iter().find(|input| !judged.is_good(model, input));
             let reason = match (failure, held, moved.iter().find(|table| tables_of(model, kpi).contains(*table))) {
                 (Some(audit), _, _) => Some(format!("{}: {}", audit.name, audit.detail.clone().unwrap_or_default())),
                 (None, Some(input), _) => Some(format!("it needs `{input}`, which is withheld")),
@@ -469,25 +469,25 @@ impl Engine {
     fn select(&self, words: &[String]) -> Result<BTreeSet<String>> {
         let model = self.model();
         if words.is_empty() {
-            if model.kpis.is_empty() {
+            if model.defined().next().is_none() {
                 let mut error = Error::config("there is no KPI that can run");
                 if let Some(skipped) = model.skipped.first() {
                     error = error.with_context("skipped", format!("`{}`: {}", skipped.kpi, skipped.reason));
                 }
                 return Err(error);
             }
-            return Ok(model.kpis.keys().cloned().collect());
+            return Ok(model.defined().map(|kpi| kpi.name.clone()).collect());
         }
         let mut selected = BTreeSet::new();
         for word in words {
             match word.strip_prefix("tag:") {
                 Some(tag) => {
-                    let tagged = model.kpis.values().filter(|kpi| kpi.tags.iter().any(|known| known == tag));
+                    let tagged = model.defined().filter(|kpi| kpi.tags.iter().any(|known| known == tag));
                     let before = selected.len();
                     selected.extend(tagged.map(|kpi| kpi.name.clone()));
                     if selected.len() == before {
                         let tags: BTreeSet<&str> =
-                            model.kpis.values().flat_map(|kpi| kpi.tags.iter().map(String::as_str)).collect();
+                            model.defined().flat_map(|kpi| kpi.tags.iter().map(String::as_str)).collect();
                         let tags: Vec<&str> = tags.into_iter().collect();
                         return Err(Error::config(format!("no KPI has the tag `{tag}`"))
                             .with_hint(format!("the tags are {}", tags.join(", "))));
@@ -504,7 +504,7 @@ impl Engine {
 
     fn find(&self, name: &str) -> Result<&Arc<Kpi>> {
         let model = self.model();
-        if let Some(kpi) = model.kpis.get(name) {
+        if let Some(kpi) = model.kpis.get(name).filter(|kpi| kpi.variant_of.is_none()) {
             return Ok(kpi);
         }
         if let Some(skipped) = model.skipped.iter().find(|skipped| skipped.kpi == name) {
@@ -515,7 +515,7 @@ impl Engine {
                 .with_hint("run `kpi check` to see them"));
         }
         let error = Error::config(format!("there is no KPI `{name}`"));
-        Err(match nearest(name, model.kpis.keys().map(String::as_str)) {
+        Err(match nearest(name, model.defined().map(|kpi| kpi.name.as_str())) {
             Some(near) => error.with_hint(format!("did you mean `{near}`?")),
             None => error.with_hint("`kpi ls` lists them"),
         })
@@ -573,6 +573,7 @@ impl Engine {
     async fn look_at(&self, model: &Model, kpi: &Kpi) -> Result<Survey> {
         let names = BTreeSet::from([kpi.name.clone()]);
         let mut survey = survey(&self.context, model, &names, self.as_of).await;
+        survey.failed.extend(repeated_targets(&self.context, model, &names).await);
         let broken = broken_keys(&self.context, model, &names).await;
         match std::mem::take(&mut survey.failed).into_values().chain(broken.into_values()).next() {
             Some(error) => Err(self.explain(kpi, error)),
@@ -626,24 +627,35 @@ fn explain(model: &Model, tables: &BTreeSet<String>, error: Error) -> Error {
     error
 }
 
-/// Whether a KPI needs periods in front of those asked for.
+/// Whether a KPI needs rows in front of the periods asked for.
 fn looks_back(model: &Model, kpi: &Kpi) -> bool {
-    match &kpi.shape {
-        // The members to fill are those of all periods.
-        Shape::Aggregate(aggregate) => aggregate.fill_zero,
-        Shape::Arithmetic(arithmetic) => arithmetic.inputs.iter().any(|input| {
-            input.previous.is_some() || model.kpis.get(&input.kpi).is_some_and(|below| looks_back(model, below))
-        }),
-    }
+    let is_found = match &kpi.shape {
+        // The members to fill are those of all periods; whoever first appeared did so long ago.
+        Shape::Aggregate(aggregate) => {
+            aggregate.fill_zero
+                || aggregate.placement != Placement::Event
+                || matches!(aggregate.subject, Subject::Cohorts(_) | Subject::Conversions(_))
+        }
+        Shape::Arithmetic(arithmetic) => arithmetic.inputs.iter().any(|input| input.earlier.is_some()),
+        Shape::Composite(_) | Shape::Query(_) => false,
+    };
+    is_found || kpi.inputs().iter().any(|input| model.kpis.get(*input).is_some_and(|below| looks_back(model, below)))
 }
 
-/// The KPI below `kpi` whose offset is no whole number of periods, if there is one.
+/// The KPI below `kpi` that cannot be read at a grain: its offset is no whole number of periods.
 fn offset_without_grain(model: &Model, kpi: &Kpi, grain: Grain) -> Option<String> {
-    let Shape::Arithmetic(arithmetic) = &kpi.shape else { return None };
-    arithmetic.inputs.iter().find_map(|input| match input.previous {
-        Some(previous) if previous.periods(grain).is_none() => Some(kpi.name.clone()),
-        _ => offset_without_grain(model, model.kpis.get(&input.kpi)?, grain),
-    })
+    let is_broken = match &kpi.shape {
+        Shape::Arithmetic(arithmetic) => arithmetic.inputs.iter().any(|input| match input.earlier {
+            Some(Earlier::Previous(previous)) => previous.periods(grain).is_none(),
+            Some(Earlier::StartOf(unit)) => unit < grain,
+            None => false,
+        }),
+        Shape::Aggregate(_) | Shape::Composite(_) | Shape::Query(_) => false,
+    };
+    if is_broken {
+        return Some(kpi.name.clone());
+    }
+    kpi.inputs().iter().find_map(|input| offset_without_grain(model, model.kpis.get(*input)?, grain))
 }
 
 fn long_form(kpis: &BTreeMap<String, Vec<RecordBatch>>) -> Result<(SchemaRef, Vec<RecordBatch>)> {
@@ -660,8 +672,13 @@ struct Judged {
 }
 
 impl Judged {
-    /// Whether an input was not found wanting in this run; one that the run did not select counts as good.
-    fn is_good(&self, name: &str) -> bool {
+    /// Whether an input was not found wanting in this run; one that the run did not select counts as good. A variant is as
+    /// good as what it is made of.
+    fn is_good(&self, model: &Model, name: &str) -> bool {
+        if let Some(kpi) = model.kpis.get(name).filter(|kpi| kpi.variant_of.is_some()) {
+            let whole = kpi.variant_of.as_deref().is_none_or(|whole| self.is_good(model, whole));
+            return whole && kpi.inputs().into_iter().all(|input| self.is_good(model, input));
+        }
         matches!(self.outcomes.get(name), None | Some(KpiOutcome::Published { .. }))
     }
 

@@ -4,6 +4,9 @@
 
 use std::sync::Arc;
 
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::common::TableReference;
+use datafusion::datasource::MemTable;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
@@ -80,6 +83,27 @@ pub fn for_small_rows(context: &SessionContext) -> SessionContext {
     let rules = state.optimizers().iter().filter(|rule| RULES.contains(&rule.name())).cloned().collect();
     let state = SessionStateBuilder::new_from_existing(state).with_config(config).with_optimizer_rules(rules).build();
     SessionContext::new_with_state(state)
+}
+
+/// A session that knows the same tables by name and schema only, for plans that are shown and never run.
+///
+/// # Errors
+/// As DataFusion refuses a name.
+pub fn without_rows<'a>(
+    context: &SessionContext,
+    tables: impl Iterator<Item = (&'a str, SchemaRef)>,
+) -> datafusion::common::Result<SessionContext> {
+    let empty = SessionContext::new_with_config(context.state().config().clone());
+    for function in context.state().scalar_functions().values() {
+        empty.register_udf(function.as_ref().clone());
+    }
+    for function in context.state().aggregate_functions().values() {
+        empty.register_udaf(function.as_ref().clone());
+    }
+    for (name, schema) in tables {
+        empty.register_table(TableReference::bare(name), Arc::new(MemTable::try_new(schema, vec![vec![]])?))?;
+    }
+    Ok(empty)
 }
 
 /// DataFusion's own rules without `aggregate_statistics`: in 55.2 it answers `SUM` of a literal that was projected below

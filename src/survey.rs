@@ -10,16 +10,18 @@ use datafusion::arrow::array::{Array, AsArray, RecordBatch};
 use datafusion::arrow::compute::cast as cast_array;
 use datafusion::arrow::datatypes::{DataType, Date32Type, Int64Type};
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
-use datafusion::common::{Column, TableReference};
+use datafusion::common::{Column, ScalarValue, TableReference};
 use datafusion::functions_aggregate::expr_fn::{count, max, min};
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, lit};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, lit};
 use datafusion::prelude::SessionContext;
 
-use crate::compile::{Bounds, Extent, column, day_of, joined_rows};
+use crate::compile::{Bounds, Extent, PERIOD_START, column, day_of, joined_rows, period_of};
 use crate::error::{Error, Result};
 use crate::execute::{collect, query_error};
-use crate::model::{Aggregate, Kpi, Model, Shape, below};
-use crate::time::from_epoch_days;
+use crate::model::{
+    Aggregate, Conversions, Goal, JoinPath, Kpi, Model, Placement, Query, Shape, Subject, Target, TargetTable, below,
+};
+use crate::time::{Grain, from_epoch_days, to_epoch_days};
 
 /// The day up to which a run looks, and the last day that can be complete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,91 +61,244 @@ type Found = (Option<Extent>, i64);
 /// Looks at the tables of `kpis` and of those below them. A table that cannot be read takes its KPIs with it and no others.
 pub async fn survey(context: &SessionContext, model: &Model, kpis: &BTreeSet<String>, as_of: AsOf) -> Survey {
     let mut survey = Survey::default();
-    let mut known: Vec<(&Aggregate, Result<Found>)> = Vec::new();
-    let mut reaches: BTreeMap<&str, Result<Option<NaiveDate>>> = BTreeMap::new();
+    let mut known = Known::default();
     for kpi in below(model, kpis) {
-        let Shape::Aggregate(aggregate) = &kpi.shape else { continue };
-        let same = known.iter().position(|(other, _)| other.table == aggregate.table && other.time == aggregate.time);
-        let index = match same {
-            Some(index) => index,
-            None => {
-                let table = aggregate.table.as_str();
-                let reach = match reaches.entry(table) {
-                    Entry::Occupied(known) => known.into_mut(),
-                    Entry::Vacant(unknown) => unknown.insert(freshness(context, model, table, as_of).await),
-                };
-                let found = match reach {
-                    Ok(reach) => extent(context, model, aggregate, *reach, as_of).await,
-                    Err(error) => Err(error.again()),
-                };
-                known.push((aggregate, found));
-                known.len() - 1
+        let aggregate = match &kpi.shape {
+            Shape::Aggregate(aggregate) => aggregate,
+            Shape::Query(query) => {
+                match extent_of_query(context, model, kpi, query, &mut known, as_of).await {
+                    Ok(extent) => survey.extents.extend(extent.map(|extent| (kpi.name.clone(), extent))),
+                    Err(error) => drop(survey.failed.insert(kpi.name.clone(), error)),
+                }
+                continue;
             }
+            Shape::Arithmetic(_) | Shape::Composite(_) => continue,
         };
-        match &known[index].1 {
+        let events = Events::of(aggregate);
+        let found = known.extent(context, model, &events, as_of).await;
+        let found = match (found, Events::that_follow(aggregate)) {
+            (Ok((Some(extent), without_time)), Some(after)) => {
+                let after_them = known.extent(context, model, &after, as_of).await;
+                after_them.map(|(after_them, _)| (Some(followed(aggregate, extent, after_them)), without_time))
+            }
+            (found, _) => found,
+        };
+        match found {
             Ok((extent, without_time)) => {
                 survey.extents.extend(extent.map(|extent| (kpi.name.clone(), extent)));
                 // Most filters leave such rows out anyway, so they are counted again as the KPI sees them.
-                if *without_time > 0
-                    && let Ok(rows @ 1..) = without_time_of(context, model, aggregate).await
+                if without_time > 0
+                    && let Ok(rows @ 1..) = without_time_of(context, model, aggregate, &events).await
                 {
                     survey.without_time.insert(kpi.name.clone(), rows);
                 }
             }
             Err(error) => {
-                survey.failed.insert(kpi.name.clone(), error.again());
+                survey.failed.insert(kpi.name.clone(), error);
             }
         }
     }
     survey
 }
 
+/// Rows of a table with the time that tells which days they cover.
+#[derive(Debug, Clone, PartialEq)]
+struct Events<'a> {
+    table: &'a str,
+    joins: &'a BTreeSet<JoinPath>,
+    time: &'a Expr,
+    time_type: &'a DataType,
+    /// When they end; of a level both ends are something that happened.
+    to: Option<&'a (Expr, DataType)>,
+}
+
+impl<'a> Events<'a> {
+    fn of(aggregate: &'a Aggregate) -> Events<'a> {
+        let Aggregate { table, joins, .. } = aggregate;
+        let (time, time_type) = match &aggregate.subject {
+            Subject::Conversions(conversions) => (&conversions.base_time, &conversions.base_time_type),
+            Subject::Rows | Subject::Entities(_) | Subject::Funnel(_) | Subject::Cohorts(_) => {
+                (&aggregate.time, &aggregate.time_type)
+            }
+        };
+        let to = match &aggregate.placement {
+            Placement::Stock(stock) | Placement::Boundaries(stock) => stock.to.as_ref(),
+            Placement::Event | Placement::Window(_) => None,
+        };
+        Events { table, joins, time, time_type, to }
+    }
+
+    /// The conversions behind base events.
+    fn that_follow(aggregate: &'a Aggregate) -> Option<Events<'a>> {
+        let Subject::Conversions(conversions) = &aggregate.subject else { return None };
+        let Conversions { table, joins, time, time_type, .. } = conversions.as_ref();
+        Some(Events { table, joins, time, time_type, to: None })
+    }
+}
+
+/// The days of base events whose conversions cover these days: known as far as both are.
+fn followed(aggregate: &Aggregate, base: Extent, after: Option<Extent>) -> Extent {
+    let Some(after) = after else { return base };
+    let counts_conversions =
+        matches!(&aggregate.subject, Subject::Conversions(conversions) if conversions.base_time != aggregate.time);
+    Extent {
+        last: if counts_conversions { after.last } else { base.last },
+        complete_until: base.complete_until.min(after.complete_until),
+        ..base
+    }
+}
+
+/// What was found already, so that KPIs over the same rows share a look.
+#[derive(Default)]
+struct Known<'a> {
+    extents: Vec<(Events<'a>, Result<Found>)>,
+    reaches: BTreeMap<String, Result<Option<NaiveDate>>>,
+}
+
+impl<'a> Known<'a> {
+    async fn extent(
+        &mut self,
+        context: &SessionContext,
+        model: &Model,
+        events: &Events<'a>,
+        as_of: AsOf,
+    ) -> Result<Found> {
+        let same = self.extents.iter().position(|(other, _)| other == events);
+        let index = match same {
+            Some(index) => index,
+            None => {
+                let found = match self.reach(context, model, events.table, as_of).await {
+                    Ok(reach) => extent(context, model, events, reach, as_of).await,
+                    Err(error) => Err(error),
+                };
+                self.extents.push((events.clone(), found));
+                self.extents.len() - 1
+            }
+        };
+        match &self.extents[index].1 {
+            Ok(found) => Ok(*found),
+            Err(error) => Err(error.again()),
+        }
+    }
+
+    async fn reach(
+        &mut self,
+        context: &SessionContext,
+        model: &Model,
+        table: &str,
+        as_of: AsOf,
+    ) -> Result<Option<NaiveDate>> {
+        let reach = match self.reaches.entry(table.to_owned()) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => unknown.insert(freshness(context, model, table, as_of).await),
+        };
+        match reach {
+            Ok(reach) => Ok(*reach),
+            Err(error) => Err(error.again()),
+        }
+    }
+}
+
+/// The days that the answer of a query covers. It is known up to the least of its tables' `freshness`; where a table has
+/// none, the last period of the answer counts as open.
+async fn extent_of_query(
+    context: &SessionContext,
+    model: &Model,
+    kpi: &Kpi,
+    query: &Query,
+    known: &mut Known<'_>,
+    as_of: AsOf,
+) -> Result<Option<Extent>> {
+    let finest = kpi.grains.iter().min().copied().unwrap_or(Grain::Month);
+    let plans = query.plans.iter().find(|((grain, _), _)| *grain == finest);
+    let Some((_, plans)) = plans else { return Ok(None) };
+    let plan = || -> datafusion::common::Result<LogicalPlan> {
+        let until = lit(ScalarValue::Date32(Some(to_epoch_days(as_of.day))));
+        LogicalPlanBuilder::from(plans.rows.as_ref().clone())
+            .alias("answer")?
+            .filter(column(PERIOD_START).lt_eq(until))?
+            .aggregate(
+                Vec::<Expr>::new(),
+                vec![min(column(PERIOD_START)).alias("first"), max(column(PERIOD_START)).alias("last")],
+            )?
+            .build()
+    };
+    let rows = collect(context, plan().map_err(query_error)?).await?.1;
+    let (Some(first), Some(last_start)) = (date(&rows, 0)?, date(&rows, 1)?) else { return Ok(None) };
+    let calendar = &model.project.calendar;
+    let last_day = calendar.period_end(last_start, finest).and_then(|end| end.pred_opt()).unwrap_or(last_start);
+    let mut reach = Some(as_of.day);
+    for table in &query.tables {
+        let known = known.reach(context, model, table, as_of).await?;
+        reach = reach.zip(known).map(|(one, other)| one.min(other));
+    }
+    let (last, complete_until) = match reach {
+        Some(reach) => (last_day.min(as_of.day), reach),
+        None => (last_day.min(as_of.day), last_start.pred_opt().unwrap_or(last_start)),
+    };
+    let complete_until = complete_until.min(as_of.complete_until);
+    Ok(Some(Extent { first, last, complete_until, calendar_until: as_of.complete_until }))
+}
+
 /// The days from the first row's to the last one's, or to the day that the freshness column reaches.
 async fn extent(
     context: &SessionContext,
     model: &Model,
-    aggregate: &Aggregate,
+    events: &Events<'_>,
     reach: Option<NaiveDate>,
     as_of: AsOf,
 ) -> Result<Found> {
     let calendar = &model.project.calendar;
-    let (time, time_type) = (&aggregate.time, &aggregate.time_type);
+    let Events { time, time_type, .. } = *events;
     let bounds = Bounds { since: None, until: as_of.day }.condition(time, time_type, calendar);
+    let (to, to_type) = match events.to {
+        Some((to, to_type)) => (to, to_type),
+        None => (time, time_type),
+    };
+    let to_bounds = Bounds { since: None, until: as_of.day }.condition(to, to_type, calendar);
     let plan = || -> datafusion::common::Result<LogicalPlan> {
-        let known = |call: Expr| {
+        let known = |call: Expr, bounds: &Expr| {
             // Only times within the bounds; a date of the year 9999 must not stretch the series.
             let Expr::AggregateFunction(mut call) = call else { return call };
             call.params.filter = Some(Box::new(bounds.clone()));
             Expr::AggregateFunction(call)
         };
-        let plan = joined_rows(model, &aggregate.table, &aggregate.joins, false)?.aggregate(
+        let plan = joined_rows(model, events.table, events.joins, false)?.aggregate(
             Vec::<Expr>::new(),
             vec![
-                known(min(time.clone())).alias("first"),
-                known(max(time.clone())).alias("last"),
+                known(min(time.clone()), &bounds).alias("first"),
+                known(max(time.clone()), &bounds).alias("last"),
+                known(max(to.clone()), &to_bounds).alias("ended"),
                 count(lit(1_i64)).alias("rows"),
                 count(time.clone()).alias("with_time"),
             ],
         )?;
-        let day = |name: &str| day_of(&column(name), time_type, calendar).alias(name);
-        plan.project(vec![day("first"), day("last"), (column("rows") - column("with_time")).alias("without_time")])?
+        let day = |name: &str, data_type: &DataType| day_of(&column(name), data_type, calendar).alias(name);
+        let without_time = (column("rows") - column("with_time")).alias("without_time");
+        plan.project(vec![day("first", time_type), day("last", time_type), day("ended", to_type), without_time])?
             .build()
     };
     let rows = collect(context, plan().map_err(query_error)?).await?.1;
-    let (first, last) = (date(&rows, 0)?, date(&rows, 1)?);
-    let without_time = rows.first().map_or(0, |rows| rows.column(2).as_primitive::<Int64Type>().value(0));
+    let (first, last, ended) = (date(&rows, 0)?, date(&rows, 1)?, date(&rows, 2)?);
+    let without_time = rows.first().map_or(0, |rows| rows.column(3).as_primitive::<Int64Type>().value(0));
     let (Some(first), Some(last)) = (first, last) else { return Ok((None, without_time)) };
+    let last = ended.map_or(last, |ended| ended.max(last));
     let last_known = reach.map_or(last, |reach| reach.max(last)).min(as_of.day);
     let complete_until = reach.unwrap_or(last).min(as_of.complete_until);
     Ok((Some(Extent { first, last: last_known, complete_until, calendar_until: as_of.complete_until }), without_time))
 }
 
 /// How many rows of a KPI have no time.
-async fn without_time_of(context: &SessionContext, model: &Model, aggregate: &Aggregate) -> Result<i64> {
+async fn without_time_of(
+    context: &SessionContext,
+    model: &Model,
+    aggregate: &Aggregate,
+    events: &Events<'_>,
+) -> Result<i64> {
     let plan = || -> datafusion::common::Result<LogicalPlan> {
         let is_counted = aggregate.condition.clone().unwrap_or_else(|| lit(true));
         joined_rows(model, &aggregate.table, &aggregate.joins, false)?
-            .filter(is_counted.and(aggregate.time.clone().is_null()))?
+            .filter(is_counted.and(events.time.clone().is_null()))?
             .aggregate(Vec::<Expr>::new(), vec![count(lit(1_i64)).alias("rows")])?
             .build()
     };
@@ -197,6 +352,62 @@ pub async fn broken_keys(context: &SessionContext, model: &Model, kpis: &BTreeSe
     broken
 }
 
+/// The KPIs whose table of targets has several rows for one period and member, each with an example; also those whose
+/// targets could not be read. One of them would be the target, and nobody could say which.
+pub async fn repeated_targets(
+    context: &SessionContext,
+    model: &Model,
+    kpis: &BTreeSet<String>,
+) -> BTreeMap<String, Error> {
+    let mut broken = BTreeMap::new();
+    for kpi in below(model, kpis) {
+        let Some(Target { goal: Goal::Table { table, .. }, .. }) = &kpi.target else { continue };
+        let grain = kpi.grains.first().copied().unwrap_or(Grain::Month);
+        let error = match repeated_target(context, model, table, grain).await {
+            Ok(None) => continue,
+            Ok(Some(day)) => Error::execution(format!(
+                "`{}` has several targets of `{}` for one period and member, such as the period from {day}",
+                table.table, kpi.name
+            ))
+            .with_hint("leave one row for each period and member"),
+            Err(error) => error,
+        };
+        broken.insert(kpi.name.clone(), error);
+    }
+    broken
+}
+
+/// The first period that has several targets for a member.
+async fn repeated_target(
+    context: &SessionContext,
+    model: &Model,
+    table: &TargetTable,
+    first_grain: Grain,
+) -> Result<Option<NaiveDate>> {
+    let calendar = &model.project.calendar;
+    let own = |name: &str| Expr::Column(Column::new(Some(TableReference::bare(table.table.as_str())), name));
+    let grains: Vec<Grain> = if table.has_grain { Grain::ALL.to_vec() } else { vec![first_grain] };
+    for grain in grains {
+        let plan = || -> datafusion::common::Result<LogicalPlan> {
+            let is_asked = if table.has_grain { own("grain").eq(lit(grain.name())) } else { lit(true) };
+            let period = period_of(day_of(&table.time, &table.time_type, calendar), grain, calendar);
+            let mut groups = vec![period.alias(PERIOD_START)];
+            groups.extend(table.dimensions.iter().map(|name| own(name)));
+            joined_rows(model, &table.table, &BTreeSet::new(), false)?
+                .filter(table.time.clone().is_not_null().and(is_asked))?
+                .aggregate(groups, vec![count(lit(1_i64)).alias("rows")])?
+                .filter(column("rows").gt(lit(1_i64)))?
+                .aggregate(Vec::<Expr>::new(), vec![min(column(PERIOD_START)).alias("first")])?
+                .build()
+        };
+        let rows = collect(context, plan().map_err(query_error)?).await?.1;
+        if let Some(day) = date(&rows, 0)? {
+            return Ok(Some(day));
+        }
+    }
+    Ok(None)
+}
+
 /// A key that several rows of a table have, in words.
 async fn repeated_key(context: &SessionContext, model: &Model, name: &str) -> Result<Option<String>> {
     let table = model.tables.get(name).ok_or_else(|| Error::internal(format!("no table `{name}`")))?;
@@ -232,26 +443,39 @@ async fn repeated_key(context: &SessionContext, model: &Model, name: &str) -> Re
 
 /// The tables that a KPI joins to.
 pub fn joined_tables(model: &Model, kpi: &Kpi) -> BTreeSet<String> {
-    let Shape::Aggregate(aggregate) = &kpi.shape else { return BTreeSet::new() };
-    let paths = aggregate.joins.iter().chain(aggregate.dimensions.values().flat_map(|dimension| &dimension.joins));
-    let target = |path: &Vec<String>| {
-        path.iter().try_fold(aggregate.table.clone(), |table, join| {
-            Some(model.tables.get(&table)?.joins.get(join)?.table.clone())
-        })
+    let Some(aggregate) = kpi.aggregate() else { return BTreeSet::new() };
+    let behind = |table: &str, path: &JoinPath| {
+        path.iter()
+            .try_fold(table.to_owned(), |table, join| Some(model.tables.get(&table)?.joins.get(join)?.table.clone()))
     };
-    paths.filter_map(target).collect()
+    let own = aggregate.joins.iter().chain(aggregate.dimensions.values().flat_map(|dimension| &dimension.joins));
+    let mut found: BTreeSet<String> = own.filter_map(|path| behind(&aggregate.table, path)).collect();
+    if let Subject::Conversions(conversions) = &aggregate.subject {
+        found.extend(conversions.joins.iter().filter_map(|path| behind(&conversions.table, path)));
+    }
+    found
 }
 
 /// Every table that a KPI reads, directly, through joins, through derived tables and through its inputs.
 pub fn tables_of(model: &Model, kpi: &Kpi) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let mut waiting: Vec<String> = match &kpi.shape {
-        Shape::Aggregate(aggregate) => joined_tables(model, kpi).into_iter().chain([aggregate.table.clone()]).collect(),
-        Shape::Arithmetic(_) => {
-            let inputs = kpi.inputs().into_iter().filter_map(|input| model.kpis.get(input));
-            inputs.flat_map(|input| tables_of(model, input)).collect()
+        Shape::Aggregate(aggregate) => {
+            let mut tables = joined_tables(model, kpi);
+            tables.insert(aggregate.table.clone());
+            if let Subject::Conversions(conversions) = &aggregate.subject {
+                tables.insert(conversions.table.clone());
+            }
+            tables.into_iter().collect()
         }
+        Shape::Query(query) => query.tables.iter().cloned().collect(),
+        Shape::Arithmetic(_) | Shape::Composite(_) => Vec::new(),
     };
+    let inputs = kpi.inputs().into_iter().filter_map(|input| model.kpis.get(input));
+    waiting.extend(inputs.flat_map(|input| tables_of(model, input)));
+    if let Some(Target { goal: Goal::Table { table, .. }, .. }) = &kpi.target {
+        waiting.push(table.table.clone());
+    }
     while let Some(name) = waiting.pop() {
         if let Some(table) = model.tables.get(&name)
             && found.insert(name)

@@ -1,26 +1,34 @@
-//! Aggregates of one table: rows placed in periods, grouped, and the value computed from the aggregates.
-
-use std::collections::BTreeSet;
+//! Aggregates of one table: covered periods without rows filled, and the value computed from the aggregates.
+//!
+//! How rows come to periods and aggregates is not decided here, but in `table` and `placement`.
 
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{Column, Result, ScalarValue, TableReference, exec_err, internal_datafusion_err};
-use datafusion::datasource::{ViewTable, provider_as_source};
+use datafusion::common::{Result, ScalarValue, exec_err};
+use datafusion::datasource::provider_as_source;
 use datafusion::functions::expr_fn::coalesce;
-use datafusion::logical_expr::builder::table_source;
 use datafusion::logical_expr::{Expr, JoinType, LogicalPlanBuilder, cast, lit, when};
-use std::sync::Arc;
 
-use super::bounds::{Bounds, Extent, date, day_of};
+use super::bounds::{Extent, date};
+use super::placement::windows_of_days;
 use super::{
-    Cell, Compiler, DENOMINATOR, Days, Leaves, NUMERATOR, OBSERVATIONS, PERIOD_START, VALUE, column, period_of,
+    Cell, Compiler, DENOMINATOR, NUMERATOR, OBSERVATIONS, PERIOD_START, Request, VALUE, column, null_safe, of,
 };
 use crate::catalog::{PERIODS, known_days};
-use crate::model::{
-    Aggregate, JoinPath, Kpi, Measure, MeasureFunction, Model, ROWS, Table, Value, join_alias, measure_expression,
-};
+use crate::model::{Aggregate, Kpi, Measure, Model, Placement, ROWS, Value};
+use crate::time::Grain;
+use chrono::NaiveDate;
 
 pub(super) fn plan(compiler: &Compiler, kpi: &Kpi, aggregate: &Aggregate, cell: &Cell) -> Result<LogicalPlanBuilder> {
-    let mut plan = compiler.leaves.leaf(kpi, aggregate, cell, compiler.days)?;
+    let view = compiler.view(kpi);
+    let mut plan = match &aggregate.placement {
+        Placement::Window(window) if aggregate.is_made_of_days() => {
+            let days = Cell { grain: Grain::Day, dimensions: cell.dimensions.clone() };
+            let request = Request { placement: &Placement::Event, cell: &days, view: view.from_the_beginning() };
+            let days = compiler.leaves.leaf(kpi, aggregate, &request)?;
+            windows_of_days(compiler.model, days, aggregate, *window, cell, view)?
+        }
+        placement => compiler.leaves.leaf(kpi, aggregate, &Request { placement, cell, view })?,
+    };
     if aggregate.fill_zero
         && let Some(extent) = compiler.extents.get(&kpi.name)
     {
@@ -45,7 +53,7 @@ pub(super) fn value_columns(value: &Value, cell: &Cell) -> Vec<Expr> {
 /// The numerator and denominator of a ratio as doubles, or NULLs.
 fn sides(ratio: &Option<(Expr, Expr)>) -> (Expr, Expr) {
     use datafusion::arrow::datatypes::DataType::Float64;
-    let none = || cast(lit(datafusion::common::ScalarValue::Null), Float64);
+    let none = || cast(lit(ScalarValue::Null), Float64);
     match ratio {
         Some((numerator, denominator)) => (cast(numerator.clone(), Float64), cast(denominator.clone(), Float64)),
         None => (none(), none()),
@@ -60,20 +68,40 @@ pub(super) fn keys(cell: &Cell) -> Vec<Expr> {
 /// What a value is where there are no rows and `fill: zero` says that this means none: computed from counts and sums of 0,
 /// so that a difference is 0 and whatever needs a denominator, or the largest of nothing, is NULL.
 pub(super) fn value_of_no_rows(aggregate: &Aggregate) -> Result<Expr> {
-    let zero = |name: &str| {
+    with_columns(&aggregate.value.expression, |name| {
         let measure = aggregate.measures.iter().find(|measure| measure.name == name)?;
-        Some(match measure.function {
-            MeasureFunction::Sum | MeasureFunction::Count | MeasureFunction::CountDistinct => {
-                cast(lit(0_i64), measure.data_type.clone())
-            }
-            MeasureFunction::Min | MeasureFunction::Max => cast(lit(ScalarValue::Null), measure.data_type.clone()),
-        })
-    };
-    let value = aggregate.value.expression.clone().transform(|node| match &node {
-        Expr::Column(name) => Ok(zero(&name.name).map_or_else(|| Transformed::no(node.clone()), Transformed::yes)),
+        Some(if measure.function.is_zero_of_nothing() { nothing(measure) } else { no_value(measure) })
+    })
+}
+
+/// What an expression over measures is of no rows at all: counts are 0, everything else is NULL.
+pub(super) fn of_nothing(expression: &Expr, measures: &[Measure]) -> Result<Expr> {
+    with_columns(expression, |name| {
+        let measure = measures.iter().find(|measure| measure.name == name)?;
+        Some(if measure.function.is_count() { nothing(measure) } else { no_value(measure) })
+    })
+}
+
+/// 0 in the type of a measure.
+fn nothing(measure: &Measure) -> Expr {
+    cast(lit(0_i64), measure.data_type.clone())
+}
+
+/// NULL in the type of a measure.
+fn no_value(measure: &Measure) -> Expr {
+    cast(lit(ScalarValue::Null), measure.data_type.clone())
+}
+
+/// An expression with other expressions in the place of some of its columns.
+pub(super) fn with_columns(expression: &Expr, replacement: impl Fn(&str) -> Option<Expr>) -> Result<Expr> {
+    let replaced = expression.clone().transform(|node| match &node {
+        Expr::Column(name) => Ok(match replacement(&name.name) {
+            Some(other) => Transformed::yes(other),
+            None => Transformed::no(node),
+        }),
         _ => Ok(Transformed::no(node)),
     })?;
-    Ok(value.data)
+    Ok(replaced.data)
 }
 
 /// Adds the covered periods that have no rows, for every member seen; their counts and sums are 0.
@@ -85,26 +113,13 @@ fn fill(
     extent: &Extent,
 ) -> Result<LogicalPlanBuilder> {
     let calendar = compiler.calendar();
-    let (first_known, last_known) = known_days();
-    if extent.first < first_known || extent.last > last_known {
-        return exec_err!(
-            "the rows reach from {} to {}; dates before {first_known} or behind {last_known} must be mended",
-            extent.first,
-            extent.last
-        );
-    }
     let starts = calendar.period_start(extent.first, cell.grain).zip(calendar.period_start(extent.last, cell.grain));
     let Some((first, last)) = starts else { return Ok(found) };
-    let spine = LogicalPlanBuilder::scan(
-        PERIODS,
-        provider_as_source(compiler.model.periods.between(cell.grain, first, last)?),
-        None,
-    )?
-    .filter(
-        column("grain").eq(lit(cell.grain.name())).and(column(PERIOD_START).between(lit(date(first)), lit(date(last)))),
-    )?
-    .project(vec![column(PERIOD_START)])?
-    .alias("every_period")?;
+    if extent.first < known_days().0 || extent.last > known_days().1 {
+        return exec_err!("{}", out_of_range(extent));
+    }
+    let spine =
+        periods(compiler.model, cell.grain, first, last)?.project(vec![column(PERIOD_START)])?.alias("every_period")?;
     let mut every = spine;
     if !cell.dimensions.is_empty() {
         let members = cell.dimensions.iter().map(|name| column(name));
@@ -119,13 +134,10 @@ fn fill(
     let mut columns: Vec<Expr> = key_names(cell).map(|name| of("every", name).alias(name)).collect();
     for measure in &aggregate.measures {
         let value = of("found", &measure.name);
-        let value = match measure.function {
-            MeasureFunction::Sum | MeasureFunction::Count | MeasureFunction::CountDistinct => {
-                // Only a period without rows: the sum of rows without a value stays NULL.
-                let is_absent = of("found", ROWS).is_null();
-                when(is_absent, cast(lit(0_i64), measure.data_type.clone())).otherwise(value)?
-            }
-            MeasureFunction::Min | MeasureFunction::Max => value,
+        let value = match measure.function.is_zero_of_nothing() {
+            // Only a period without rows: the sum of rows without a value stays NULL.
+            true => when(of("found", ROWS).is_null(), nothing(measure)).otherwise(value)?,
+            false => value,
         };
         columns.push(value.alias(&measure.name));
     }
@@ -142,104 +154,19 @@ fn key_names(cell: &Cell) -> impl Iterator<Item = &str> {
     [PERIOD_START].into_iter().chain(cell.dimensions.iter().map(String::as_str))
 }
 
-/// A column of a named part of a join.
-pub(super) fn of(relation: &str, name: &str) -> Expr {
-    Expr::Column(Column::new(Some(TableReference::bare(relation)), name))
+/// The periods of a grain between two starts, both included.
+pub(super) fn periods(model: &Model, grain: Grain, first: NaiveDate, last: NaiveDate) -> Result<LogicalPlanBuilder> {
+    let table = provider_as_source(model.periods.between(grain, first, last)?);
+    let is_asked =
+        column("grain").eq(lit(grain.name())).and(column(PERIOD_START).between(lit(date(first)), lit(date(last))));
+    LogicalPlanBuilder::scan(PERIODS, table, None)?.filter(is_asked)
 }
 
-/// Equal, where two NULLs are equal too: the member NULL is a member.
-pub(super) fn null_safe(left: Expr, right: Expr) -> Expr {
-    datafusion::logical_expr::binary_expr(left, datafusion::logical_expr::Operator::IsNotDistinctFrom, right)
-}
-
-/// Aggregates straight from the table.
-pub struct TableLeaves<'a> {
-    pub model: &'a Model,
-    pub bounds: Bounds,
-    /// Whether tables stand in the plan by their names only, for SQL that people read. Such a plan cannot run.
-    pub by_name: bool,
-}
-
-impl Leaves for TableLeaves<'_> {
-    fn leaf(&self, _kpi: &Kpi, aggregate: &Aggregate, cell: &Cell, days: Option<Days>) -> Result<LogicalPlanBuilder> {
-        let calendar = &self.model.project.calendar;
-        let mut joins = aggregate.joins.clone();
-        let mut groups = vec![
-            period_of(day_of(&aggregate.time, &aggregate.time_type, calendar), cell.grain, calendar)
-                .alias(PERIOD_START),
-        ];
-        for name in &cell.dimensions {
-            let dimension = aggregate
-                .dimensions
-                .get(name)
-                .ok_or_else(|| internal_datafusion_err!("dimension `{name}` was not prepared"))?;
-            joins.extend(dimension.joins.iter().cloned());
-            groups.push(dimension.expression.clone().alias(name));
-        }
-        let mut plan = joined_rows(self.model, &aggregate.table, &joins, self.by_name)?;
-        let bounds = match days {
-            Some((first, last)) => Bounds { since: Some(first), until: last.min(self.bounds.until) },
-            None => self.bounds,
-        };
-        let bounds = bounds.condition(&aggregate.time, &aggregate.time_type, calendar);
-        plan = plan.filter(match &aggregate.condition {
-            Some(condition) => condition.clone().and(bounds),
-            None => bounds,
-        })?;
-        let mut columns: Vec<Expr> = aggregate.measures.iter().map(measure_column).collect();
-        columns.push(measure_expression(MeasureFunction::Count, None, None).alias(ROWS));
-        plan.aggregate(groups, columns)
-    }
-}
-
-fn measure_column(measure: &Measure) -> Expr {
-    measure_expression(measure.function, measure.argument.clone(), measure.filter.clone()).alias(&measure.name)
-}
-
-/// The rows of a table with those behind its joins. Each join finds at most one row, so none is multiplied or lost.
-pub fn joined_rows(
-    model: &Model,
-    table: &str,
-    joins: &BTreeSet<JoinPath>,
-    by_name: bool,
-) -> Result<LogicalPlanBuilder> {
-    let base = find(model, table)?;
-    let mut plan = scan(base, table, by_name)?;
-    // A path sorts behind its own beginning, so what it joins to is there already.
-    for path in joins {
-        let (name, before) = path.split_last().ok_or_else(|| internal_datafusion_err!("an empty join path"))?;
-        let from = before.iter().try_fold(base, |table, join| follow(model, table, join))?;
-        let join = from.joins.get(name).ok_or_else(|| internal_datafusion_err!("join `{name}` was not prepared"))?;
-        let relation = if before.is_empty() { table.to_owned() } else { join_alias(before) };
-        let alias = join_alias(path);
-        let target = scan(find(model, &join.table)?, &alias, by_name)?;
-        let left: Vec<Column> = join.on.iter().map(|(here, _)| qualified(&relation, here)).collect();
-        let right: Vec<Column> = join.on.iter().map(|(_, there)| qualified(&alias, there)).collect();
-        plan = plan.join(target.build()?, JoinType::Left, (left, right), None)?;
-    }
-    Ok(plan)
-}
-
-fn qualified(relation: &str, name: &str) -> Column {
-    Column::new(Some(TableReference::bare(relation)), name)
-}
-
-fn follow<'a>(model: &'a Model, table: &Table, join: &str) -> Result<&'a Table> {
-    let join = table.joins.get(join).ok_or_else(|| internal_datafusion_err!("join `{join}` was not prepared"))?;
-    find(model, &join.table)
-}
-
-fn find<'a>(model: &'a Model, table: &str) -> Result<&'a Table> {
-    let table = model.tables.get(table).ok_or_else(|| internal_datafusion_err!("table `{table}` was not prepared"))?;
-    Ok(table)
-}
-
-fn scan(table: &Table, alias: &str, by_name: bool) -> Result<LogicalPlanBuilder> {
-    let name = TableReference::bare(table.name.as_str());
-    let source = match by_name {
-        true => table_source(&table.schema),
-        false => provider_as_source(Arc::new(ViewTable::new(table.plan.as_ref().clone(), None))),
-    };
-    let plan = LogicalPlanBuilder::scan(name, source, None)?;
-    if alias == table.name { Ok(plan) } else { plan.alias(TableReference::bare(alias)) }
+/// What to say of dates that no calendar of a company reaches.
+pub(super) fn out_of_range(extent: &Extent) -> String {
+    let (first, last) = known_days();
+    format!(
+        "the rows reach from {} to {}; dates before {first} or behind {last} must be mended",
+        extent.first, extent.last
+    )
 }

@@ -1,64 +1,106 @@
 //! Arithmetic over other KPIs: each input computed by itself, then put side by side by period and member.
 //!
-//! Inputs meet in a full outer join where NULL members are equal, so that nothing one of them has is lost.
+//! Inputs meet in a full outer join where NULL members are equal, so that nothing one of them has is lost. A total is joined
+//! to what the others have: it makes no members of its own.
 
 use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
-use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Result, internal_datafusion_err};
 use datafusion::functions::expr_fn::{coalesce, least};
 use datafusion::logical_expr::{Expr, JoinType, LogicalPlanBuilder, cast, lit, when};
 
-use super::aggregate::{keys, null_safe, of, value_columns, value_of_no_rows};
+use super::aggregate::{keys, periods, value_columns, value_of_no_rows, with_columns};
 use super::bounds::{Extent, date};
-use super::{Cell, Compiler, Days, OBSERVATIONS, PERIOD_START, VALUE, column};
+use super::{Cell, Compiler, Days, OBSERVATIONS, PERIOD_START, VALUE, column, null_safe, of, period_of};
 use crate::functions::period_shift;
-use crate::model::{Arithmetic, Input, Kpi, ROWS, Shape, input_rows};
+use crate::model::{Arithmetic, Earlier, Input, Kpi, ROWS, Shape, input_rows};
 use crate::time::Grain;
 
 pub(super) fn plan(compiler: &Compiler, arithmetic: &Arithmetic, cell: &Cell) -> Result<LogicalPlanBuilder> {
-    let mut inputs = arithmetic.inputs.iter();
-    let first = inputs.next().ok_or_else(|| internal_datafusion_err!("arithmetic without inputs"))?;
-    let extent = compiler.together(arithmetic);
+    let plan = inputs_together(compiler, &arithmetic.inputs, cell)?;
+    plan.project(value_columns(&arithmetic.value, cell))
+}
+
+/// The inputs side by side: the keys, each input's value under its name and its observations, and the fewest observations.
+pub(super) fn inputs_together(compiler: &Compiler, inputs: &[Input], cell: &Cell) -> Result<LogicalPlanBuilder> {
+    let extent = compiler.together(inputs.iter().map(|input| input.kpi.as_str()));
+    // Totals last: they are joined to the members that the others have.
+    let mut ordered: Vec<&Input> = inputs.iter().collect();
+    ordered.sort_by_key(|input| input.is_total);
+    let (first, others) = ordered.split_first().ok_or_else(|| internal_datafusion_err!("arithmetic without inputs"))?;
     let mut plan = input_plan(compiler, first, extent, cell)?;
     let mut names = vec![first.name.as_str()];
-    for input in inputs {
-        plan = side_by_side(plan, &names, input_plan(compiler, input, extent, cell)?, &input.name, cell)?;
+    for input in others {
+        let other = input_plan(compiler, input, extent, &cell_of(compiler, input, cell)?)?;
+        plan = match input.is_total {
+            false => side_by_side(plan, &names, other, &input.name, cell)?,
+            true => beside_total(plan, &names, other, input, compiler, cell)?,
+        };
         names.push(&input.name);
     }
-    plan = within_data(compiler, arithmetic, cell, plan)?;
+    plan = within_data(compiler, inputs, cell, plan)?;
 
     let mut columns = keys(cell);
-    for input in &arithmetic.inputs {
+    for input in inputs {
         columns.push(filled(compiler, input, cell)?.alias(&input.name));
     }
     let rows: Vec<Expr> = names.iter().map(|name| coalesce(vec![column(&input_rows(name)), lit(0_i64)])).collect();
     columns.extend(names.iter().zip(&rows).map(|(name, rows)| rows.clone().alias(input_rows(name))));
     columns.push(if rows.len() == 1 { rows[0].clone() } else { least(rows) }.alias(ROWS));
-    let plan = plan.project(columns)?;
+    plan.project(columns)
+}
 
-    plan.project(value_columns(&arithmetic.value, cell))
+/// The cell at which an input is read: a total has only the dimensions that it must not be asked without.
+fn cell_of(compiler: &Compiler, input: &Input, cell: &Cell) -> Result<Cell> {
+    if !input.is_total {
+        return Ok(cell.clone());
+    }
+    let required = &compiler.kpi(&input.kpi)?.required_dimensions;
+    let dimensions = cell.dimensions.iter().filter(|name| required.contains(name)).cloned().collect();
+    Ok(Cell { grain: cell.grain, dimensions })
 }
 
 /// One input: the keys, its value under its name, and its number of observations.
 fn input_plan(compiler: &Compiler, input: &Input, extent: Option<Extent>, cell: &Cell) -> Result<LogicalPlanBuilder> {
-    let kpi = input_kpi(compiler, input)?;
-    let (plan, period) = match input.previous {
+    let kpi = compiler.kpi(&input.kpi)?;
+    let (plan, period) = match input.earlier {
         None => (compiler.kpi_plan(kpi, cell)?, column(PERIOD_START)),
-        Some(previous) => {
+        Some(Earlier::Previous(previous)) => {
             let count = previous
                 .periods(cell.grain)
                 .ok_or_else(|| internal_datafusion_err!("an offset that is no whole number of {}s", cell.grain))?;
             let later = period_shift().call(vec![column(PERIOD_START), lit(cell.grain.name()), lit(count)]);
             (earlier(compiler, kpi, extent, cell, count)?, later)
         }
+        Some(Earlier::StartOf(unit)) => (since_start(compiler, kpi, extent, cell, unit)?, of("later", PERIOD_START)),
     };
     let mut columns = vec![period.alias(PERIOD_START)];
     columns.extend(cell.dimensions.iter().map(|name| column(name)));
     columns.push(column(VALUE).alias(&input.name));
     columns.push(column(OBSERVATIONS).alias(input_rows(&input.name)));
     plan.project(columns)
+}
+
+/// An input as it was in the first period of the year, or of whatever the periods lie in, once for each of them.
+fn since_start(
+    compiler: &Compiler,
+    kpi: &Kpi,
+    extent: Option<Extent>,
+    cell: &Cell,
+    unit: Grain,
+) -> Result<LogicalPlanBuilder> {
+    let calendar = compiler.calendar();
+    let at_start = compiler.kpi_plan(kpi, cell)?.alias("at_start")?;
+    let start = |day| calendar.period_start(day, cell.grain);
+    let days = extent.and_then(|extent| Some((start(extent.first)?, start(extent.last)?)));
+    let (first, last) = days.unwrap_or_else(|| (crate::catalog::known_days().1, crate::catalog::known_days().0));
+    let first_of = period_of(period_of(column(PERIOD_START), unit, calendar), cell.grain, calendar);
+    let later = periods(compiler.model, cell.grain, first, last)?
+        .project(vec![column(PERIOD_START), first_of.alias("first_period")])?
+        .alias("later")?;
+    let same = of("at_start", PERIOD_START).eq(of("later", "first_period"));
+    at_start.join_on(later.build()?, JoinType::Inner, [same])
 }
 
 /// An input as an earlier one. The period that an open one is compared with counts only as many days as that has so far:
@@ -102,9 +144,32 @@ fn as_many_days(compiler: &Compiler, start: NaiveDate, last: NaiveDate, grain: G
     Some((earlier, end.min(calendar.period_end(earlier, grain)?.pred_opt()?)))
 }
 
-fn input_kpi<'a>(compiler: &'a Compiler, input: &Input) -> Result<&'a Kpi> {
-    let kpi = compiler.model.kpis.get(&input.kpi);
-    Ok(kpi.ok_or_else(|| internal_datafusion_err!("input `{}` was not prepared", input.kpi))?)
+/// A total beside the rows that there are, by period and by the dimensions that it has.
+fn beside_total(
+    left: LogicalPlanBuilder,
+    left_inputs: &[&str],
+    total: LogicalPlanBuilder,
+    input: &Input,
+    compiler: &Compiler,
+    cell: &Cell,
+) -> Result<LogicalPlanBuilder> {
+    let shared = cell_of(compiler, input, cell)?;
+    let (left, total) = (left.alias("before")?, total.alias(&input.name)?);
+    let names = [PERIOD_START].into_iter().chain(shared.dimensions.iter().map(String::as_str));
+    let same: Vec<Expr> = names.map(|name| null_safe(of("before", name), of(&input.name, name))).collect();
+    let joined = left.join_on(total.build()?, JoinType::Left, same)?;
+    let mut columns: Vec<Expr> = [PERIOD_START]
+        .into_iter()
+        .chain(cell.dimensions.iter().map(String::as_str))
+        .map(|name| of("before", name).alias(name))
+        .collect();
+    for name in left_inputs {
+        columns.push(of("before", name).alias(*name));
+        columns.push(of("before", &input_rows(name)).alias(input_rows(name)));
+    }
+    columns.push(of(&input.name, &input.name).alias(&input.name));
+    columns.push(of(&input.name, &input_rows(&input.name)).alias(input_rows(&input.name)));
+    joined.project(columns)
 }
 
 fn side_by_side(
@@ -138,16 +203,16 @@ fn side_by_side(
 /// Leaves out periods that only an earlier input reaches into: behind the data there are no periods.
 fn within_data(
     compiler: &Compiler,
-    arithmetic: &Arithmetic,
+    inputs: &[Input],
     cell: &Cell,
     plan: LogicalPlanBuilder,
 ) -> Result<LogicalPlanBuilder> {
-    if arithmetic.inputs.iter().all(|input| input.previous.is_none()) {
+    if inputs.iter().all(|input| input.earlier.is_none()) {
         return Ok(plan);
     }
     let mut last = None;
-    for input in &arithmetic.inputs {
-        let extent = compiler.extent(input_kpi(compiler, input)?);
+    for input in inputs {
+        let extent = compiler.extent(compiler.kpi(&input.kpi)?);
         last = last.max(extent.and_then(|extent| compiler.calendar().period_start(extent.last, cell.grain)));
     }
     match last {
@@ -158,12 +223,17 @@ fn within_data(
 
 /// An input's value, where a missing row means no rows if its definition fills with zero and its data covers the period.
 fn filled(compiler: &Compiler, input: &Input, cell: &Cell) -> Result<Expr> {
-    let kpi = input_kpi(compiler, input)?;
+    let kpi = compiler.kpi(&input.kpi)?;
     let value = column(&input.name);
     let Some(no_rows) = without_rows(compiler, kpi)? else { return Ok(value) };
     let Some(extent) = compiler.extent(kpi) else { return Ok(value) };
-    let count = input.previous.and_then(|previous| previous.periods(cell.grain)).unwrap_or(0);
     let calendar = compiler.calendar();
+    let count = match input.earlier {
+        None => 0,
+        Some(Earlier::Previous(previous)) => previous.periods(cell.grain).unwrap_or(0),
+        // Covered from the first such period on, wherever in it the data begins.
+        Some(Earlier::StartOf(_)) => return Ok(value),
+    };
     let shifted = |day| calendar.shift(calendar.period_start(day, cell.grain)?, cell.grain, count);
     let (Some(first), Some(last)) = (shifted(extent.first), shifted(extent.last)) else { return Ok(value) };
     let is_covered = column(PERIOD_START).between(lit(date(first)), lit(date(last)));
@@ -175,20 +245,14 @@ fn filled(compiler: &Compiler, input: &Input, cell: &Cell) -> Result<Expr> {
 fn without_rows(compiler: &Compiler, kpi: &Kpi) -> Result<Option<Expr>> {
     let arithmetic = match &kpi.shape {
         Shape::Aggregate(aggregate) if aggregate.fill_zero => return value_of_no_rows(aggregate).map(Some),
-        Shape::Aggregate(_) => return Ok(None),
+        Shape::Aggregate(_) | Shape::Composite(_) | Shape::Query(_) => return Ok(None),
         Shape::Arithmetic(arithmetic) => arithmetic,
     };
     let mut values = BTreeMap::new();
     for input in &arithmetic.inputs {
-        let below = input_kpi(compiler, input)?;
+        let below = compiler.kpi(&input.kpi)?;
         let Some(value) = without_rows(compiler, below)? else { return Ok(None) };
         values.insert(input.name.as_str(), cast(value, below.value_type.clone()));
     }
-    let value = arithmetic.value.expression.clone().transform(|node| match &node {
-        Expr::Column(name) => Ok(values
-            .get(name.name.as_str())
-            .map_or_else(|| Transformed::no(node.clone()), |value| Transformed::yes(value.clone()))),
-        _ => Ok(Transformed::no(node)),
-    })?;
-    Ok(Some(value.data))
+    with_columns(&arithmetic.value.expression, |name| values.get(name).cloned()).map(Some)
 }

@@ -1,40 +1,45 @@
 //! One KPI, at one grain and for one set of dimensions, as a DataFusion plan.
 //!
-//! Each shape is a file: `aggregate` for aggregates of a table, `arithmetic` for KPIs over KPIs. They meet in
-//! [`kpi_plan`], which answers with the same columns for every shape; [`result_plan`] adds what published rows carry.
-//! Where the aggregated rows come from is left open ([`Leaves`]): straight from the table, or from a pass that several
+//! Each shape is a file: `aggregate` for aggregates of a table, `arithmetic` and `composite` for KPIs over KPIs, `query` for
+//! KPIs that are one query. They meet in [`Compiler::kpi_plan`], which answers with the same columns for every shape;
+//! [`result_plan`] adds what published rows carry.
+//!
+//! The rows of a table go a straight way to the aggregates: `table` reads them with their joins (`conversion` and `funnel`
+//! put more beside them), `placement` puts each into its periods, `entities` and `cohort` bring the rows of one entity
+//! together first. Where the aggregated rows come from is left open ([`Leaves`]): that way, or from a pass that several
 //! KPIs share. Everything behind it is the same plan, so both ways give the same values.
 
 mod aggregate;
 mod arithmetic;
 mod bounds;
+mod cohort;
+mod composite;
+mod conversion;
+mod entities;
+mod funnel;
+mod placement;
+mod query;
 mod result;
+mod ripeness;
+mod table;
+mod target;
 
 use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
-use datafusion::common::{Column, Result};
+use datafusion::common::{Column, Result, TableReference, internal_datafusion_err};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, lit};
 
-pub use aggregate::{TableLeaves, joined_rows};
 pub use bounds::{Bounds, Extent, day_of};
+pub use placement::rolled_up;
 pub use result::{BREAKDOWN_OVERALL, breakdown, result_plan};
+pub use table::{TableLeaves, joined_rows};
 
 use crate::functions::{calendar_arguments, period_start};
-use crate::model::{Aggregate, Arithmetic, Kpi, Model, Shape};
+use crate::model::{Aggregate, Kpi, Model, Placement, Shape};
 use crate::time::{Calendar, Grain};
 
-/// The first day of the period.
-pub const PERIOD_START: &str = "period_start";
-/// The day behind the last one of the period.
-pub const PERIOD_END: &str = "period_end";
-/// The value itself.
-pub const VALUE: &str = "value";
-/// Both sides of a value that is a ratio.
-pub const NUMERATOR: &str = "numerator";
-pub const DENOMINATOR: &str = "denominator";
-/// How many observations stand behind a value.
-pub const OBSERVATIONS: &str = "n";
+pub use crate::model::{DENOMINATOR, NUMERATOR, OBSERVATIONS, PERIOD_END, PERIOD_START, VALUE};
 
 /// One grain and one set of dimensions.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,8 +51,47 @@ pub struct Cell {
 /// Where the aggregated rows of a KPI come from. `Sync`, so that servers can spawn what waits for a query.
 pub trait Leaves: Sync {
     /// Rows of `period_start`, the cell's dimensions by name, the KPI's measures by name, and `rows`: one for each period
-    /// and member that has rows, within the bounds.
-    fn leaf(&self, kpi: &Kpi, aggregate: &Aggregate, cell: &Cell, days: Option<Days>) -> Result<LogicalPlanBuilder>;
+    /// and member that has rows, placed as the request says.
+    fn leaf(&self, kpi: &Kpi, aggregate: &Aggregate, request: &Request) -> Result<LogicalPlanBuilder>;
+
+    /// Whether tables stand in plans by their names only, for SQL that people read.
+    fn is_by_name(&self) -> bool {
+        false
+    }
+}
+
+/// What is asked of [`Leaves`].
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// How rows come to periods: as the KPI has it, or one by one where windows are made of days afterwards.
+    pub placement: &'a Placement,
+    pub cell: &'a Cell,
+    pub view: View,
+}
+
+/// How far the data of a KPI is looked at.
+#[derive(Debug, Clone, Copy)]
+pub struct View {
+    /// The days that the data covers; `None` where there is none.
+    pub extent: Option<Extent>,
+    /// Only what happened on these days counts; levels and windows end with the last of them.
+    pub days: Option<Days>,
+}
+
+impl View {
+    /// The same view, with everything that came before its days.
+    pub fn from_the_beginning(&self) -> View {
+        View { days: self.days.map(|(_, last)| (NaiveDate::MIN, last)), ..*self }
+    }
+
+    /// The last day that counts.
+    pub fn last(&self) -> Option<NaiveDate> {
+        let last = self.extent.map(|extent| extent.last);
+        match self.days {
+            Some((_, day)) => Some(last.map_or(day, |last| last.min(day))),
+            None => last,
+        }
+    }
 }
 
 /// The first and the last of the days that count, where not all within the bounds do.
@@ -63,32 +107,43 @@ pub struct Compiler<'a> {
     pub days: Option<Days>,
 }
 
-impl Compiler<'_> {
+impl<'a> Compiler<'a> {
     /// The KPI over a cell: `period_start`, the dimensions, `value`, `numerator`, `denominator`, `n`, and the measures of
     /// an aggregate. One row for each period and member, in no order.
     pub fn kpi_plan(&self, kpi: &Kpi, cell: &Cell) -> Result<LogicalPlanBuilder> {
         match &kpi.shape {
             Shape::Aggregate(aggregate) => aggregate::plan(self, kpi, aggregate, cell),
             Shape::Arithmetic(arithmetic) => arithmetic::plan(self, arithmetic, cell),
+            Shape::Composite(composite) => composite::plan(self, composite, cell),
+            Shape::Query(query) => query::plan(self, query, cell),
         }
     }
 
     /// The days that all data behind a KPI covers; `None` where some of it has no rows.
     pub fn extent(&self, kpi: &Kpi) -> Option<Extent> {
         match &kpi.shape {
-            Shape::Aggregate(_) => self.extents.get(&kpi.name).copied(),
-            Shape::Arithmetic(arithmetic) => self.together(arithmetic),
+            Shape::Aggregate(_) | Shape::Query(_) => self.extents.get(&kpi.name).copied(),
+            Shape::Arithmetic(_) | Shape::Composite(_) => self.together(kpi.value_inputs().into_iter()),
         }
     }
 
-    /// The days that the data behind all inputs covers.
-    fn together(&self, arithmetic: &Arithmetic) -> Option<Extent> {
-        let extents = arithmetic.inputs.iter().map(|input| self.extent(self.model.kpis.get(&input.kpi)?));
+    /// The days that the data behind all these KPIs covers.
+    fn together<'k>(&self, kpis: impl Iterator<Item = &'k str>) -> Option<Extent> {
+        let extents = kpis.map(|kpi| self.extent(self.model.kpis.get(kpi)?));
         extents.reduce(|one, other| Some(one?.together(other?)))?
     }
 
-    fn calendar(&self) -> &Calendar {
+    fn view(&self, kpi: &Kpi) -> View {
+        View { extent: self.extent(kpi), days: self.days }
+    }
+
+    fn calendar(&self) -> &'a Calendar {
         &self.model.project.calendar
+    }
+
+    fn kpi(&self, name: &str) -> Result<&'a Kpi> {
+        let kpi = self.model.kpis.get(name);
+        Ok(kpi.ok_or_else(|| internal_datafusion_err!("KPI `{name}` was not prepared"))?)
     }
 }
 
@@ -110,6 +165,16 @@ pub fn since(plan: LogicalPlan, since: NaiveDate) -> Result<LogicalPlan> {
 /// A column of the plan at hand by its bare name, which may hold dots.
 pub fn column(name: &str) -> Expr {
     Expr::Column(Column::from_name(name))
+}
+
+/// A column of a named part of a join.
+fn of(relation: &str, name: &str) -> Expr {
+    Expr::Column(Column::new(Some(TableReference::bare(relation)), name))
+}
+
+/// Equal, where two NULLs are equal too: the member NULL is a member.
+fn null_safe(left: Expr, right: Expr) -> Expr {
+    datafusion::logical_expr::binary_expr(left, datafusion::logical_expr::Operator::IsNotDistinctFrom, right)
 }
 
 /// The first day of the period that `day` lies in.

@@ -142,7 +142,7 @@ fn the_language_is_read() {
     let target = rate.target.as_ref().unwrap();
     assert_eq!((target.value.value, target.critical.as_ref().unwrap().value), (Some(0.25), 0.0));
     assert_eq!(target.from.as_ref().unwrap().value, "2025-01-01");
-    assert_eq!(rate.later_keys().len(), 1);
+    assert_eq!(rate.window.as_ref().unwrap().value, "365 days");
     assert_eq!(simple.target.as_ref().unwrap().value.value, Some(3.0));
     assert_eq!(simple.value.as_ref().unwrap().value, "1");
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use chrono::NaiveDate;
 use datafusion::arrow::array::StringArray;
 use datafusion::arrow::compute::{CastOptions, cast_with_options};
-use datafusion::arrow::datatypes::{DataType, SchemaRef};
+use datafusion::arrow::datatypes::{DataType, SchemaRef, TimeUnit};
 use datafusion::functions_aggregate::expr_fn::{count, count_distinct, max, min, sum};
 use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::{Expr, LogicalPlan, lit};
@@ -23,6 +23,7 @@ use crate::time::{Calendar, Grain};
 pub struct Model {
     pub project: Project,
     pub tables: BTreeMap<String, Arc<Table>>,
+    /// Every KPI by name, also those variants that others are made of.
     pub kpis: BTreeMap<String, Arc<Kpi>>,
     /// KPI names, inputs before the KPIs that use them.
     pub order: Vec<String>,
@@ -30,6 +31,13 @@ pub struct Model {
     pub skipped: Vec<Skipped>,
     /// The calendar as a table.
     pub periods: Arc<Periods>,
+}
+
+impl Model {
+    /// The KPIs that have a definition of their own, by name.
+    pub fn defined(&self) -> impl Iterator<Item = &Arc<Kpi>> {
+        self.kpis.values().filter(|kpi| kpi.variant_of.is_none())
+    }
 }
 
 /// A KPI that cannot run because a table has no data.
@@ -151,17 +159,41 @@ pub struct Kpi {
     pub grains: Vec<Grain>,
     pub target: Option<Target>,
     pub minimum_n: Option<u64>,
+    /// How long after a period its value is only preliminary.
+    pub ripens: Option<Within>,
+    /// The finest grain at which its data says something, where that is not the day.
+    pub finest: Option<Grain>,
     pub value_type: DataType,
+    /// The KPI that it is a variant of, where it is only a part of others: narrowed, or over a window.
+    pub variant_of: Option<String>,
     /// Changes when the value may: the definition, those of its tables and inputs, and the calendar.
     pub fingerprint: String,
 }
 
 impl Kpi {
-    /// The KPIs that this one is computed from.
+    /// The KPIs that this one is computed from, or judged by.
     pub fn inputs(&self) -> BTreeSet<&str> {
+        let mut inputs = self.value_inputs();
+        if let Some(Target { goal: Goal::Kpi { kpi, .. }, .. }) = &self.target {
+            inputs.insert(kpi);
+        }
+        inputs
+    }
+
+    /// The KPIs that its value is computed from.
+    pub fn value_inputs(&self) -> BTreeSet<&str> {
         match &self.shape {
-            Shape::Aggregate(_) => BTreeSet::new(),
+            Shape::Aggregate(_) | Shape::Query(_) => BTreeSet::new(),
             Shape::Arithmetic(arithmetic) => arithmetic.inputs.iter().map(|input| input.kpi.as_str()).collect(),
+            Shape::Composite(composite) => composite.parts.iter().map(|part| part.kpi.as_str()).collect(),
+        }
+    }
+
+    /// How the rows of its table are aggregated, where it has one.
+    pub fn aggregate(&self) -> Option<&Aggregate> {
+        match &self.shape {
+            Shape::Aggregate(aggregate) => Some(aggregate),
+            Shape::Arithmetic(_) | Shape::Composite(_) | Shape::Query(_) => None,
         }
     }
 }
@@ -183,13 +215,15 @@ pub fn below<'a>(model: &'a Model, kpis: &BTreeSet<String>) -> Vec<&'a Kpi> {
 pub enum Shape {
     Aggregate(Box<Aggregate>),
     Arithmetic(Arithmetic),
+    Composite(Composite),
+    Query(Box<Query>),
 }
 
 /// Aggregates of one table, and arithmetic over them.
 #[derive(Debug, Clone)]
 pub struct Aggregate {
     pub table: String,
-    /// The date or timestamp that places a row in a period.
+    /// The date or timestamp that places a row in a period; of a level, that from which on the row counts.
     pub time: Expr,
     pub time_type: DataType,
     /// As the definition names it.
@@ -197,6 +231,8 @@ pub struct Aggregate {
     /// Joins that the time, the filter and the measures need.
     pub joins: BTreeSet<JoinPath>,
     pub condition: Option<Expr>,
+    pub placement: Placement,
+    pub subject: Subject,
     pub measures: Vec<Measure>,
     pub value: Value,
     /// Every dimension in `dimension_sets`, by name.
@@ -204,6 +240,153 @@ pub struct Aggregate {
     /// Covered periods without rows are 0.
     pub fill_zero: bool,
 }
+
+impl Aggregate {
+    /// Whether the value of a whole follows from what is stored of its parts.
+    pub fn adds_up(&self) -> bool {
+        matches!(self.subject, Subject::Rows) && self.measures.iter().all(|measure| measure.function.adds_up())
+    }
+
+    /// Whether its rows can be added up by day, and periods and windows made of days.
+    pub fn is_made_of_days(&self) -> bool {
+        self.adds_up() && matches!(self.placement, Placement::Event | Placement::Window(_))
+    }
+}
+
+/// In which periods a row counts.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Placement {
+    /// In the one that its time lies in.
+    Event,
+    /// In every one whose window holds its time.
+    Window(Window),
+    /// In every one at whose end, or start, it is there.
+    Stock(Stock),
+    /// In every one at whose start or end it is there; entities are compared between both.
+    Boundaries(Stock),
+}
+
+/// The days that a window holds. It ends with the period, or with the last day that is known of an open one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Window {
+    /// So long.
+    Trailing(Length),
+    /// From the beginning of the data.
+    All,
+    /// From the start of the period of this grain.
+    ToDate(Grain),
+}
+
+/// When a row is there: from its time, up to and without the day of `to`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stock {
+    /// NULL, or nothing, as long as the row is there.
+    pub to: Option<(Expr, DataType)>,
+    pub at: At,
+}
+
+/// Where in a period a level is read.
+pub use crate::spec::At;
+
+/// What is aggregated: the rows, or what is made of them first.
+#[derive(Debug, Clone)]
+pub enum Subject {
+    Rows,
+    Entities(Entities),
+    Conversions(Box<Conversions>),
+    Funnel(Funnel),
+    Cohorts(Cohorts),
+}
+
+/// The rows of each entity brought together, one row for each entity and member.
+#[derive(Debug, Clone)]
+pub struct Entities {
+    /// What tells them apart, under their column names. Rows without one belong to nobody.
+    pub keys: Vec<(String, Expr)>,
+    pub measures: Vec<Measure>,
+    /// Arithmetic over the measures.
+    pub columns: Vec<ComputedColumn>,
+}
+
+/// A named expression over measures.
+#[derive(Debug, Clone)]
+pub struct ComputedColumn {
+    pub name: String,
+    pub expression: Expr,
+    pub data_type: DataType,
+}
+
+/// The columns that tell whether an entity is there at the start and at the end of a period.
+pub const OPENING: &str = "opening";
+pub const CLOSING: &str = "closing";
+
+/// The name of an entity's column as it was at one end of the period.
+pub fn boundary_column(boundary: &str, column: &str) -> String {
+    format!("{boundary}.{column}")
+}
+
+/// Base events with what followed them: each conversion belongs to the last base event of its entity before it.
+#[derive(Debug, Clone)]
+pub struct Conversions {
+    pub base_time: Expr,
+    pub base_time_type: DataType,
+    pub base_entity: Expr,
+    /// Columns of the base table that put events of the same time in order.
+    pub base_key: Vec<String>,
+    pub table: String,
+    pub joins: BTreeSet<JoinPath>,
+    pub time: Expr,
+    pub time_type: DataType,
+    pub condition: Option<Expr>,
+    pub entity: Expr,
+    pub within: Within,
+    /// What is computed over the conversions of a base event.
+    pub measures: Vec<Measure>,
+    pub columns: Vec<ComputedColumn>,
+}
+
+impl Conversions {
+    /// Whether events are put in order by their days: one side knows no more.
+    pub fn is_by_day(&self) -> bool {
+        let is_instant = |data_type: &DataType| matches!(data_type, DataType::Timestamp(_, _));
+        !(is_instant(&self.time_type) && is_instant(&self.base_time_type))
+    }
+
+    /// The type of the time that events are put in order by.
+    pub fn order_type(&self) -> DataType {
+        if self.is_by_day() { DataType::Date32 } else { DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())) }
+    }
+}
+
+/// The relation that holds a base event's conversions, and the column for the time of the first one.
+pub const CONVERSION: &str = "conversion";
+pub const CONVERSION_TIME: &str = "time";
+
+/// Rows once for each step of a funnel that they could take.
+#[derive(Debug, Clone)]
+pub struct Funnel {
+    /// The steps in order. A row has reached one if it satisfies its condition or that of a later one.
+    pub steps: Vec<(String, Option<Expr>)>,
+}
+
+/// The relation of a funnel's steps, its dimension, and the column that says whether a row took the step.
+pub const STEPS: &str = "steps";
+pub const STEP: &str = "step";
+pub const REACHED: &str = "reached";
+
+/// Entities once for each age, counted from the period in which they first appeared.
+#[derive(Debug, Clone)]
+pub struct Cohorts {
+    pub entities: Entities,
+    pub by: Grain,
+    /// The highest age.
+    pub ages: i64,
+}
+
+/// The relation of a cohort's ages, its dimension, and the column that says whether an entity has rows at that age.
+pub const AGES: &str = "ages";
+pub const AGE: &str = "age";
+pub const ACTIVE: &str = "active";
 
 /// What a KPI may be broken down by.
 #[derive(Debug, Clone)]
@@ -245,6 +428,21 @@ impl MeasureFunction {
     }
 }
 
+impl MeasureFunction {
+    /// Whether nothing at all is 0 of it, where `fill: zero` says that nothing is meant. The largest of nothing is not 0.
+    pub fn is_zero_of_nothing(self) -> bool {
+        match self {
+            MeasureFunction::Sum | MeasureFunction::Count | MeasureFunction::CountDistinct => true,
+            MeasureFunction::Min | MeasureFunction::Max => false,
+        }
+    }
+
+    /// Whether it is 0 where no row is counted.
+    pub fn is_count(self) -> bool {
+        matches!(self, MeasureFunction::Count | MeasureFunction::CountDistinct)
+    }
+}
+
 /// The aggregate function of a measure.
 pub fn measure_expression(function: MeasureFunction, argument: Option<Expr>, filter: Option<Expr>) -> Expr {
     let argument = argument.unwrap_or_else(|| lit(1_i64));
@@ -263,6 +461,18 @@ pub fn measure_expression(function: MeasureFunction, argument: Option<Expr>, fil
         (call, _) => call,
     }
 }
+
+/// The first day of the period.
+pub const PERIOD_START: &str = "period_start";
+/// The day behind the last one of the period.
+pub const PERIOD_END: &str = "period_end";
+/// The value itself.
+pub const VALUE: &str = "value";
+/// Both sides of a value that is a ratio.
+pub const NUMERATOR: &str = "numerator";
+pub const DENOMINATOR: &str = "denominator";
+/// How many observations stand behind a value.
+pub const OBSERVATIONS: &str = "n";
 
 /// The column that counts the rows behind a value, in every query of an aggregate.
 pub const ROWS: &str = "rows";
@@ -289,6 +499,42 @@ pub struct Arithmetic {
     pub value: Value,
 }
 
+/// An index over the attainments of other KPIs' targets.
+#[derive(Debug, Clone)]
+pub struct Composite {
+    pub parts: Vec<Part>,
+}
+
+/// One KPI of an index.
+#[derive(Debug, Clone)]
+pub struct Part {
+    pub kpi: String,
+    pub weight: f64,
+    /// The least value that the KPI can have.
+    pub floor: f64,
+}
+
+/// A KPI that is one query, which places its rows in periods by the engine's word.
+#[derive(Debug, Clone)]
+pub struct Query {
+    /// The tables that it reads.
+    pub tables: BTreeSet<String>,
+    /// The dimensions that it has, and their types.
+    pub dimensions: BTreeMap<String, Dimension>,
+    /// The query for each grain and each set of dimensions, over the tables' rows and over their names.
+    pub plans: BTreeMap<(Grain, BTreeSet<String>), QueryPlans>,
+    /// Whether it names these columns itself.
+    pub has_ratio: bool,
+    pub has_observations: bool,
+}
+
+/// One query, ready to run and ready to show.
+#[derive(Debug, Clone)]
+pub struct QueryPlans {
+    pub rows: Arc<LogicalPlan>,
+    pub by_name: Arc<LogicalPlan>,
+}
+
 /// One use of another KPI.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Input {
@@ -296,16 +542,43 @@ pub struct Input {
     pub name: String,
     pub kpi: String,
     /// How much earlier it is read.
-    pub previous: Option<Previous>,
+    pub earlier: Option<Earlier>,
+    /// Whether it is read for the whole, without the dimensions asked for.
+    pub is_total: bool,
 }
 
 /// How much earlier an input is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Earlier {
+    /// So much before the period.
+    Previous(Previous),
+    /// In the first period of the one of this grain that the period lies in.
+    StartOf(Grain),
+}
+
+/// How many periods before another one lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Previous {
     /// One period of whatever grain is asked.
     Period,
     /// A length of time, such as 1 year; a whole number of periods at each grain that the KPI has.
-    Length { count: i64, unit: Grain },
+    Length(Length),
+}
+
+/// A length of time in the calendar, such as 90 days or 1 year.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Length {
+    pub count: i64,
+    pub unit: Grain,
+}
+
+/// How long one event may lie behind another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Within {
+    /// Calendar days of the project's zone; the last one counts.
+    Calendar(Length),
+    /// Exact time between two instants.
+    Seconds(i64),
 }
 
 impl Previous {
@@ -313,7 +586,7 @@ impl Previous {
     pub fn periods(self, grain: Grain) -> Option<i64> {
         let (count, unit) = match self {
             Previous::Period => return Some(1),
-            Previous::Length { count, unit } => (count, unit),
+            Previous::Length(Length { count, unit }) => (count, unit),
         };
         match (days(unit), days(grain), months(unit), months(grain)) {
             (Some(unit), Some(grain), ..) => whole(count.checked_mul(unit)?, grain),
@@ -356,13 +629,29 @@ pub struct Target {
     pub until: Option<NaiveDate>,
 }
 
-/// The form of a target.
+/// The form of a target. The `warn` and `critical` of a target that is looked up are shares of it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Goal {
     /// A value to reach, on the side that `better` names.
     Value { value: f64, warn: Option<f64>, critical: Option<f64> },
     /// A band to stay in.
     Between { low: f64, high: f64 },
+    /// The value of another KPI, wherever that can be broken down as this one is.
+    Kpi { kpi: String, warn: Option<f64>, critical: Option<f64> },
+    /// The row of a table for the period and member.
+    Table { table: TargetTable, warn: Option<f64>, critical: Option<f64> },
+}
+
+/// A table of targets: one row for each period, and for each member of the dimensions that are not NULL in it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TargetTable {
+    pub table: String,
+    pub time: Expr,
+    pub time_type: DataType,
+    /// The column that names the grain of a row. Without it all rows are of the KPI's first grain.
+    pub has_grain: bool,
+    /// The KPI's dimensions that are columns of the table.
+    pub dimensions: BTreeSet<String>,
 }
 
 #[cfg(test)]
@@ -371,7 +660,7 @@ mod tests {
 
     #[test]
     fn an_offset_is_a_whole_number_of_periods_or_none() {
-        let length = |count, unit| Previous::Length { count, unit };
+        let length = |count, unit| Previous::Length(Length { count, unit });
         assert_eq!(Previous::Period.periods(Grain::Week), Some(1));
         assert_eq!(length(1, Grain::Year).periods(Grain::Month), Some(12));
         assert_eq!(length(1, Grain::Year).periods(Grain::Quarter), Some(4));

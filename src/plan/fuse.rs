@@ -1,7 +1,8 @@
 //! KPIs over one table share one pass: all their aggregates at once, by day and by the few sets of dimensions from which
 //! every cell can be rolled up.
 //!
-//! Only aggregates that add up take part; a distinct count is computed for each cell by itself. A KPI's own filter becomes
+//! Only aggregates of rows that add up take part, also those over windows, which are made of days. A distinct count, a level
+//! or anything that looks at entities is computed for each cell by itself. A KPI's own filter becomes
 //! the filter of its aggregates, and a group where it finds no row is left out again, so that a fused value is the value
 //! that the KPI has alone. Whether a set of dimensions is too fine to be worth it is not weighed yet.
 
@@ -15,12 +16,13 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
 use datafusion::common::{Column, Result, ScalarValue, TableReference, internal_datafusion_err};
 use datafusion::datasource::{MemTable, provider_as_source};
-use datafusion::functions_aggregate::expr_fn::{max, min, sum};
 use datafusion::logical_expr::logical_plan::Aggregate as AggregatePlan;
 use datafusion::logical_expr::{Expr, GroupingSet, LogicalPlan, LogicalPlanBuilder, cast, lit};
 
-use crate::compile::{Bounds, Cell, Days, Leaves, PERIOD_START, TableLeaves, column, day_of, joined_rows, period_of};
-use crate::model::{Aggregate, JoinPath, Kpi, MeasureFunction, Model, ROWS, Shape, measure_expression};
+use crate::compile::{
+    Bounds, Cell, Leaves, PERIOD_START, Request, TableLeaves, column, day_of, joined_rows, period_of, rolled_up,
+};
+use crate::model::{Aggregate, JoinPath, Kpi, MeasureFunction, Model, Placement, ROWS, Shape, measure_expression};
 use crate::time::{Grain, to_epoch_days};
 
 /// One scan of a table for several KPIs.
@@ -65,10 +67,7 @@ pub(super) fn passes(
     let mut groups: Vec<(&Aggregate, Vec<&Kpi>)> = Vec::new();
     for name in model.order.iter().filter(|name| needed.contains_key(*name)) {
         let kpi = model.kpis[name].as_ref();
-        let Shape::Aggregate(aggregate) = &kpi.shape else { continue };
-        if !aggregate.measures.iter().all(|measure| measure.function.adds_up()) {
-            continue;
-        }
+        let Some(aggregate) = kpi.aggregate().filter(|aggregate| aggregate.is_made_of_days()) else { continue };
         let same =
             |(first, _): &&mut (&Aggregate, Vec<&Kpi>)| first.table == aggregate.table && first.time == aggregate.time;
         match groups.iter_mut().find(same) {
@@ -85,11 +84,12 @@ fn pass(
     needed: &BTreeMap<String, BTreeSet<Cell>>,
     looked_back: &BTreeSet<String>,
 ) -> Pass {
-    let aggregates: Vec<&Aggregate> = kpis.iter().filter_map(|kpi| as_aggregate(kpi)).collect();
+    let aggregates: Vec<&Aggregate> = kpis.iter().filter_map(|kpi| kpi.aggregate()).collect();
     let cells = || kpis.iter().flat_map(|kpi| &needed[&kpi.name]);
     let is_common = aggregates.iter().all(|aggregate| aggregate.condition == first.condition);
     let looked_back = || kpis.iter().any(|kpi| looked_back.contains(&kpi.name));
-    let needs_days = looked_back() || cells().any(|cell| matches!(cell.grain, Grain::Day | Grain::Week));
+    let has_window = aggregates.iter().any(|aggregate| matches!(aggregate.placement, Placement::Window(_)));
+    let needs_days = has_window || looked_back() || cells().any(|cell| matches!(cell.grain, Grain::Day | Grain::Week));
     let mut pass = Pass {
         table: first.table.clone(),
         kpis: kpis.iter().map(|kpi| kpi.name.clone()).collect(),
@@ -117,13 +117,6 @@ fn pass(
         }
     }
     pass
-}
-
-fn as_aggregate(kpi: &Kpi) -> Option<&Aggregate> {
-    match &kpi.shape {
-        Shape::Aggregate(aggregate) => Some(aggregate),
-        Shape::Arithmetic(_) => None,
-    }
 }
 
 /// The fewest sets such that each asked one is a part of one of them: those that are part of no other.
@@ -213,9 +206,9 @@ impl Pass {
         model: &Model,
         rows: &PassRows,
         aggregate: &Aggregate,
-        cell: &Cell,
-        days: Option<Days>,
+        request: &Request,
     ) -> Result<LogicalPlanBuilder> {
+        let cell = request.cell;
         let wanted: BTreeSet<String> = cell.dimensions.iter().cloned().collect();
         // Of the sets that have the cell's dimensions, the one with the fewest rows to add up.
         let sets = self.sets.iter().zip(&rows.sets).filter(|(set, _)| wanted.is_subset(set));
@@ -224,7 +217,7 @@ impl Pass {
             .ok_or_else(|| internal_datafusion_err!("no set of the pass covers {wanted:?}"))?;
         let relation = TableReference::bare(format!("pass over {}", self.table));
         let mut plan = LogicalPlanBuilder::scan(relation, provider_as_source(provider.clone()), None)?;
-        if let Some((first, last)) = days {
+        if let Some((first, last)) = request.view.days {
             let day = |day| lit(ScalarValue::Date32(Some(to_epoch_days(day))));
             plan = plan.filter(column(DAY).between(day(first), day(last)))?;
         }
@@ -238,14 +231,7 @@ impl Pass {
             let index = self.measures.iter().position(|known| *known == measure);
             let index = index.ok_or_else(|| internal_datafusion_err!("the pass lacks a measure of the KPI"))?;
             let part = column(&measure_name(index));
-            let whole = match measure.function {
-                MeasureFunction::Sum | MeasureFunction::Count => sum(part),
-                MeasureFunction::Min => min(part),
-                MeasureFunction::Max => max(part),
-                MeasureFunction::CountDistinct => {
-                    return Err(internal_datafusion_err!("a distinct count does not add up"));
-                }
-            };
+            let whole = rolled_up(measure.function, part);
             columns.push(whole.alias(*name));
         }
         let plan = plan.aggregate(groups, columns)?.filter(column(ROWS).gt(lit(0_i64)))?;
@@ -321,7 +307,8 @@ impl FusedLeaves<'_> {
     pub fn is_fused(&self, kpi: &Kpi) -> bool {
         match &kpi.shape {
             Shape::Aggregate(_) => self.passes.iter().any(|(pass, _)| pass.kpis.contains(&kpi.name)),
-            Shape::Arithmetic(_) => true,
+            Shape::Arithmetic(_) | Shape::Composite(_) => true,
+            Shape::Query(_) => false,
         }
     }
 }
@@ -333,10 +320,10 @@ pub struct PassRows {
 }
 
 impl Leaves for FusedLeaves<'_> {
-    fn leaf(&self, kpi: &Kpi, aggregate: &Aggregate, cell: &Cell, days: Option<Days>) -> Result<LogicalPlanBuilder> {
+    fn leaf(&self, kpi: &Kpi, aggregate: &Aggregate, request: &Request) -> Result<LogicalPlanBuilder> {
         match self.passes.iter().find(|(pass, _)| pass.kpis.contains(&kpi.name)) {
-            Some((pass, rows)) => pass.leaf(self.model, rows, aggregate, cell, days),
-            None => self.tables.leaf(kpi, aggregate, cell, days),
+            Some((pass, rows)) => pass.leaf(self.model, rows, aggregate, request),
+            None => self.tables.leaf(kpi, aggregate, request),
         }
     }
 }

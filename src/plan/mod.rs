@@ -7,7 +7,7 @@ mod fuse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::compile::Cell;
-use crate::model::{Model, Shape};
+use crate::model::{Goal, Input, Kpi, Model, Shape, Target};
 
 pub use fuse::{FusedLeaves, Pass, PassRows};
 
@@ -22,7 +22,10 @@ pub struct RunPlan {
 
 /// Plans the computation of `wanted`, or of all KPIs.
 pub fn plan(model: &Model, wanted: Option<&BTreeSet<String>>) -> RunPlan {
-    let is_wanted = |name: &String| wanted.is_none_or(|wanted| wanted.contains(name));
+    let is_wanted = |name: &String| match wanted {
+        Some(wanted) => wanted.contains(name),
+        None => model.kpis[name].variant_of.is_none(),
+    };
     let kpis: Vec<(String, Vec<Cell>)> =
         (model.order.iter().filter(|name| is_wanted(name))).map(|name| (name.clone(), cells(model, name))).collect();
     let needed = needed_cells(model, &kpis);
@@ -43,21 +46,64 @@ fn needed_cells(model: &Model, kpis: &[(String, Vec<Cell>)]) -> BTreeMap<String,
         kpis.iter().map(|(name, cells)| (name.clone(), cells.iter().cloned().collect())).collect();
     for name in model.order.iter().rev() {
         let Some(cells) = needed.get(name).cloned() else { continue };
-        for input in model.kpis[name].inputs() {
-            needed.entry(input.to_owned()).or_default().extend(cells.iter().cloned());
+        for (input, cells) in read_by(model, &model.kpis[name], &cells) {
+            needed.entry(input).or_default().extend(cells);
         }
     }
     needed
+}
+
+/// The cells at which a KPI reads those that it is computed from or judged by.
+fn read_by(model: &Model, kpi: &Kpi, cells: &BTreeSet<Cell>) -> Vec<(String, BTreeSet<Cell>)> {
+    let total_of = |input: &Input| {
+        let required = &model.kpis[&input.kpi].required_dimensions;
+        let of = |cell: &Cell| Cell {
+            grain: cell.grain,
+            dimensions: cell.dimensions.iter().filter(|name| required.contains(name)).cloned().collect(),
+        };
+        cells.iter().map(of).collect()
+    };
+    let mut read: Vec<(String, BTreeSet<Cell>)> = match &kpi.shape {
+        Shape::Aggregate(_) | Shape::Query(_) => Vec::new(),
+        Shape::Arithmetic(arithmetic) => (arithmetic.inputs.iter())
+            .map(|input| (input.kpi.clone(), if input.is_total { total_of(input) } else { cells.clone() }))
+            .collect(),
+        Shape::Composite(composite) => composite.parts.iter().map(|part| (part.kpi.clone(), cells.clone())).collect(),
+    };
+    if let Some(Target { goal: Goal::Kpi { kpi, .. }, .. }) = &kpi.target {
+        read.push((kpi.clone(), cells.clone()));
+    }
+    // Where an input has a target of its own, an index reads that as well.
+    if let Shape::Composite(composite) = &kpi.shape {
+        for part in &composite.parts {
+            if let Some(Target { goal: Goal::Kpi { kpi, .. }, .. }) = &model.kpis[&part.kpi].target {
+                read.push((kpi.clone(), cells.clone()));
+            }
+        }
+    }
+    read
 }
 
 /// The KPIs that something reads as they were earlier, and all below them.
 fn looked_back(model: &Model, needed: &BTreeMap<String, BTreeSet<Cell>>) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for name in model.order.iter().rev().filter(|name| needed.contains_key(*name)) {
-        let Shape::Arithmetic(arithmetic) = &model.kpis[name].shape else { continue };
+        let kpi = &model.kpis[name];
         let is_found = found.contains(name);
-        let inputs = arithmetic.inputs.iter().filter(|input| is_found || input.previous.is_some());
-        found.extend(inputs.map(|input| input.kpi.clone()));
+        match &kpi.shape {
+            Shape::Aggregate(_) | Shape::Query(_) => {}
+            Shape::Arithmetic(arithmetic) => {
+                let inputs = arithmetic.inputs.iter().filter(|input| is_found || input.earlier.is_some());
+                found.extend(inputs.map(|input| input.kpi.clone()));
+            }
+            Shape::Composite(composite) if is_found => {
+                found.extend(composite.parts.iter().map(|part| part.kpi.clone()));
+            }
+            Shape::Composite(_) => {}
+        }
+        if is_found && let Some(Target { goal: Goal::Kpi { kpi, .. }, .. }) = &kpi.target {
+            found.insert(kpi.clone());
+        }
     }
     found
 }

@@ -7,7 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 
-use super::spanned::{Later, OneOrMany, Spanned};
+use super::spanned::{Later, OneOrMany, Pairs, Spanned};
 
 /// One KPI. With `from` it aggregates a table; without, its `value` is arithmetic over other KPIs.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -61,33 +61,37 @@ pub struct KpiSpec {
     /// Dimensions without which the KPI must not be asked.
     pub required_dimensions: Option<Vec<Spanned<String>>>,
 
+    /// A trailing window such as `365 days`, or `all` for a running total.
+    pub window: Option<Spanned<String>>,
+    /// A running total since the start of this period, such as `year`.
+    pub to_date: Option<Spanned<String>>,
+    /// A level instead of a flow: the columns in which a row begins and ceases to count.
+    pub stock: Option<Spanned<StockSpec>>,
+    /// Whether a level is read at the `start` or the `end` of the period.
+    pub at: Option<Spanned<At>>,
+    /// The entity that is aggregated first, by itself.
+    pub per: Option<Spanned<OneOrMany>>,
+    /// What is computed for each entity of `per`, by name: SQL over aggregates.
+    #[serde(default)]
+    pub columns: Pairs<Spanned<String>>,
+    /// The event that follows the base event, and within which time.
+    pub conversion: Option<Spanned<ConversionSpec>>,
+    /// Whether a converted row counts in the period of its base event or in that of its conversion.
+    pub count_on: Option<Spanned<CountOn>>,
+    /// Ordered steps, each with its condition.
+    pub funnel: Option<Spanned<Vec<Spanned<StepSpec>>>>,
+    /// Values by age since an entity first appeared.
+    pub cohort: Option<Spanned<CohortSpec>>,
+    /// Weights of other KPIs, by attainment of their targets.
+    #[serde(default)]
+    pub composite: Pairs<Spanned<PartSpec>>,
+    /// Narrower variants of other KPIs, under names of their own.
+    #[serde(default)]
+    pub inputs: Pairs<Spanned<InputSpec>>,
+    /// How long the youngest member of a period needs before its value counts, such as `90 days`.
+    pub ripens: Option<Spanned<String>>,
+
     // The rest of the language: read, and refused by name until it is there.
-    /// A trailing window such as `365 days`, or `all` for a running total. Not in this version.
-    pub window: Option<Spanned<Later>>,
-    /// A running total since the start of this period, such as `year`. Not in this version.
-    pub to_date: Option<Spanned<Later>>,
-    /// A level instead of a flow: the columns in which a row begins and ceases to count. Not in this version.
-    pub stock: Option<Spanned<Later>>,
-    /// Whether a level is read at the `start` or the `end` of the period. Not in this version.
-    pub at: Option<Spanned<Later>>,
-    /// The entity that is aggregated first, by itself. Not in this version.
-    pub per: Option<Spanned<Later>>,
-    /// What is computed for each entity of `per`. Not in this version.
-    pub columns: Option<Spanned<Later>>,
-    /// The event that follows the base event, and within which time. Not in this version.
-    pub conversion: Option<Spanned<Later>>,
-    /// Whether a conversion counts in the period of its base event or in its own. Not in this version.
-    pub count_on: Option<Spanned<Later>>,
-    /// Ordered steps, each with its condition. Not in this version.
-    pub funnel: Option<Spanned<Later>>,
-    /// Values by age since an entity first appeared. Not in this version.
-    pub cohort: Option<Spanned<Later>>,
-    /// Weights of other KPIs, by attainment of their targets. Not in this version.
-    pub composite: Option<Spanned<Later>>,
-    /// Narrower variants of other KPIs, under names of their own. Not in this version.
-    pub inputs: Option<Spanned<Later>>,
-    /// How long the youngest member of a period needs before its value counts. Not in this version.
-    pub ripens: Option<Spanned<Later>>,
     /// Tests of the definition, on rows given beside it. Not in this version.
     pub tests: Option<Spanned<Later>>,
     /// The query of a `.sql` file; never a key of a YAML document.
@@ -99,22 +103,7 @@ pub struct KpiSpec {
 impl KpiSpec {
     /// The keys that this version reads but cannot compute yet, as written.
     pub fn later_keys(&self) -> Vec<(&'static str, crate::diagnostic::Span)> {
-        let keys = [
-            ("window", &self.window),
-            ("to_date", &self.to_date),
-            ("stock", &self.stock),
-            ("at", &self.at),
-            ("per", &self.per),
-            ("columns", &self.columns),
-            ("conversion", &self.conversion),
-            ("count_on", &self.count_on),
-            ("funnel", &self.funnel),
-            ("cohort", &self.cohort),
-            ("composite", &self.composite),
-            ("inputs", &self.inputs),
-            ("ripens", &self.ripens),
-            ("tests", &self.tests),
-        ];
+        let keys = [("tests", &self.tests)];
         keys.into_iter().filter_map(|(key, value)| value.as_ref().map(|value| (key, value.span))).collect()
     }
 }
@@ -141,11 +130,150 @@ pub enum Fill {
     Zero,
 }
 
+/// A level: the rows that are there at an instant.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StockSpec {
+    /// The date or timestamp from which on a row counts.
+    pub from: Spanned<String>,
+    /// The date or timestamp from which on it does not count any more; NULL as long as it counts.
+    pub to: Option<Spanned<String>>,
+}
+
+/// Where in a period a level is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum At {
+    /// At the end of the day before the period.
+    Start,
+    /// At the end of the period's last day.
+    End,
+}
+
+/// An event that may follow the base event of the same entity.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConversionSpec {
+    /// The table that holds the conversions.
+    pub from: Spanned<String>,
+    /// When a conversion happened. Default: that table's `time`.
+    pub time: Option<Spanned<String>>,
+    /// Which of its rows are conversions.
+    #[serde(rename = "where")]
+    pub condition: Option<Spanned<String>>,
+    /// What belongs together: `account_id` where both tables call it so, or `visitor_id = customer_id` (here = there).
+    pub entity: Spanned<String>,
+    /// How long after the base event a conversion still counts, such as `90 days` (the last day included) or `24 hours`.
+    pub within: Spanned<String>,
+    /// What is computed over the conversions of a base event, by name: SQL over aggregates.
+    #[serde(default)]
+    pub columns: Pairs<Spanned<String>>,
+}
+
+/// The period in which a conversion counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CountOn {
+    /// That of its base event.
+    Base,
+    /// Its own.
+    Conversion,
+}
+
+/// One step of a funnel.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StepSpec {
+    /// What the step is called; the member of the dimension `step`.
+    pub step: Spanned<String>,
+    /// Which rows have come that far. Without it every row has.
+    #[serde(rename = "where")]
+    pub condition: Option<Spanned<String>>,
+}
+
+/// Entities by the period in which they first appeared, and what became of them at each age.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CohortSpec {
+    /// The length of an age: day, week, month, quarter or year. It is the only grain of the KPI.
+    pub by: Spanned<String>,
+    /// The highest age; 0 is the period of the first appearance.
+    pub ages: Spanned<u64>,
+}
+
+/// A part of a composite: its weight, or a mapping.
+#[derive(Debug, Clone)]
+pub struct PartSpec {
+    pub weight: f64,
+    /// The least value that the KPI can have, such as -100 for a net promoter score. Default: 0.
+    pub floor: Option<f64>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct LongPart {
+    /// How much the part counts, against the other parts.
+    weight: f64,
+    /// The least value that the KPI can have, such as -100 for a net promoter score. Default: 0.
+    floor: Option<f64>,
+}
+
+impl<'de> Deserialize<'de> for PartSpec {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct PartVisitor;
+        impl<'de> Visitor<'de> for PartVisitor {
+            type Value = PartSpec;
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a weight, or a mapping with `weight`")
+            }
+            fn visit_f64<E: de::Error>(self, weight: f64) -> Result<Self::Value, E> {
+                Ok(PartSpec { weight, floor: None })
+            }
+            fn visit_i64<E: de::Error>(self, weight: i64) -> Result<Self::Value, E> {
+                self.visit_f64(weight as f64)
+            }
+            fn visit_u64<E: de::Error>(self, weight: u64) -> Result<Self::Value, E> {
+                self.visit_f64(weight as f64)
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                let LongPart { weight, floor } = LongPart::deserialize(de::value::MapAccessDeserializer::new(map))?;
+                Ok(PartSpec { weight, floor })
+            }
+        }
+        deserializer.deserialize_any(PartVisitor)
+    }
+}
+
+impl JsonSchema for PartSpec {
+    fn schema_name() -> Cow<'static, str> {
+        "PartSpec".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let long = generator.subschema_for::<LongPart>();
+        json_schema!({ "oneOf": [{ "type": "number" }, long] })
+    }
+}
+
+/// Another KPI under a name of its own, narrowed to some of its rows.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct InputSpec {
+    /// The KPI.
+    pub kpi: Spanned<String>,
+    /// Which of its rows count, beside its own condition.
+    #[serde(rename = "where")]
+    pub condition: Option<Spanned<String>>,
+}
+
 /// What is wanted of a KPI: `target: 0.25`, or a mapping.
 #[derive(Debug, Clone, Default)]
 pub struct TargetSpec {
     /// The value to reach.
     pub value: Option<f64>,
+    /// The KPI whose value is to be reached.
+    pub kpi: Option<Spanned<String>>,
+    /// The table that holds the values to reach.
+    pub table: Option<Spanned<String>>,
     pub warn: Option<Spanned<f64>>,
     pub critical: Option<Spanned<f64>>,
     /// The band of `better: within`, low and high.
@@ -159,7 +287,12 @@ pub struct TargetSpec {
 struct LongTarget {
     /// The value to reach.
     value: Option<f64>,
-    /// A missed target is at risk as long as it stays on this side of `warn`, and off track beyond.
+    /// Another KPI, whose value in the same period and for the same member is the value to reach.
+    kpi: Option<Spanned<String>>,
+    /// A table of values to reach: its `time` places them, `value` holds them, columns named like dimensions tell for whom.
+    table: Option<Spanned<String>>,
+    /// A missed target is at risk as long as it stays on this side of `warn`, and off track beyond. With `kpi` and `table`
+    /// a share of the target, such as 0.9.
     warn: Option<Spanned<f64>>,
     /// Beyond this it is critical.
     critical: Option<Spanned<f64>>,
@@ -189,9 +322,9 @@ impl<'de> Deserialize<'de> for TargetSpec {
                 self.visit_f64(value as f64)
             }
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-                let LongTarget { value, warn, critical, between, from, until } =
+                let LongTarget { value, kpi, table, warn, critical, between, from, until } =
                     LongTarget::deserialize(de::value::MapAccessDeserializer::new(map))?;
-                Ok(TargetSpec { value, warn, critical, between, from, until })
+                Ok(TargetSpec { value, kpi, table, warn, critical, between, from, until })
             }
         }
         deserializer.deserialize_any(TargetVisitor)

@@ -11,7 +11,10 @@ mod source;
 mod spanned;
 mod table;
 
-pub use kpi::{Better, Fill, KpiSpec, TargetSpec};
+pub use kpi::{
+    At, Better, CohortSpec, ConversionSpec, CountOn, Fill, InputSpec, KpiSpec, PartSpec, StepSpec, StockSpec,
+    TargetSpec,
+};
 pub use project::{ProjectSpec, SettingValue};
 pub use source::{line_column_to_char, source_span};
 pub use spanned::{Later, OneOrMany, Pairs, SPANNED, SPANNED_FIELDS, Spanned};

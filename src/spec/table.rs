@@ -28,6 +28,9 @@ pub struct TableSpec {
     pub primary_key: Option<Spanned<OneOrMany>>,
     /// The default time column of KPIs over this table; a path through joins such as `order.order_date` is allowed.
     pub time: Option<Spanned<String>>,
+    /// The period that one row stands for, where it is longer than a day: `month` for monthly balances. KPIs over the table
+    /// have no finer grain.
+    pub grain: Option<Spanned<String>>,
     /// Columns to rename, cast, clean or describe. Only what needs saying.
     #[serde(default)]
     pub columns: Pairs<Spanned<ColumnSpec>>,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::kpis::Context;
-use crate::model::{Kpi, Shape};
+use crate::model::{Goal, Kpi, Shape, Subject, Target};
 
 /// What a value depends on, as a digest. Labels and descriptions are not in it.
 pub(super) fn fingerprint(context: &Context, kpi: &Kpi, ready: &BTreeMap<String, Arc<Kpi>>) -> String {
@@ -14,10 +14,17 @@ pub(super) fn fingerprint(context: &Context, kpi: &Kpi, ready: &BTreeMap<String,
         hasher.update(b"\0");
     };
     // Raised when a version of kpi computes the same definition differently.
-    put("meaning 1");
+    put("meaning 2");
     put(&format!("{:?}", context.project.calendar));
     put(&format!("{:?} {:?} {:?}", kpi.grains, kpi.dimension_sets, kpi.required_dimensions));
-    put(&format!("{:?} {:?} {:?} {:?}", kpi.target, kpi.better, kpi.minimum_n, kpi.unit));
+    put(&format!("{:?} {:?} {:?} {:?} {:?}", kpi.target, kpi.better, kpi.minimum_n, kpi.unit, kpi.ripens));
+    let table = |name: &str| {
+        let table = context.tables.ready(name);
+        table.map_or_else(String::new, |table| format!("{} {} {:?}", table.name, table.fingerprint, table.freshness))
+    };
+    if let Some(Target { goal: Goal::Table { table: targets, .. }, .. }) = &kpi.target {
+        put(&table(&targets.table));
+    }
     match &kpi.shape {
         Shape::Aggregate(aggregate) => {
             let every_join =
@@ -37,14 +44,23 @@ pub(super) fn fingerprint(context: &Context, kpi: &Kpi, ready: &BTreeMap<String,
             aggregate.measures.iter().for_each(|measure| put(&format!("{measure:?}")));
             aggregate.dimensions.iter().for_each(|(name, dimension)| put(&format!("{name} {}", dimension.expression)));
             put(&aggregate.value.expression.to_string());
+            put(&format!("{:?} {:?}", aggregate.placement, aggregate.subject));
+            if let Subject::Conversions(conversions) = &aggregate.subject {
+                put(&table(&conversions.table));
+            }
         }
         Shape::Arithmetic(arithmetic) => {
-            for input in &arithmetic.inputs {
-                put(&format!("{input:?}"));
-                put(ready.get(&input.kpi).map_or("", |kpi| kpi.fingerprint.as_str()));
-            }
+            arithmetic.inputs.iter().for_each(|input| put(&format!("{input:?}")));
             put(&arithmetic.value.expression.to_string());
         }
+        Shape::Composite(composite) => put(&format!("{composite:?}")),
+        Shape::Query(query) => {
+            query.tables.iter().for_each(|name| put(&table(name)));
+            query.plans.values().for_each(|plans| put(&plans.by_name.display_indent_schema().to_string()));
+        }
+    }
+    for input in kpi.inputs() {
+        put(ready.get(input).map_or("", |kpi| kpi.fingerprint.as_str()));
     }
     hasher.finalize().to_hex().to_string()
 }

@@ -1,33 +1,37 @@
-//! From `kpi:` documents to KPIs: values taken apart into aggregates, dimensions and targets checked, inputs ordered.
+//! From `kpi:` documents to KPIs: each checked by its shape, inputs before those that use them.
 //!
-//! A value is one expression; what is stored are the aggregates inside it, so that the value can be computed again at any
-//! grain and for any dimensions. A shape that this version does not have yet is refused here by name.
+//! What holds for every KPI is here: its grains, dimensions and words. Each shape has a file of its own: `aggregate` for KPIs
+//! over a table, `arithmetic` and `composite` for KPIs over KPIs, `query` for those that are one query.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
-use datafusion::common::Column;
 use datafusion::execution::SessionState;
-use datafusion::logical_expr::Expr;
+use datafusion::prelude::SessionContext;
 use datafusion::sql::sqlparser::ast::Expr as SqlExpr;
 
+use super::aggregate::aggregate;
 use super::arithmetic::arithmetic;
-use super::expression::{Language, Parsed, Unresolved, list, resolve};
+use super::composite::composite;
+use super::expression::{Language, Unresolved, list, resolve};
 use super::fingerprint::fingerprint;
-use super::measures::{measured_schema, take_measures};
+use super::length::length;
 use super::order::in_dependency_order;
-use super::tables::{State, Tables};
-use super::target::target;
+use super::query::query;
+use super::subject::built_in_dimension;
+use super::tables::Tables;
+use super::target::{Targeted, target};
 use super::{Problems, not_yet, typing};
 use crate::diagnostic::{Diagnostic, nearest};
 use crate::load::LoadedDocument;
-use crate::model::{Aggregate, Better, Dimension, Kpi, MeasureFunction, Project, ROWS, Shape, Skipped, Value};
-use crate::spec::{Fill, KpiSpec, Spanned, TableSpec};
+use crate::model::{Better, Dimension, Kpi, Project, Shape, Skipped, Subject, Within};
+use crate::spec::{KpiSpec, Spanned, TableSpec};
 use crate::time::Grain;
 
 /// What the checks of KPIs share.
 pub(super) struct Context<'a> {
+    pub session: &'a SessionContext,
     pub state: &'a SessionState,
     pub language: &'a Language<'a>,
     pub project: &'a Project,
@@ -51,26 +55,38 @@ pub(super) fn kpis(
     problems: &mut Problems,
 ) -> (Vec<Arc<Kpi>>, Vec<Skipped>) {
     let order = in_dependency_order(context, specs, problems);
-    let mut ready: BTreeMap<String, Arc<Kpi>> = BTreeMap::new();
-    let mut ordered = Vec::new();
-    let mut skipped: BTreeMap<String, String> = BTreeMap::new();
+    let mut all = Checked::default();
     for name in order {
         let (document, spec) = specs[&name];
         check_words(context, spec, specs, problems);
-        match kpi(context, document, spec, &ready, &skipped, problems) {
-            Outcome::Ready(kpi) => {
-                let kpi = Arc::new(*kpi);
-                ordered.push(kpi.clone());
-                ready.insert(name, kpi);
-            }
+        match kpi(context, document, spec, &mut all, problems) {
+            Outcome::Ready(kpi) => all.add(Arc::new(*kpi)),
             Outcome::Skipped(reason) => {
-                skipped.insert(name, reason);
+                all.skipped.insert(name, reason);
             }
             Outcome::Broken => {}
         }
     }
+    let Checked { ordered, skipped, .. } = all;
     let ordered = prepare_inputs(context, ordered);
     (ordered, skipped.into_iter().map(|(kpi, reason)| Skipped { kpi, reason }).collect())
+}
+
+/// The KPIs checked so far.
+#[derive(Default)]
+pub(super) struct Checked {
+    pub ready: BTreeMap<String, Arc<Kpi>>,
+    /// In the order of their dependencies, with the variants that they need.
+    pub ordered: Vec<Arc<Kpi>>,
+    /// Those whose tables have no data, and why.
+    pub skipped: BTreeMap<String, String>,
+}
+
+impl Checked {
+    pub fn add(&mut self, kpi: Arc<Kpi>) {
+        self.ordered.push(kpi.clone());
+        self.ready.insert(kpi.name.clone(), kpi);
+    }
 }
 
 /// Gives the inputs of arithmetic the dimensions that it asks for, and every KPI its fingerprint.
@@ -89,8 +105,11 @@ fn prepare_inputs(context: &Context, ordered: Vec<Arc<Kpi>>) -> Vec<Arc<Kpi>> {
         let mut kpi = kpi.as_ref().clone();
         if let Shape::Aggregate(aggregate) = &mut kpi.shape {
             for name in asked.get(&kpi.name).into_iter().flatten() {
+                if aggregate.dimensions.contains_key(name) {
+                    continue;
+                }
                 let span = crate::diagnostic::Span { file: crate::diagnostic::FileId(0), start: 0, end: 0 };
-                // It was checked with the KPI that asks for it.
+                // It was checked with the KPI that asks for it; a total or a target may do without.
                 if let Ok(dimension) = dimension(context, &aggregate.table, &Spanned::new(name.clone(), span)) {
                     aggregate.dimensions.insert(name.clone(), dimension);
                 }
@@ -162,8 +181,7 @@ fn kpi(
     context: &Context,
     document: &LoadedDocument,
     spec: &KpiSpec,
-    ready: &BTreeMap<String, Arc<Kpi>>,
-    skipped: &BTreeMap<String, String>,
+    all: &mut Checked,
     problems: &mut Problems,
 ) -> Outcome {
     let before = problems.count();
@@ -171,40 +189,55 @@ fn kpi(
     for (key, span) in &later {
         problems.add(not_yet(key, *span));
     }
-    if let Some(query) = &spec.query {
-        problems.add(not_yet("a KPI as a `.sql` file", query.span));
-    }
     let grains = grains(spec, problems);
-    let target = spec.target.as_ref().and_then(|target| self::target(spec, target, problems));
-    if !later.is_empty() || spec.query.is_some() {
+    if !later.is_empty() {
         return Outcome::Broken;
     }
-    let Some(value) = &spec.value else {
-        if context.broken_kpis.contains(&spec.kpi.value) {
-            return Outcome::Broken;
-        }
-        problems.add(
-            Diagnostic::error("missing-key", format!("KPI `{}` has no `value`", spec.kpi.value))
-                .at(spec.kpi.span)
-                .hint("write what it is, such as `value: count(*)` or `value: sum(amount)`"),
-        );
-        return Outcome::Broken;
-    };
-    let Some(parsed) = problems.take(context.language.parse(value)) else { return Outcome::Broken };
-    let shaped = match &spec.from {
-        Some(table) => aggregate(context, spec, table, &parsed, problems),
-        None => arithmetic(context, spec, &parsed, &grains, ready, skipped, problems),
-    };
+    let shaped = shape(context, spec, &grains, all, problems);
     let (shape, value_type) = match shaped {
         Shaped::Ready(shape, value_type) => (shape, value_type),
         Shaped::Skipped(reason) => return Outcome::Skipped(reason),
         Shaped::Broken => return Outcome::Broken,
     };
+    let mut required: Vec<String> = names(&spec.required_dimensions);
+    required.extend(built_in_dimension(spec).map(|(name, _)| name.to_owned()).filter(|name| !required.contains(name)));
+    let mut dimension_sets = dimension_sets(spec, &required);
+    if let (Shape::Query(query), None) = (&shape, &spec.by) {
+        // What a query names it is broken down by.
+        let all: Vec<String> = query.dimensions.keys().cloned().collect();
+        if !all.is_empty() && !dimension_sets.contains(&all) {
+            dimension_sets.push(all);
+        }
+    }
+    let target = match &spec.target {
+        None => None,
+        Some(target) => {
+            match self::target(context, spec, target, &dimension_sets, &all.ready, &all.skipped, problems) {
+                Targeted::Ready(target) => Some(target),
+                Targeted::Skipped(reason) => return Outcome::Skipped(reason),
+                Targeted::Broken => None,
+            }
+        }
+    };
+    let ripens = match (&spec.ripens, &shape) {
+        (Some(text), _) => match length(text, "ripens") {
+            Ok(length) => Some(Within::Calendar(length)),
+            Err(diagnostic) => {
+                problems.add(diagnostic);
+                None
+            }
+        },
+        // A conversion needs the time that it may take.
+        (None, Shape::Aggregate(aggregate)) => match &aggregate.subject {
+            Subject::Conversions(conversions) if conversions.base_time == aggregate.time => Some(conversions.within),
+            _ => None,
+        },
+        (None, _) => None,
+    };
     if problems.count() > before || context.broken_kpis.contains(&spec.kpi.value) {
         return Outcome::Broken;
     }
-    let required: Vec<String> = names(&spec.required_dimensions);
-    let dimension_sets = dimension_sets(spec, &required);
+    let finest = finest(context, &shape, all);
     let text = |text: &Option<Spanned<String>>| text.as_ref().map(|text| text.value.trim().to_owned());
     let mut tags: Vec<String> = document.folder_tag.iter().cloned().chain(names(&spec.tags)).collect();
     tags.dedup();
@@ -224,190 +257,58 @@ fn kpi(
         grains,
         target,
         minimum_n: spec.minimum_n.as_ref().map(|minimum| minimum.value),
+        ripens,
+        finest,
         value_type,
+        variant_of: None,
         fingerprint: String::new(),
     };
     Outcome::Ready(Box::new(kpi))
+}
+
+/// The finest grain that the tables below a KPI know.
+fn finest(context: &Context, shape: &Shape, all: &Checked) -> Option<Grain> {
+    let of = |name: &str| all.ready.get(name).and_then(|kpi| kpi.finest);
+    match shape {
+        Shape::Aggregate(aggregate) => context.tables.grains.get(&aggregate.table).copied(),
+        Shape::Query(query) => query.plans.keys().map(|(grain, _)| *grain).min().filter(|grain| *grain != Grain::Day),
+        Shape::Arithmetic(arithmetic) => arithmetic.inputs.iter().filter_map(|input| of(&input.kpi)).max(),
+        Shape::Composite(composite) => composite.parts.iter().filter_map(|part| of(&part.kpi)).max(),
+    }
+}
+
+/// How the KPI is computed, by the keys that it has.
+fn shape(context: &Context, spec: &KpiSpec, grains: &[Grain], all: &mut Checked, problems: &mut Problems) -> Shaped {
+    if let Some(sql) = &spec.query {
+        return query(context, spec, sql, grains, problems);
+    }
+    if let Some(table) = &spec.from {
+        return aggregate(context, spec, table, grains, problems);
+    }
+    if !spec.composite.is_empty() {
+        return composite(context, spec, all, problems);
+    }
+    let Some(value) = &spec.value else {
+        if context.broken_kpis.contains(&spec.kpi.value) {
+            return Shaped::Broken;
+        }
+        problems.add(
+            Diagnostic::error("missing-key", format!("KPI `{}` has no `value`", spec.kpi.value))
+                .at(spec.kpi.span)
+                .hint("write what it is, such as `value: count(*)` or `value: sum(amount)`"),
+        );
+        return Shaped::Broken;
+    };
+    match problems.take(context.language.parse(value)) {
+        Some(parsed) => arithmetic(context, spec, &parsed, grains, all, problems),
+        None => Shaped::Broken,
+    }
 }
 
 pub(super) enum Shaped {
     Ready(Shape, DataType),
     Skipped(String),
     Broken,
-}
-
-fn aggregate(
-    context: &Context,
-    spec: &KpiSpec,
-    table: &Spanned<String>,
-    value: &Parsed,
-    problems: &mut Problems,
-) -> Shaped {
-    let before = problems.count();
-    match context.tables.states.get(&table.value) {
-        Some(State::Ready(_)) => {}
-        Some(State::Absent(reason)) => {
-            return Shaped::Skipped(format!("table `{}` has no data: {reason}", table.value));
-        }
-        Some(State::Broken) => return Shaped::Broken,
-        None => {
-            let diagnostic =
-                Diagnostic::error("unknown-table", format!("there is no table `{}`", table.value)).at(table.span);
-            let known = || context.table_specs.keys().map(String::as_str);
-            problems.add(match nearest(&table.value, known()) {
-                Some(near) => diagnostic.hint(format!("did you mean `{near}`?")),
-                None if context.table_specs.is_empty() => {
-                    diagnostic.hint(format!("describe it: `table: {}` with its `source`", table.value))
-                }
-                None => diagnostic.hint(format!("the tables are {}", list(known()))),
-            });
-            return Shaped::Broken;
-        }
-    }
-    let table_name = table.value.as_str();
-    let mut joins = BTreeSet::new();
-    let mut missing: Option<String> = None;
-    // Every part is looked at, so that all mistakes come at once.
-    let mut row_level =
-        |parsed: Option<Parsed>, problems: &mut Problems| -> Option<(Expr, DataType, Spanned<String>)> {
-            let parsed = parsed?;
-            let resolved = match resolve(context.language, &context.tables.namespace, table_name, &parsed) {
-                Err(Unresolved::Missing { table }) => {
-                    missing = Some(table);
-                    return None;
-                }
-                other => problems.resolved(other)?,
-            };
-            let schema = context.tables.joined_schema(table_name, &resolved.joins)?;
-            let typed = typing::plan(context.state, resolved.sql, &schema);
-            let (expression, data_type) = problems.planned(typed, parsed.text.span)?;
-            joins.extend(resolved.joins);
-            Some((expression, data_type, parsed.text))
-        };
-
-    let default_time = context.table_specs.get(table_name).and_then(|table| table.time.as_ref());
-    let time = match spec.time.as_ref().or(default_time) {
-        None => {
-            problems.add(
-                Diagnostic::error(
-                    "missing-key",
-                    format!("KPI `{}` has no `time`, and table `{table_name}` has none either", spec.kpi.value),
-                )
-                .at(spec.kpi.span)
-                .hint("name the date or timestamp that places a row in a period, such as `time: created_at`"),
-            );
-            None
-        }
-        Some(time) => {
-            let parsed = one_row(context, problems.take(context.language.parse(time)), "`time`", problems);
-            row_level(parsed, problems).and_then(|(expression, data_type, text)| match data_type {
-                DataType::Date32 | DataType::Timestamp(_, _) => Some((expression, data_type)),
-                other => {
-                    problems.add(
-                        Diagnostic::error("wrong-type", format!("`time` is a date or timestamp, but `{}` is {}", text.value, typing::type_name(&other)))
-                            .at(text.span)
-                            .hint(format!("give it a type in table `{table_name}`: `columns: {{{}: {{type: date}}}}`, with a `format` if need be", text.value)),
-                    );
-                    None
-                }
-            })
-        }
-    };
-    let condition = spec.condition.as_ref().and_then(|condition| {
-        let parsed = one_row(context, problems.take(context.language.parse(condition)), "`where`", problems);
-        let (expression, data_type, text) = row_level(parsed, problems)?;
-        problems.is_condition(&data_type, &text).then_some(expression)
-    });
-    let value_expression = match context.language.nested_aggregate(value) {
-        Some(diagnostic) => {
-            problems.add(diagnostic);
-            None
-        }
-        None => row_level(Some(value.clone()), problems),
-    };
-
-    let mut dimensions = BTreeMap::new();
-    let wanted = spec.by.iter().flatten().flat_map(|set| set.items());
-    for name in wanted.chain(spec.required_dimensions.iter().flatten().cloned()) {
-        match dimension(context, table_name, &name) {
-            Ok(dimension) => {
-                dimensions.insert(name.value.clone(), dimension);
-            }
-            Err(Unresolved::Missing { table }) => missing = Some(table),
-            Err(Unresolved::Mistake(diagnostic)) => problems.add(as_dimension(context, *diagnostic, &name, table_name)),
-            Err(Unresolved::Elsewhere) => return Shaped::Broken,
-        }
-    }
-    if let Some(missing) = missing {
-        return match context.tables.states.get(&missing) {
-            Some(State::Absent(reason)) => Shaped::Skipped(format!("table `{missing}` has no data: {reason}")),
-            Some(State::Ready(_) | State::Broken) | None => Shaped::Broken,
-        };
-    }
-    let (Some((time, time_type)), Some((value_expression, _, text))) = (time, value_expression) else {
-        return Shaped::Broken;
-    };
-    let Some(schema) = context.tables.joined_schema(table_name, &joins) else { return Shaped::Broken };
-    let taken = match take_measures(value_expression, &schema) {
-        Ok(taken) => taken,
-        Err(diagnostic) => {
-            problems.add(diagnostic.at(text.span));
-            return Shaped::Broken;
-        }
-    };
-    let (expression, measures) = taken;
-    let columns = measures.iter().map(|measure| (measure.name.as_str(), measure.data_type.clone()));
-    let measured = measured_schema(columns.chain([(ROWS, DataType::Int64)]));
-    let Some(data_type) = problems.planned(typing::type_of(&expression, &measured), text.span) else {
-        return Shaped::Broken;
-    };
-    problems.is_number(&data_type, text.span);
-    if problems.count() > before {
-        return Shaped::Broken;
-    }
-    if let Some(name) = dimensions.keys().find(|name| measures.iter().any(|measure| measure.name == **name)) {
-        let name = Spanned::new(name.clone(), text.span);
-        problems.add(reserved(&name, &format!("under `dimensions` in table `{table_name}`")));
-        return Shaped::Broken;
-    }
-    let counts = |expression: &Expr| match expression {
-        Expr::Column(column) => measures.iter().any(|measure| {
-            measure.name == column.name
-                && matches!(measure.function, MeasureFunction::Count | MeasureFunction::CountDistinct)
-        }),
-        _ => false,
-    };
-    let ratio = typing::ratio(&expression);
-    let observations = match &ratio {
-        Some((_, denominator)) if counts(denominator) => denominator.clone(),
-        _ => Expr::Column(Column::from_name(ROWS)),
-    };
-    let time_name = spec.time.as_ref().or(default_time).map(|time| time.value.clone()).unwrap_or_default();
-    let aggregate = Aggregate {
-        table: table_name.to_owned(),
-        time,
-        time_type,
-        time_name,
-        joins,
-        condition,
-        measures,
-        value: Value { expression, ratio, observations },
-        dimensions,
-        fill_zero: spec.fill.as_ref().is_some_and(|fill| fill.value == Fill::Zero),
-    };
-    Shaped::Ready(Shape::Aggregate(Box::new(aggregate)), data_type)
-}
-
-/// The expression, unless it holds an aggregate where only one row is looked at.
-fn one_row(context: &Context, parsed: Option<Parsed>, what: &str, problems: &mut Problems) -> Option<Parsed> {
-    let parsed = parsed?;
-    match context.language.aggregate_in_row(&parsed, what) {
-        Some(diagnostic) => {
-            problems.add(diagnostic);
-            None
-        }
-        None => Some(parsed),
-    }
 }
 
 /// A mistake in a `by` list is about dimensions, not about columns.
@@ -430,21 +331,25 @@ pub(super) fn as_dimension(
     diagnostic
 }
 
+/// A word that is no grain, as a mistake.
+pub(super) fn unknown_grain(word: &Spanned<String>) -> Diagnostic {
+    let diagnostic = Diagnostic::error("unknown-grain", format!("there is no grain `{}`", word.value)).at(word.span);
+    match nearest(&word.value, Grain::ALL.map(Grain::name)) {
+        Some(near) => diagnostic.hint(format!("did you mean `{near}`?")),
+        None => diagnostic.hint("the grains are day, week, month, quarter and year"),
+    }
+}
+
 fn grains(spec: &KpiSpec, problems: &mut Problems) -> Vec<Grain> {
-    let Some(written) = &spec.grains else { return vec![Grain::Month] };
+    // A cohort is read by the length of its ages.
+    let default = spec.cohort.as_ref().and_then(|cohort| cohort.by.parse().ok()).unwrap_or(Grain::Month);
+    let Some(written) = &spec.grains else { return vec![default] };
     let mut grains = Vec::new();
     for word in written {
         match word.parse::<Grain>() {
             Ok(grain) if grains.contains(&grain) => {}
             Ok(grain) => grains.push(grain),
-            Err(()) => {
-                let diagnostic =
-                    Diagnostic::error("unknown-grain", format!("there is no grain `{}`", word.value)).at(word.span);
-                problems.add(match nearest(&word.value, Grain::ALL.map(Grain::name)) {
-                    Some(near) => diagnostic.hint(format!("did you mean `{near}`?")),
-                    None => diagnostic.hint("the grains are day, week, month, quarter and year"),
-                });
-            }
+            Err(()) => problems.add(unknown_grain(word)),
         }
     }
     if written.is_empty() {

@@ -20,13 +20,12 @@ pub(super) fn measured_schema<'a>(columns: impl Iterator<Item = (&'a str, DataTy
     DFSchema::try_from(Schema::new(fields)).expect("measure names are unique")
 }
 
-/// Takes the aggregates out of a value: what is left is arithmetic over their columns.
-pub(super) fn take_measures(value: Expr, schema: &DFSchema) -> Result<(Expr, Vec<Measure>), Diagnostic> {
-    let mut measures: Vec<Measure> = Vec::new();
+/// Takes the aggregates out of a value, to those that are there already: what is left is arithmetic over their columns.
+pub(super) fn take_measures(value: Expr, schema: &DFSchema, measures: &mut Vec<Measure>) -> Result<Expr, Diagnostic> {
     let mut mistake: Option<Diagnostic> = None;
     let taken = value.transform_down(|node| {
         let Expr::AggregateFunction(call) = &node else { return Ok(Transformed::no(node)) };
-        match measure_of(call, &mut measures, schema) {
+        match measure_of(call, measures, schema) {
             Ok(replacement) => Ok(Transformed::new(replacement, true, TreeNodeRecursion::Jump)),
             Err(diagnostic) => {
                 mistake.get_or_insert(diagnostic);
@@ -38,7 +37,7 @@ pub(super) fn take_measures(value: Expr, schema: &DFSchema) -> Result<(Expr, Vec
     if let Some(mistake) = mistake {
         return Err(mistake);
     }
-    if measures.is_empty() {
+    if taken.column_refs().is_empty() {
         return Err(Diagnostic::error("not-an-aggregate", "a value is made of aggregates, and here is none")
             .hint("say how rows come together, such as `sum(amount)`, `count(*)` or `avg(score)`"));
     }
@@ -50,7 +49,7 @@ pub(super) fn take_measures(value: Expr, schema: &DFSchema) -> Result<(Expr, Vec
                 column.name
             )));
     }
-    Ok((taken, measures))
+    Ok(taken)
 }
 
 fn measure_of(call: &AggregateFunction, measures: &mut Vec<Measure>, schema: &DFSchema) -> Result<Expr, Diagnostic> {

@@ -3,15 +3,21 @@
 //! All mistakes are collected and none hides another: a broken table is reported once, and what stands on it is left out
 //! in silence. Nothing is computed here, and nothing is printed.
 
+mod aggregate;
 mod arithmetic;
+mod composite;
 mod expression;
 mod fingerprint;
 mod kpis;
+mod length;
 mod measures;
 mod order;
+mod query;
+mod subject;
 mod tables;
 mod target;
 mod typing;
+mod variant;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -74,6 +80,7 @@ pub async fn validate(loaded: &LoadedProject, context: &SessionContext) -> Valid
     let tables = tables::tables(context, &language, &project.data, &specs, &mut problems).await;
     let state = context.state();
     let kpi_context = kpis::Context {
+        session: context,
         state: &state,
         language: &language,
         project: &project,
@@ -121,14 +128,31 @@ impl Validated {
         let mut changed = model.kpis[kpi].as_ref().clone();
         match &mut changed.shape {
             Shape::Arithmetic(arithmetic) => {
-                for input in &arithmetic.inputs {
+                for input in arithmetic.inputs.iter().filter(|input| !input.is_total) {
                     self.add_dimensions(context, &input.kpi, names, model)?;
                 }
             }
+            Shape::Composite(composite) => {
+                for part in &composite.parts {
+                    self.add_dimensions(context, &part.kpi, names, model)?;
+                }
+            }
             Shape::Aggregate(aggregate) => {
-                for name in names {
+                for name in names.iter().filter(|name| !changed.required_dimensions.contains(name)) {
                     let dimension = self.dimension(context, &model.project, &aggregate.table, name)?;
                     aggregate.dimensions.insert(name.clone(), dimension);
+                }
+            }
+            Shape::Query(query) => {
+                let asked: BTreeSet<String> = names.iter().cloned().collect();
+                if !query.plans.keys().any(|(_, set)| *set == asked) {
+                    let known: Vec<&str> = query.dimensions.keys().map(String::as_str).collect();
+                    let hint = match known.as_slice() {
+                        [] => "it has no dimensions".to_owned(),
+                        known => format!("it has {}; name this breakdown in its `by`", known.join(", ")),
+                    };
+                    let message = format!("the query of `{kpi}` is not prepared for {}", names.join(", "));
+                    return Err((message, Some(hint)));
                 }
             }
         }
@@ -157,6 +181,7 @@ impl Validated {
         let state = context.state();
         let tables = &self.scope.tables;
         let context = kpis::Context {
+            session: context,
             state: &state,
             language: &language,
             project,

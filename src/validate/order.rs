@@ -17,14 +17,7 @@ pub(super) fn in_dependency_order(
 ) -> Vec<String> {
     let mut uses: BTreeMap<&str, Vec<Spanned<String>>> = BTreeMap::new();
     for (name, (_, spec)) in specs {
-        let value =
-            spec.value.as_ref().filter(|_| spec.from.is_none() && spec.query.is_none() && spec.later_keys().is_empty());
-        let inputs = value
-            .and_then(|value| context.language.parse(value).ok())
-            .and_then(|parsed| inputs_of(context, &parsed).ok())
-            .map(|uses| uses.inputs.into_iter().map(|used| used.kpi).collect())
-            .unwrap_or_default();
-        uses.insert(name, inputs);
+        uses.insert(name, uses_of(context, spec));
     }
     for input in uses.values().flatten() {
         if !specs.contains_key(&input.value) && !context.broken_kpis.contains(&input.value) {
@@ -32,7 +25,9 @@ pub(super) fn in_dependency_order(
                 Diagnostic::error("unknown-kpi", format!("there is no KPI `{}`", input.value)).at(input.span);
             problems.add(match nearest(&input.value, specs.keys().map(String::as_str)) {
                 Some(near) => diagnostic.hint(format!("did you mean `{near}`?")),
-                None => diagnostic.hint("without a `from`, names in the value are KPIs; columns need a `from`"),
+                None => {
+                    diagnostic.hint("without a `from`, names in the value are KPIs or `inputs`; columns need a `from`")
+                }
             });
         }
     }
@@ -42,6 +37,21 @@ pub(super) fn in_dependency_order(
         visit(name, &uses, &mut Vec::new(), &mut ordered, &mut reported, problems);
     }
     ordered
+}
+
+/// The KPIs that a definition names: in its value, as inputs and parts, and as its target.
+fn uses_of(context: &Context, spec: &KpiSpec) -> Vec<Spanned<String>> {
+    let mut uses: Vec<Spanned<String>> = spec.inputs.iter().map(|(_, input)| input.kpi.clone()).collect();
+    uses.extend(spec.composite.iter().map(|(name, _)| name.clone()));
+    uses.extend(spec.target.iter().filter_map(|target| target.kpi.clone()));
+    let value = spec.value.as_ref().filter(|_| spec.from.is_none() && spec.query.is_none());
+    let in_value = value
+        .and_then(|value| context.language.parse(value).ok())
+        .and_then(|parsed| inputs_of(context, &parsed).ok())
+        .map(|uses| uses.inputs.into_iter().map(|used| used.kpi).collect::<Vec<_>>())
+        .unwrap_or_default();
+    uses.extend(in_value.into_iter().filter(|used| spec.inputs.get(&used.value).is_none()));
+    uses
 }
 
 fn visit(

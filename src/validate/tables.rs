@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, SchemaRef, TimeUnit};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, DFSchema, TableReference};
+use datafusion::common::{Column, DFSchema, DataFusionError, TableReference};
 use datafusion::datasource::{ViewTable, provider_as_source};
 use datafusion::functions::expr_fn::{btrim, character_length, concat, starts_with, to_date, to_timestamp_micros};
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Volatility, cast, lit, when};
@@ -24,6 +24,7 @@ use crate::diagnostic::{Diagnostic, Span, nearest};
 use crate::functions::{instant_of, local_date};
 use crate::model::{Join, JoinPath, Origin, Table, TypedText, join_alias};
 use crate::spec::{ColumnSpec, JoinSpec, Spanned, TableSpec, line_column_to_char, source_span};
+use crate::time::Grain;
 
 /// What became of a `table:` document.
 #[derive(Debug, Clone)]
@@ -40,6 +41,8 @@ pub(super) enum State {
 pub(super) struct Tables {
     pub states: BTreeMap<String, State>,
     pub namespace: Namespace,
+    /// The period that a row stands for, of tables that say so.
+    pub grains: BTreeMap<String, Grain>,
 }
 
 impl Tables {
@@ -90,6 +93,13 @@ pub(super) async fn tables(
     let mut tables = Tables::default();
     for name in all.broken {
         tables.states.insert(name.clone(), State::Broken);
+    }
+    for (name, spec) in specs {
+        let Some(written) = &spec.grain else { continue };
+        match written.parse::<Grain>() {
+            Ok(grain) => drop(tables.grains.insert(name.clone(), grain)),
+            Err(()) => problems.add(super::kpis::unknown_grain(written)),
+        }
     }
     let is_sound = |name: &String| !all.broken.contains(name);
     for (name, spec) in specs.iter().filter(|(name, spec)| spec.query.is_none() && is_sound(name)) {
@@ -205,30 +215,28 @@ async fn from_query(
             finish(context, language, spec, LogicalPlanBuilder::from(plan), None, origin, problems)
         }
         Err(error) => {
-            let span = error.diagnostic().and_then(|diagnostic| diagnostic.span).map(|span| {
-                let char_at = |location: datafusion::common::Location| {
-                    line_column_to_char(&query.value, location.line as usize, location.column as usize)
-                };
-                let text = &language.sources.get(query.span.file).text;
-                source_span(
-                    text,
-                    query.span,
-                    &query.value,
-                    char_at(span.start),
-                    char_at(span.end).max(char_at(span.start) + 1),
-                )
-            });
-            problems.add(
-                Diagnostic::error("invalid-query", format!("the query is not valid: {}", typing::message(&error)))
-                    .at(span.unwrap_or(query.span)),
-            );
+            problems.add(invalid_query(language, query, &error));
             State::Broken
         }
     }
 }
 
+/// What DataFusion does not like about a query, at its place.
+pub(super) fn invalid_query(language: &Language, query: &Spanned<String>, error: &DataFusionError) -> Diagnostic {
+    let span = error.diagnostic().and_then(|diagnostic| diagnostic.span).map(|span| {
+        let char_at = |location: datafusion::common::Location| {
+            line_column_to_char(&query.value, location.line as usize, location.column as usize)
+        };
+        let text = &language.sources.get(query.span.file).text;
+        let (start, end) = (char_at(span.start), char_at(span.end));
+        source_span(text, query.span, &query.value, start, end.max(start + 1))
+    });
+    Diagnostic::error("invalid-query", format!("the query is not valid: {}", typing::message(error)))
+        .at(span.unwrap_or(query.span))
+}
+
 /// A function in a query that answers differently at each run.
-fn unrepeatable(plan: &LogicalPlan) -> Option<String> {
+pub(super) fn unrepeatable(plan: &LogicalPlan) -> Option<String> {
     let mut found = None;
     let visited = plan.apply_with_subqueries(|node| {
         node.apply_expressions(|expression| {
@@ -247,7 +255,7 @@ fn unrepeatable(plan: &LogicalPlan) -> Option<String> {
     visited.ok().and(found)
 }
 
-fn parse_query(language: &Language, query: &Spanned<String>, problems: &mut Problems) -> Option<Statement> {
+pub(super) fn parse_query(language: &Language, query: &Spanned<String>, problems: &mut Problems) -> Option<Statement> {
     let mut statements = match DFParser::parse_sql(&query.value) {
         Ok(statements) => statements,
         Err(error) => {
@@ -272,13 +280,13 @@ fn parse_query(language: &Language, query: &Spanned<String>, problems: &mut Prob
     }
 }
 
-fn used_tables(context: &SessionContext, statement: &Statement) -> BTreeSet<String> {
+pub(super) fn used_tables(context: &SessionContext, statement: &Statement) -> BTreeSet<String> {
     let references = context.state().resolve_table_references(statement).unwrap_or_default();
     references.into_iter().map(|reference| reference.table().to_owned()).collect()
 }
 
 /// The place of a word in a query; the query's own place where it cannot be found.
-fn find_word(language: &Language, query: &Spanned<String>, word: &str) -> Span {
+pub(super) fn find_word(language: &Language, query: &Spanned<String>, word: &str) -> Span {
     let text = &query.value;
     let Some(at) = word_in(text, word) else { return query.span };
     let start = text[..at].chars().count();
@@ -874,7 +882,7 @@ fn check_definitions(
     problems: &mut Problems,
 ) {
     // Joins are not checked yet; a table with unchecked joins still tells the types behind them.
-    let mut joined = Tables { states: tables.states.clone(), namespace: Namespace::new() };
+    let mut joined = Tables { states: tables.states.clone(), ..Tables::default() };
     for (name, spec) in specs {
         if let Some(State::Ready(table)) = joined.states.get_mut(name) {
             Arc::make_mut(table).joins = (spec.joins.iter())
@@ -1043,7 +1051,7 @@ fn has_no_values(table: &Table, spec: &TableSpec, column: &str) -> bool {
 
 /// Types whose values can be equal exactly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Family {
+pub(super) enum Family {
     Text,
     Number,
     Boolean,
@@ -1053,7 +1061,7 @@ enum Family {
 
 impl Family {
     /// `None` for types that are no keys: doubles are not exact, and nothing equals a list.
-    fn of(data_type: &DataType) -> Option<Family> {
+    pub fn of(data_type: &DataType) -> Option<Family> {
         match data_type {
             DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8 => Some(Family::Text),
             DataType::Dictionary(_, values) => Family::of(values),

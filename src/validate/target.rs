@@ -2,29 +2,195 @@
 //!
 //! Whether a value reaches its target is not decided here, but when results are compiled.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use chrono::NaiveDate;
 
 use super::Problems;
+use super::aggregate::{Rows, table_state};
+use super::kpis::{Context, Shaped};
 use crate::diagnostic::Diagnostic;
-use crate::model::{Better, Goal, Target};
+use crate::model::{Better, Goal, Kpi, Target, TargetTable};
 use crate::spec::{KpiSpec, Spanned, TargetSpec};
 
-pub(super) fn target(spec: &KpiSpec, target: &Spanned<TargetSpec>, problems: &mut Problems) -> Option<Target> {
+/// What became of a target.
+pub(super) enum Targeted {
+    Ready(Target),
+    /// The KPI or table that it is looked up in has no data, and why.
+    Skipped(String),
+    Broken,
+}
+
+/// The target of a KPI that is broken down by `dimension_sets`.
+pub(super) fn target(
+    context: &Context,
+    spec: &KpiSpec,
+    target: &Spanned<TargetSpec>,
+    dimension_sets: &[Vec<String>],
+    ready: &BTreeMap<String, Arc<Kpi>>,
+    skipped: &BTreeMap<String, String>,
+    problems: &mut Problems,
+) -> Targeted {
     let before = problems.count();
+    let found = match (&target.kpi, &target.table) {
+        (None, None) => written(spec, target, problems),
+        _ => match looked_up(context, spec, target, dimension_sets, ready, skipped, problems) {
+            Ok(found) => found,
+            Err(reason) => return Targeted::Skipped(reason),
+        },
+    };
+    match found {
+        Some(found) if problems.count() == before => Targeted::Ready(found),
+        _ => Targeted::Broken,
+    }
+}
+
+/// A target that is the value of another KPI, or a row of a table; or why there is no data for it.
+fn looked_up(
+    context: &Context,
+    spec: &KpiSpec,
+    target: &Spanned<TargetSpec>,
+    dimension_sets: &[Vec<String>],
+    ready: &BTreeMap<String, Arc<Kpi>>,
+    skipped: &BTreeMap<String, String>,
+    problems: &mut Problems,
+) -> Result<Option<Target>, String> {
     let better = spec.better.as_ref().map(|better| better.value);
-    let mut date = |text: &Option<Spanned<String>>| {
-        let text = text.as_ref()?;
-        let date: Option<NaiveDate> = text.parse().ok();
-        if date.is_none() {
+    if target.value.value.is_some() || target.between.is_some() || (target.kpi.is_some() && target.table.is_some()) {
+        problems.add(
+            Diagnostic::error("wrong-value", "a target is one of `value`, `between`, `kpi` and `table`")
+                .at(target.span)
+                .hint("leave the others out"),
+        );
+    }
+    if !matches!(better, Some(Better::Higher | Better::Lower)) {
+        problems.add(needs_better(target));
+    }
+    let (warn, critical) = thresholds(target, 1.0, better.unwrap_or(Better::Higher), problems);
+    let (from, until) = (date(&target.from, problems), date(&target.until, problems));
+    let goal = match (&target.kpi, &target.table) {
+        (Some(kpi), _) => {
+            if let Some(reason) = skipped.get(&kpi.value) {
+                return Err(format!("its target is `{}`, and {reason}", kpi.value));
+            }
+            // Unknown ones are reported when the order is made.
+            ready.get(&kpi.value).map(|wanted| Goal::Kpi { kpi: wanted.name.clone(), warn, critical })
+        }
+        (None, Some(table)) => {
+            match table_state(context, table, problems) {
+                Ok(()) => {}
+                Err(Shaped::Skipped(reason)) => return Err(format!("its targets are there, and {reason}")),
+                Err(_) => return Ok(None),
+            }
+            table_of_targets(context, table, dimension_sets, problems).map(|table| Goal::Table {
+                table,
+                warn,
+                critical,
+            })
+        }
+        (None, None) => None,
+    };
+    Ok(goal.map(|goal| Target { goal, from, until }))
+}
+
+fn table_of_targets(
+    context: &Context,
+    name: &Spanned<String>,
+    dimension_sets: &[Vec<String>],
+    problems: &mut Problems,
+) -> Option<TargetTable> {
+    let table = context.tables.ready(&name.value)?;
+    let has = |column: &str| table.schema.column_with_name(column).is_some();
+    if !table.schema.field_with_name("value").is_ok_and(|field| field.data_type().is_numeric()) {
+        problems.add(
+            Diagnostic::error(
+                "missing-key",
+                format!("table `{}` has no column `value` that holds numbers", name.value),
+            )
+            .at(name.span)
+            .hint(format!(
+                "name it so in the table: `columns: {{value: {{from: ..., type: double}}}}` in `{}`",
+                name.value
+            )),
+        );
+        return None;
+    }
+    let Some(time) = context.table_specs.get(&name.value).and_then(|spec| spec.time.as_ref()) else {
+        problems.add(
+            Diagnostic::error(
+                "missing-key",
+                format!("table `{}` has no `time` that says for which period a target is", name.value),
+            )
+            .at(name.span)
+            .hint(format!("add `time:` to table `{}`, with the column that holds a day of the period", name.value)),
+        );
+        return None;
+    };
+    let mut rows = Rows::of(context, &name.value);
+    let (time, time_type) = rows.time(time, "`time`", problems)?;
+    if !rows.joins.is_empty() {
+        problems.add(
+            Diagnostic::error("wrong-value", "the `time` of a table of targets is one of its own columns")
+                .at(name.span),
+        );
+        return None;
+    }
+    let dimensions = dimension_sets.iter().flatten().filter(|dimension| has(dimension)).cloned().collect();
+    Some(TargetTable { table: name.value.clone(), time, time_type, has_grain: has("grain"), dimensions })
+}
+
+fn needs_better(target: &Spanned<TargetSpec>) -> Diagnostic {
+    Diagnostic::error("missing-key", "a target needs `better: higher` or `better: lower` beside it")
+        .at(target.span)
+        .hint("for a band write `better: within` and `target: {between: [low, high]}`")
+}
+
+fn date(text: &Option<Spanned<String>>, problems: &mut Problems) -> Option<NaiveDate> {
+    let text = text.as_ref()?;
+    let date: Option<NaiveDate> = text.parse().ok();
+    if date.is_none() {
+        problems.add(
+            Diagnostic::error("wrong-value", format!("`{}` is no date", text.value))
+                .at(text.span)
+                .hint("write it as 2025-01-31"),
+        );
+    }
+    date
+}
+
+/// `warn` and `critical`, which lie on the bad side of the target, one behind the other.
+fn thresholds(
+    target: &Spanned<TargetSpec>,
+    value: f64,
+    better: Better,
+    problems: &mut Problems,
+) -> (Option<f64>, Option<f64>) {
+    let (warn, critical) = (target.warn.as_ref(), target.critical.as_ref());
+    let in_order = |nearer: f64, farther: f64| match better {
+        Better::Lower => nearer <= farther,
+        Better::Higher | Better::Within | Better::None => nearer >= farther,
+    };
+    let mut last = value;
+    for (key, bound) in [("warn", warn), ("critical", critical)] {
+        let Some(bound) = bound else { continue };
+        if !in_order(last, bound.value) {
             problems.add(
-                Diagnostic::error("wrong-value", format!("`{}` is no date", text.value))
-                    .at(text.span)
-                    .hint("write it as 2025-01-31"),
+                Diagnostic::error("wrong-value", format!("`{key}: {}` lies on the good side of {last}", bound.value))
+                    .at(bound.span)
+                    .hint("from the target away: value, then warn, then critical"),
             );
         }
-        date
-    };
-    let (from, until) = (date(&target.from), date(&target.until));
+        last = bound.value;
+    }
+    (warn.map(|warn| warn.value), critical.map(|critical| critical.value))
+}
+
+/// A target that is a number or a band.
+fn written(spec: &KpiSpec, target: &Spanned<TargetSpec>, problems: &mut Problems) -> Option<Target> {
+    let before = problems.count();
+    let better = spec.better.as_ref().map(|better| better.value);
+    let (from, until) = (date(&target.from, problems), date(&target.until, problems));
     let goal = match (&target.between, target.value.value, better) {
         (Some(band), None, Some(Better::Within)) => match band.value.as_slice() {
             [low, high] if low <= high => Some(Goal::Between { low: *low, high: *high }),
@@ -46,43 +212,16 @@ pub(super) fn target(spec: &KpiSpec, target: &Spanned<TargetSpec>, problems: &mu
             None
         }
         (None, Some(value), Some(better @ (Better::Higher | Better::Lower))) => {
-            let (warn, critical) = (target.warn.as_ref(), target.critical.as_ref());
-            let in_order = |nearer: f64, farther: f64| match better {
-                Better::Higher => nearer >= farther,
-                _ => nearer <= farther,
-            };
-            let mut last = value;
-            for (key, bound) in [("warn", warn), ("critical", critical)] {
-                let Some(bound) = bound else { continue };
-                if !in_order(last, bound.value) {
-                    problems.add(
-                        Diagnostic::error(
-                            "wrong-value",
-                            format!("`{key}: {}` lies on the good side of {last}", bound.value),
-                        )
-                        .at(bound.span)
-                        .hint("from the target away: value, then warn, then critical"),
-                    );
-                }
-                last = bound.value;
-            }
-            Some(Goal::Value {
-                value,
-                warn: warn.map(|warn| warn.value),
-                critical: critical.map(|critical| critical.value),
-            })
+            let (warn, critical) = thresholds(target, value, better, problems);
+            Some(Goal::Value { value, warn, critical })
         }
         (None, Some(_), _) => {
-            problems.add(
-                Diagnostic::error("missing-key", "a target needs `better: higher` or `better: lower` beside it")
-                    .at(target.span)
-                    .hint("for a band write `better: within` and `target: {between: [low, high]}`"),
-            );
+            problems.add(needs_better(target));
             None
         }
         (None, None, _) => {
             problems.add(
-                Diagnostic::error("missing-key", "a target has a `value`, or `between` for a band")
+                Diagnostic::error("missing-key", "a target has a `value`, `between` for a band, a `kpi` or a `table`")
                     .at(target.span)
                     .hint("such as `target: 0.25` or `target: {value: 0.25, warn: 0.22}`"),
             );

@@ -23,7 +23,7 @@ pub async fn check(options: &EngineOptions, arguments: &CheckArguments, printer:
                 "errors": errors,
                 "warnings": warnings,
                 "tables": model.tables.len(),
-                "kpis": model.kpis.len(),
+                "kpis": model.defined().count(),
                 "skipped": skipped_json(&model.skipped),
                 "diagnostics": to_json(&diagnostics, engine.sources()),
             }),
@@ -36,7 +36,7 @@ pub async fn check(options: &EngineOptions, arguments: &CheckArguments, printer:
         for skipped in &model.skipped {
             text.push_str(&format!("skipped `{}`: {}\n", skipped.kpi, skipped.reason));
         }
-        let mut parts = vec![count(model.tables.len(), "table"), count(model.kpis.len(), "KPI")];
+        let mut parts = vec![count(model.tables.len(), "table"), count(model.defined().count(), "KPI")];
         if !model.skipped.is_empty() {
             parts.push(format!("{} skipped", model.skipped.len()));
         }

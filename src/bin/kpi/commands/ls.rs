@@ -16,9 +16,9 @@ pub async fn ls(options: &EngineOptions, arguments: &LsArguments, printer: &Prin
     let engine = Engine::open(options).await?;
     let model = engine.model();
     let is_wanted = |kpi: &&Kpi| arguments.tags.is_empty() || arguments.tags.iter().any(|tag| kpi.tags.contains(tag));
-    let kpis: Vec<&Kpi> = model.kpis.values().map(AsRef::as_ref).filter(is_wanted).collect();
+    let kpis: Vec<&Kpi> = model.defined().map(AsRef::as_ref).filter(is_wanted).collect();
     if kpis.is_empty() && !arguments.tags.is_empty() {
-        let mut tags: Vec<&str> = model.kpis.values().flat_map(|kpi| kpi.tags.iter().map(String::as_str)).collect();
+        let mut tags: Vec<&str> = model.defined().flat_map(|kpi| kpi.tags.iter().map(String::as_str)).collect();
         tags.sort_unstable();
         tags.dedup();
         return Err(Error::config(format!("no KPI has the tag `{}`", arguments.tags.join("` or `")))

@@ -1,0 +1,58 @@
+//! Funnels: every row once for each step that it could take, with whether it took it.
+//!
+//! A row that has come to a later step has passed the earlier ones, whether or not anybody noted it.
+
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{Column, Result};
+use datafusion::logical_expr::{Expr, LogicalPlanBuilder, lit, when};
+
+use super::placement::Counted;
+use super::{column, of};
+use crate::model::{Funnel, Measure, REACHED, STEP, STEPS};
+
+const POSITION: &str = "position";
+
+/// The rows beside the steps that they could take: the first one, and each behind one that they took.
+pub(super) fn by_step(counted: Counted, funnel: &Funnel) -> Result<Counted> {
+    let steps = funnel.steps.iter().enumerate();
+    let rows: Vec<Vec<Expr>> = steps.map(|(index, (name, _))| vec![lit(index as i64), lit(name.as_str())]).collect();
+    let steps = LogicalPlanBuilder::values(rows)?
+        .project(vec![column("column1").alias(POSITION), column("column2").alias(STEP)])?
+        .alias(STEPS)?;
+    let took = |index: usize| -> Expr {
+        let later = funnel.steps[index..].iter().map(|(_, condition)| match condition {
+            Some(condition) => condition.clone().is_true(),
+            None => lit(true),
+        });
+        later.reduce(Expr::or).unwrap_or_else(|| lit(true))
+    };
+    let by_position = |of_step: &dyn Fn(usize) -> Expr| -> Result<Expr> {
+        let mut steps = when(of(STEPS, POSITION).eq(lit(0_i64)), of_step(0));
+        for index in 1..funnel.steps.len() {
+            steps = steps.when(of(STEPS, POSITION).eq(lit(index as i64)), of_step(index));
+        }
+        steps.end()
+    };
+    let could_take = by_position(&|index| if index == 0 { lit(true) } else { took(index - 1) })?;
+    let reached = by_position(&took)?;
+    let written = |expression: Expr| -> Result<Expr> {
+        let written = expression.transform(|node| match &node {
+            Expr::Column(name) if is_reached(name) => Ok(Transformed::yes(reached.clone())),
+            _ => Ok(Transformed::no(node)),
+        })?;
+        Ok(written.data)
+    };
+    let measures = counted.measures.into_iter().map(|measure| {
+        let argument = measure.argument.clone().map(written).transpose()?;
+        let filter = measure.filter.clone().map(written).transpose()?;
+        Ok(Measure { argument, filter, ..measure })
+    });
+    let measures = measures.collect::<Result<Vec<_>>>()?;
+    let plan = counted.plan.cross_join(steps.build()?)?.filter(could_take)?;
+    Ok(Counted { plan, measures, ..counted })
+}
+
+/// What stands in a value for whether the row took the step.
+fn is_reached(name: &Column) -> bool {
+    name.name == REACHED && name.relation.as_ref().is_some_and(|relation| relation.table() == STEPS)
+}

@@ -1,0 +1,295 @@
+//! Puts rows into the periods in which they count, and aggregates them: an event in its own period, an event in every
+//! period whose window holds it, a row in every period at whose start or end it is there.
+//!
+//! What is aggregated is not decided here. A window ends with its period, or with the last day known of an open one, and a
+//! level of an open period is read on that day.
+
+use chrono::{Days, NaiveDate};
+use datafusion::arrow::datatypes::DataType;
+use datafusion::common::{Result, ScalarValue, exec_err};
+use datafusion::functions::expr_fn::least;
+use datafusion::functions_aggregate::expr_fn::{max, min, sum};
+use datafusion::logical_expr::{Expr, JoinType, LogicalPlanBuilder, cast, lit, when};
+
+use super::aggregate::{keys, out_of_range, periods};
+use super::bounds::date;
+use super::{Cell, PERIOD_START, View, column, day_of, of, period_of};
+use crate::catalog::known_days;
+use crate::functions::period_shift;
+use crate::model::{
+    Aggregate, At, CLOSING, Length, Measure, MeasureFunction, Model, OPENING, Placement, ROWS, Stock, Window,
+    boundary_column, measure_expression,
+};
+use crate::time::{Calendar, Grain};
+
+/// Rows that count, with what is grouped and aggregated as expressions over them.
+pub(super) struct Counted {
+    pub plan: LogicalPlanBuilder,
+    /// What the rows are grouped by, beside the period.
+    pub keys: Vec<(String, Expr)>,
+    pub measures: Vec<Measure>,
+    pub time: Expr,
+    pub time_type: DataType,
+}
+
+/// One row for each period and key: `period_start`, the keys and measures by name, and `rows`. Of two boundaries each measure
+/// is there twice, as is the number of rows.
+pub(super) fn place(
+    model: &Model,
+    counted: Counted,
+    placement: &Placement,
+    grain: Grain,
+    view: View,
+) -> Result<LogicalPlanBuilder> {
+    match placement {
+        Placement::Event => events(&model.project.calendar, counted, grain),
+        Placement::Window(window) => windows(model, counted, *window, grain, view),
+        Placement::Stock(stock) => levels(model, counted, stock, grain, view),
+        Placement::Boundaries(stock) => boundaries(model, counted, stock, grain, view),
+    }
+}
+
+fn events(calendar: &Calendar, counted: Counted, grain: Grain) -> Result<LogicalPlanBuilder> {
+    let day = day_of(&counted.time, &counted.time_type, calendar);
+    let mut groups = vec![period_of(day, grain, calendar).alias(PERIOD_START)];
+    groups.extend(counted.keys.iter().map(|(name, key)| key.clone().alias(name)));
+    counted.plan.aggregate(groups, aggregates(&counted.measures))
+}
+
+fn aggregates(measures: &[Measure]) -> Vec<Expr> {
+    let measures = measures.iter().map(|measure| {
+        measure_expression(measure.function, measure.argument.clone(), measure.filter.clone()).alias(&measure.name)
+    });
+    measures.chain([measure_expression(MeasureFunction::Count, None, None).alias(ROWS)]).collect()
+}
+
+fn windows(model: &Model, counted: Counted, window: Window, grain: Grain, view: View) -> Result<LogicalPlanBuilder> {
+    let day = day_of(&counted.time, &counted.time_type, &model.project.calendar);
+    let counted = computed(counted, vec![(DAY, day)])?;
+    let frames = frames(model, Some(window), grain, view)?;
+    let is_inside = inside(window, of(COUNTED, DAY));
+    let joined = counted.plan.join_on(frames.build()?, JoinType::Inner, is_inside)?;
+    grouped_by_frame(joined, &counted.keys, aggregates(&counted.measures))
+}
+
+/// The windows of rows that are added up by day already: `period_start` is their day.
+pub(super) fn windows_of_days(
+    model: &Model,
+    days: LogicalPlanBuilder,
+    aggregate: &Aggregate,
+    window: Window,
+    cell: &Cell,
+    view: View,
+) -> Result<LogicalPlanBuilder> {
+    let days = days.alias(COUNTED)?;
+    let frames = frames(model, Some(window), cell.grain, view)?;
+    let joined = days.join_on(frames.build()?, JoinType::Inner, inside(window, of(COUNTED, PERIOD_START)))?;
+    let keys: Vec<(String, Expr)> = cell.dimensions.iter().map(|name| (name.clone(), of(COUNTED, name))).collect();
+    let measures = aggregate
+        .measures
+        .iter()
+        .map(|measure| rolled_up(measure.function, of(COUNTED, &measure.name)).alias(&measure.name));
+    let rows = rolled_up(MeasureFunction::Count, of(COUNTED, ROWS)).alias(ROWS);
+    let plan = grouped_by_frame(joined, &keys, measures.chain([rows]).collect())?;
+    with_types_of(plan, aggregate, cell)
+}
+
+/// The whole of a measure from its parts, where it adds up.
+pub fn rolled_up(function: MeasureFunction, part: Expr) -> Expr {
+    match function {
+        MeasureFunction::Min => min(part),
+        MeasureFunction::Max => max(part),
+        _ => sum(part),
+    }
+}
+
+/// The sum of parts may have a wider type than the whole had.
+pub(super) fn with_types_of(
+    plan: LogicalPlanBuilder,
+    aggregate: &Aggregate,
+    cell: &Cell,
+) -> Result<LogicalPlanBuilder> {
+    let mut columns = keys(cell);
+    let measures = aggregate.measures.iter();
+    columns.extend(measures.map(|measure| cast(column(&measure.name), measure.data_type.clone()).alias(&measure.name)));
+    columns.push(column(ROWS));
+    plan.project(columns)
+}
+
+fn levels(model: &Model, counted: Counted, stock: &Stock, grain: Grain, view: View) -> Result<LogicalPlanBuilder> {
+    let (counted, joined) = stays(model, counted, stock, grain, view)?;
+    let is_there = match stock.at {
+        At::Start => is_there_before(),
+        At::End => is_there_at_the_end(),
+    };
+    let plan = joined.filter(is_there)?;
+    grouped_by_frame(plan, &counted.keys, aggregates(&counted.measures))
+}
+
+fn boundaries(model: &Model, counted: Counted, stock: &Stock, grain: Grain, view: View) -> Result<LogicalPlanBuilder> {
+    let (counted, joined) = stays(model, counted, stock, grain, view)?;
+    let plan = joined.filter(is_there_before().or(is_there_at_the_end()))?;
+    let mut columns = Vec::new();
+    for (boundary, is_there) in [(OPENING, is_there_before()), (CLOSING, is_there_at_the_end())] {
+        for measure in &counted.measures {
+            let filter = measure.filter.iter().cloned().chain([is_there.clone()]).reduce(Expr::and);
+            let at_boundary = measure_expression(measure.function, measure.argument.clone(), filter);
+            columns.push(at_boundary.alias(boundary_column(boundary, &measure.name)));
+        }
+        columns.push(measure_expression(MeasureFunction::Count, None, Some(is_there)).alias(boundary));
+    }
+    columns.push(measure_expression(MeasureFunction::Count, None, None).alias(ROWS));
+    grouped_by_frame(plan, &counted.keys, columns)
+}
+
+const COUNTED: &str = "counted";
+const FRAMES: &str = "frames";
+// Two words, so that no dimension or measure is called so.
+const DAY: &str = "counted on";
+const ENTERED: &str = "entered in";
+const LEFT: &str = "left in";
+const WINDOW_START: &str = "window_start";
+const WINDOW_END: &str = "window_end";
+
+/// Rows beside the periods that they could be there in, with the periods in which they came and went.
+fn stays(
+    model: &Model,
+    counted: Counted,
+    stock: &Stock,
+    grain: Grain,
+    view: View,
+) -> Result<(Counted, LogicalPlanBuilder)> {
+    let calendar = &model.project.calendar;
+    let entered = period_of(day_of(&counted.time, &counted.time_type, calendar), grain, calendar);
+    let left = match &stock.to {
+        Some((to, to_type)) => {
+            let day = day_of(to, to_type, calendar);
+            let period = period_of(day.clone(), grain, calendar);
+            match view.last() {
+                // What ends behind the last day that counts has not ended yet.
+                Some(last) => when(day.lt_eq(lit(date(last))), period).end()?,
+                None => period,
+            }
+        }
+        None => lit(ScalarValue::Date32(None)),
+    };
+    let counted = computed(counted, vec![(ENTERED, entered), (LEFT, left)])?;
+    let frames = frames(model, None, grain, view)?;
+    // Also the period behind the last one that it saw the end of: it is there at its start.
+    let could_be = of(COUNTED, ENTERED).lt_eq(of(FRAMES, PERIOD_START));
+    let not_gone = of(COUNTED, LEFT).is_null().or(of(COUNTED, LEFT).gt_eq(of(FRAMES, PERIOD_START)));
+    let joined = counted.plan.clone().join_on(frames.build()?, JoinType::Inner, [could_be, not_gone])?;
+    Ok((counted, joined))
+}
+
+fn is_there_before() -> Expr {
+    let not_gone = of(COUNTED, LEFT).is_null().or(of(COUNTED, LEFT).gt_eq(of(FRAMES, PERIOD_START)));
+    of(COUNTED, ENTERED).lt(of(FRAMES, PERIOD_START)).and(not_gone)
+}
+
+fn is_there_at_the_end() -> Expr {
+    let not_gone = of(COUNTED, LEFT).is_null().or(of(COUNTED, LEFT).gt(of(FRAMES, PERIOD_START)));
+    of(COUNTED, ENTERED).lt_eq(of(FRAMES, PERIOD_START)).and(not_gone)
+}
+
+/// Every expression computed once for each row, under a name of its own, before rows meet periods.
+fn computed(counted: Counted, further: Vec<(&str, Expr)>) -> Result<Counted> {
+    let mut columns: Vec<Expr> = further.into_iter().map(|(name, value)| value.alias(name)).collect();
+    columns.extend(counted.keys.iter().map(|(name, key)| key.clone().alias(name)));
+    let mut measures = Vec::with_capacity(counted.measures.len());
+    for measure in &counted.measures {
+        let mut put = |value: &Option<Expr>, what: &str| {
+            let name = format!("{} {what}", measure.name);
+            value.as_ref().map(|value| {
+                columns.push(value.clone().alias(&name));
+                of(COUNTED, &name)
+            })
+        };
+        let (argument, filter) = (put(&measure.argument, "of"), put(&measure.filter, "if"));
+        measures.push(Measure { argument, filter, ..measure.clone() });
+    }
+    let keys = counted.keys.iter().map(|(name, _)| (name.clone(), of(COUNTED, name))).collect();
+    Ok(Counted { plan: counted.plan.project(columns)?.alias(COUNTED)?, keys, measures, ..counted })
+}
+
+fn grouped_by_frame(
+    plan: LogicalPlanBuilder,
+    keys: &[(String, Expr)],
+    aggregates: Vec<Expr>,
+) -> Result<LogicalPlanBuilder> {
+    let mut groups = vec![of(FRAMES, PERIOD_START).alias(PERIOD_START)];
+    groups.extend(keys.iter().map(|(name, key)| key.clone().alias(name)));
+    plan.aggregate(groups, aggregates)
+}
+
+/// The periods that the data covers, each with the days of its window: from the first one up to and without the last.
+fn frames(model: &Model, window: Option<Window>, grain: Grain, view: View) -> Result<LogicalPlanBuilder> {
+    let calendar = &model.project.calendar;
+    let days = view.extent.map(|extent| extent.first).zip(view.last());
+    if let Some(extent) = view.extent
+        && (extent.first < known_days().0 || extent.last > known_days().1)
+    {
+        return exec_err!("{}", out_of_range(&extent));
+    }
+    let starts =
+        days.and_then(|(first, last)| calendar.period_start(first, grain).zip(calendar.period_start(last, grain)));
+    // Without data there is no period.
+    let (first, last) = starts.unwrap_or((NaiveDate::MAX, NaiveDate::MIN));
+    let (first, last) = (first.min(known_days().1), last.max(known_days().0));
+    let mut columns = vec![column(PERIOD_START)];
+    if let (Some(window), Some(last_day)) = (window, view.last()) {
+        let end = window_end(column(PERIOD_START), grain, last_day);
+        if let Some(start) = window_start(end.clone(), window, calendar) {
+            columns.push(start.alias(WINDOW_START));
+        }
+        columns.push(end.alias(WINDOW_END));
+    } else if let Some(window) = window {
+        let none = lit(ScalarValue::Date32(None));
+        if window != Window::All {
+            columns.push(none.clone().alias(WINDOW_START));
+        }
+        columns.push(none.alias(WINDOW_END));
+    }
+    periods(model, grain, first, last)?.project(columns)?.alias(FRAMES)
+}
+
+/// Whether a day lies in the window of a frame.
+fn inside(window: Window, day: Expr) -> Vec<Expr> {
+    let mut conditions = vec![day.clone().lt(of(FRAMES, WINDOW_END))];
+    if window != Window::All {
+        conditions.push(day.gt_eq(of(FRAMES, WINDOW_START)));
+    }
+    conditions
+}
+
+/// The day behind a window: that behind its period, or behind the last day that is known.
+pub(super) fn window_end(period_start: Expr, grain: Grain, last: NaiveDate) -> Expr {
+    let behind = last.checked_add_days(Days::new(1)).unwrap_or(NaiveDate::MAX);
+    least(vec![period_shift().call(vec![period_start, lit(grain.name()), lit(1_i64)]), lit(date(behind))])
+}
+
+/// The first day of a window; `None` where it has all days.
+pub(super) fn window_start(end: Expr, window: Window, calendar: &Calendar) -> Option<Expr> {
+    match window {
+        Window::Trailing(length) => Some(end - interval(length)),
+        Window::ToDate(unit) => {
+            let last_day = end - interval(Length { count: 1, unit: Grain::Day });
+            Some(period_of(last_day, unit, calendar))
+        }
+        Window::All => None,
+    }
+}
+
+/// A length of time as SQL adds it to days.
+pub(super) fn interval(length: Length) -> Expr {
+    let Length { count, unit } = length;
+    let count = i32::try_from(count).unwrap_or(i32::MAX);
+    let (months, days) = match unit {
+        Grain::Day => (0, count),
+        Grain::Week => (0, count.saturating_mul(7)),
+        Grain::Month => (count, 0),
+        Grain::Quarter => (count.saturating_mul(3), 0),
+        Grain::Year => (count.saturating_mul(12), 0),
+    };
+    lit(ScalarValue::new_interval_mdn(months, days, 0))
+}
