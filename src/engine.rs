@@ -195,7 +195,7 @@ impl Engine {
         let published = execute::published_schema(&schema);
         let rows =
             datafusion::arrow::compute::concat_batches(&schema, &batches).map_err(|error| query_error(error.into()))?;
-        let rows = execute::sorted(&execute::with_schema(&rows, &published)?, &cell)?;
+        let rows = execute::sorted(&execute::with_schema(&rows, &published)?, &kpi, &cell)?;
         Ok(Answer { kpi, cell, schema: published, rows })
     }
 

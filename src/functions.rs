@@ -218,17 +218,15 @@ impl ScalarUDFImpl for PeriodShift {
     }
     fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let grain = grain_argument(&arguments.args[1])?;
-        let ColumnarValue::Scalar(count) = &arguments.args[2] else {
-            return exec_err!("the count of `period_shift` must be a constant");
-        };
-        let ScalarValue::Int64(Some(count)) = count.cast_to(&DataType::Int64)? else {
-            return exec_err!("the count of `period_shift` must not be NULL");
-        };
         let calendar = Calendar::default();
+        let shifted = |day: i32, count: i64| {
+            from_epoch_days(day).and_then(|day| calendar.shift(day, grain, count)).map(to_epoch_days)
+        };
         by_array(&arguments, |arrays| {
-            let shifted: Date32Array = dates(&arrays[0])?.unary_opt(|day| {
-                from_epoch_days(day).and_then(|day| calendar.shift(day, grain, count)).map(to_epoch_days)
-            });
+            let days = dates(&arrays[0])?;
+            let counts = cast(&arrays[2], &DataType::Int64)?;
+            let counts = counts.as_primitive::<Int64Type>();
+            let shifted: Date32Array = days.iter().zip(counts).map(|(day, count)| shifted(day?, count?)).collect();
             Ok(Arc::new(shifted))
         })
     }

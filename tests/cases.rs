@@ -111,6 +111,7 @@ fn values_as_csv(project: &Path) -> String {
         "target",
         "status",
         "is_complete",
+        "is_ripe",
     ]
     .map(str::to_owned)
     .to_vec();

@@ -11,7 +11,7 @@ use super::aggregate::of_nothing;
 use super::bounds::date;
 use super::entities::{one_by_one, together};
 use super::table::{TableLeaves, dimension_keys};
-use super::{Cell, PERIOD_START, Request, column, day_of, null_safe, of, period_of};
+use super::{Cell, PERIOD_START, Request, column, day_of, null_safe, of, period_of, rows_of};
 use crate::functions::period_shift;
 use crate::model::{ACTIVE, AGE, AGES, Aggregate, Cohorts, Entities, Placement};
 
@@ -31,8 +31,7 @@ pub(super) fn plan(
     let request_of_age = Request { cell: &inner, ..*request };
     let at_age = one_by_one(leaves, aggregate, entities, &request_of_age)?.alias(AT_AGE)?;
     let members = members(leaves, aggregate, entities, &request_of_age)?.alias(MEMBERS)?;
-    let every_age: Vec<Vec<Expr>> = (0..=*ages).map(|age| vec![lit(age)]).collect();
-    let every_age = LogicalPlanBuilder::values(every_age)?.project(vec![column("column1").alias(AGE)])?.alias(AGES)?;
+    let every_age = rows_of((0..=*ages).map(|age| vec![lit(age).alias(AGE)]).collect())?.alias(AGES)?;
 
     let then = period_shift().call(vec![of(MEMBERS, COHORT), lit(by.name()), of(AGES, AGE)]);
     let mut grid = members.cross_join(every_age.build()?)?;

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, Result, ScalarValue, TableReference};
+use datafusion::common::{Column, Result, ScalarValue, TableReference, internal_err};
 use datafusion::functions_aggregate::expr_fn::{max, min};
 use datafusion::functions_window::expr_fn::row_number;
 use datafusion::logical_expr::{
@@ -108,12 +108,12 @@ pub(super) fn conversions(
     let number = in_line(datafusion::functions_aggregate::expr_fn::count(when(is_base(), lit(1_i64)).end()?))?;
     let base_time = in_line(max(when(is_base(), column(TIME)).end()?))?;
     let events = before.union(after.build()?)?.alias("events")?;
-    let (number_name, base_time_name) = (number.schema_name().to_string(), base_time.schema_name().to_string());
-    let numbered = events.window(vec![number, base_time])?;
+    let (numbered, added) = with_window(events, vec![number, base_time])?;
+    let [number, base_time] = added.as_slice() else { return internal_err!("two windows make two columns") };
     let mut columns = vec![column(ENTITY), column(TIME), column(KIND)];
     columns.extend(parts.iter().map(|(name, _)| column(name)));
-    columns.push(column(&number_name).alias(NUMBER));
-    columns.push(column(&base_time_name).alias(BASE_TIME));
+    columns.push(number.clone().alias(NUMBER));
+    columns.push(base_time.clone().alias(BASE_TIME));
     let numbered = numbered.project(columns)?.alias("numbered")?;
 
     let near = match conversions.within {
@@ -188,12 +188,12 @@ pub(super) fn with_conversions(
     let mut order = vec![conversions.base_time.clone().sort(true, true)];
     order.extend(conversions.base_key.iter().map(|name| own(name).sort(true, true)));
     let number = row_number().partition_by(vec![conversions.base_entity.clone()]).order_by(order).build()?;
-    let number_name = number.schema_name().to_string();
-    let numbered = counted.plan.window(vec![number])?;
+    let (numbered, added) = with_window(counted.plan, vec![number])?;
+    let [number] = added.as_slice() else { return internal_err!("one window makes one column") };
     let mut columns: Vec<Expr> =
         used.iter().map(|name| Expr::Column(name.clone()).alias(moved_name(name, table))).collect();
     columns.push(conversions.base_entity.clone().alias(ENTITY));
-    columns.push(cast(column(&number_name), DataType::Int64).alias(NUMBER));
+    columns.push(cast(number.clone(), DataType::Int64).alias(NUMBER));
     let events = numbered.project(columns)?.alias(EVENTS)?;
 
     let same = vec![of(EVENTS, ENTITY).eq(of(CONVERSION, ENTITY)), of(EVENTS, NUMBER).eq(of(CONVERSION, NUMBER))];
@@ -210,6 +210,14 @@ pub(super) fn with_conversions(
 
 /// The relation of base events, once their conversions stand beside them.
 const EVENTS: &str = "base_events";
+
+/// Rows with window functions over them, and the columns that those became.
+fn with_window(plan: LogicalPlanBuilder, windows: Vec<Expr>) -> Result<(LogicalPlanBuilder, Vec<Expr>)> {
+    let before: Vec<Column> = plan.schema().columns();
+    let plan = plan.window(windows)?;
+    let added = plan.schema().columns().into_iter().filter(|name| !before.contains(name)).map(Expr::Column).collect();
+    Ok((plan, added))
+}
 
 fn moved_name(name: &Column, table: &str) -> String {
     match &name.relation {

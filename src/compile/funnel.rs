@@ -4,10 +4,10 @@
 
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, Result};
-use datafusion::logical_expr::{Expr, LogicalPlanBuilder, lit, when};
+use datafusion::logical_expr::{Expr, lit, when};
 
 use super::placement::Counted;
-use super::{column, of};
+use super::{of, rows_of};
 use crate::model::{Funnel, Measure, REACHED, STEP, STEPS};
 
 const POSITION: &str = "position";
@@ -15,10 +15,8 @@ const POSITION: &str = "position";
 /// The rows beside the steps that they could take: the first one, and each behind one that they took.
 pub(super) fn by_step(counted: Counted, funnel: &Funnel) -> Result<Counted> {
     let steps = funnel.steps.iter().enumerate();
-    let rows: Vec<Vec<Expr>> = steps.map(|(index, (name, _))| vec![lit(index as i64), lit(name.as_str())]).collect();
-    let steps = LogicalPlanBuilder::values(rows)?
-        .project(vec![column("column1").alias(POSITION), column("column2").alias(STEP)])?
-        .alias(STEPS)?;
+    let rows = steps.map(|(index, (name, _))| vec![lit(index as i64).alias(POSITION), lit(name.as_str()).alias(STEP)]);
+    let steps = rows_of(rows.collect())?.alias(STEPS)?;
     let took = |index: usize| -> Expr {
         let later = funnel.steps[index..].iter().map(|(_, condition)| match condition {
             Some(condition) => condition.clone().is_true(),

@@ -25,10 +25,11 @@ mod table;
 mod target;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use chrono::NaiveDate;
 use datafusion::common::{Column, Result, TableReference, internal_datafusion_err};
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, lit};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Union, lit};
 
 pub use bounds::{Bounds, Extent, day_of};
 pub use placement::rolled_up;
@@ -165,6 +166,16 @@ pub fn since(plan: LogicalPlan, since: NaiveDate) -> Result<LogicalPlan> {
 /// A column of the plan at hand by its bare name, which may hold dots.
 pub fn column(name: &str) -> Expr {
     Expr::Column(Column::from_name(name))
+}
+
+/// A few rows that stand in the query itself, each with the same named values.
+fn rows_of(rows: Vec<Vec<Expr>>) -> Result<LogicalPlanBuilder> {
+    let rows = rows.into_iter().map(|row| Ok(Arc::new(LogicalPlanBuilder::empty(true).project(row)?.build()?)));
+    let rows = rows.collect::<Result<Vec<_>>>()?;
+    Ok(match rows.as_slice() {
+        [only] => LogicalPlanBuilder::from(only.as_ref().clone()),
+        _ => LogicalPlanBuilder::from(LogicalPlan::Union(Union::try_new(rows)?)),
+    })
 }
 
 /// A column of a named part of a join.

@@ -85,17 +85,19 @@ fn beside(
     relation: &str,
 ) -> Result<(LogicalPlanBuilder, Expr)> {
     let names: Vec<&str> = [PERIOD_START].into_iter().chain(cell.dimensions.iter().map(String::as_str)).collect();
-    let mut columns: Vec<Expr> = names.iter().map(|name| column(name)).collect();
-    columns.push(cast(column(VALUE), DataType::Float64).alias("wanted"));
     // Under names of their own, so that the row's columns keep theirs.
     let wanted_name = |name: &str| format!("wanted {name}");
-    let wanted = wanted.project(columns)?;
     let mut columns: Vec<Expr> = names.iter().map(|name| column(name).alias(wanted_name(name))).collect();
-    columns.push(column("wanted").alias(relation));
+    columns.push(cast(column(VALUE), DataType::Float64).alias(WANTED));
     let wanted = wanted.project(columns)?.alias(relation)?;
-    let same: Vec<Expr> = names.iter().map(|name| null_safe(column(name), of(relation, &wanted_name(name)))).collect();
-    Ok((plan.join_on(wanted.build()?, JoinType::Left, same)?, of(relation, relation)))
+    let judged = plan.alias(JUDGED)?;
+    let same: Vec<Expr> =
+        names.iter().map(|name| null_safe(of(JUDGED, name), of(relation, &wanted_name(name)))).collect();
+    Ok((judged.join_on(wanted.build()?, JoinType::Left, same)?, of(relation, WANTED)))
 }
+
+const JUDGED: &str = "judged";
+const WANTED: &str = "wanted";
 
 /// The rows of a table of targets for one cell. Dimensions that the cell does not have are NULL in them.
 fn rows_of(compiler: &Compiler, table: &TargetTable, cell: &Cell) -> Result<LogicalPlanBuilder> {

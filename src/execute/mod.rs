@@ -170,7 +170,7 @@ async fn run_cells(
         let schema = schema.get_or_insert_with(|| published_schema(&cell_schema));
         let rows = concat_batches(&cell_schema, &batches).map_err(|error| query_error(error.into()))?;
         let rows = with_schema(&rows, schema)?;
-        parts.push(sorted(&rows, &cell)?);
+        parts.push(sorted(&rows, &kpi, &cell)?);
     }
     let schema = schema.ok_or_else(|| Error::internal(format!("KPI `{}` has no cells", kpi.name)))?;
     let rows = concat_batches(&schema, &parts).map_err(|error| query_error(error.into()))?;

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
 use datafusion::arrow::compute::{SortColumn, SortOptions, cast, lexsort_to_indices, take_record_batch};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::arrow::error::ArrowError;
 
 use crate::compile::{Cell, PERIOD_START};
 use crate::error::{Error, Result};
+use crate::model::{Funnel, Kpi, STEP, Subject};
 
 /// The schema that a query's columns get when they are published.
 pub fn published_schema(schema: &SchemaRef) -> SchemaRef {
@@ -33,21 +34,32 @@ pub fn with_schema(rows: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch
     columns.and_then(|columns| RecordBatch::try_new(schema.clone(), columns)).map_err(internal)
 }
 
-/// The rows of one cell by period, then by member; the member NULL comes first.
+/// The rows of one cell by period, then by member; the member NULL comes first. The steps of a funnel keep their order.
 ///
 /// # Errors
 /// `Internal` where the columns of the cell are missing.
-pub fn sorted(rows: &RecordBatch, cell: &Cell) -> Result<RecordBatch> {
+pub fn sorted(rows: &RecordBatch, kpi: &Kpi, cell: &Cell) -> Result<RecordBatch> {
     let mut columns = Vec::new();
     for name in [PERIOD_START].into_iter().chain(cell.dimensions.iter().map(String::as_str)) {
         let values = rows.column_by_name(name).ok_or_else(|| Error::internal(format!("the result has no `{name}`")))?;
-        columns.push(SortColumn {
-            values: values.clone(),
-            options: Some(SortOptions { descending: false, nulls_first: true }),
-        });
+        let values = match kpi.aggregate().map(|aggregate| &aggregate.subject) {
+            Some(Subject::Funnel(funnel)) if name == STEP => positions(values, funnel)?,
+            _ => values.clone(),
+        };
+        columns.push(SortColumn { values, options: Some(SortOptions { descending: false, nulls_first: true }) });
     }
     let order = lexsort_to_indices(&columns, None).map_err(internal)?;
     take_record_batch(rows, &order).map_err(internal)
+}
+
+/// Where each step stands in its funnel.
+fn positions(steps: &ArrayRef, funnel: &Funnel) -> Result<ArrayRef> {
+    let steps = cast(steps, &DataType::Utf8).map_err(internal)?;
+    let position = |step: Option<&str>| {
+        let position = funnel.steps.iter().position(|(name, _)| Some(name.as_str()) == step);
+        position.and_then(|position| i64::try_from(position).ok())
+    };
+    Ok(Arc::new(steps.as_string::<i32>().iter().map(position).collect::<Int64Array>()))
 }
 
 fn internal(error: ArrowError) -> Error {

@@ -1,6 +1,7 @@
 //! The scorecard: for each KPI its last complete period at the grain that people look at, beside the period before.
 //!
-//! An open period is never shown here, since comparing it with a whole one would mislead.
+//! An open period is never shown here, since comparing it with a whole one would mislead. Of a KPI whose values need time to
+//! ripen it is the last ripe one; only where none is ripe yet, an unripe one is shown and marked.
 
 use chrono::NaiveDate;
 use datafusion::arrow::array::{Array, AsArray, RecordBatch};
@@ -44,6 +45,8 @@ pub struct Latest {
     pub n: i64,
     pub target: Option<f64>,
     pub status: Option<String>,
+    /// Whether the value has had the time that its definition asks for.
+    pub is_ripe: bool,
 }
 
 /// The line of one KPI, from its published rows.
@@ -69,7 +72,9 @@ pub fn scorecard(kpi: &Kpi, rows: &RecordBatch, calendar: &Calendar) -> Result<S
     let columns = Columns::of(rows)?;
     let overall = (0..rows.num_rows()).filter(|row| columns.is_overall(*row, grain));
     let complete: Vec<usize> = overall.filter(|row| columns.is_complete.value(*row)).collect();
-    let Some(last) = complete.iter().copied().max_by_key(|row| columns.period_start.value(*row)) else {
+    // A ripe period before a younger one.
+    let age = |row: &usize| (columns.is_ripe.value(*row), columns.period_start.value(*row));
+    let Some(last) = complete.iter().copied().max_by_key(age) else {
         row.note = Some(format!("no complete {grain} yet"));
         return Ok(row);
     };
@@ -83,6 +88,7 @@ pub fn scorecard(kpi: &Kpi, rows: &RecordBatch, calendar: &Calendar) -> Result<S
         n: columns.n.value(last),
         target: columns.target.is_valid(last).then(|| columns.target.value(last)),
         status: columns.status.is_valid(last).then(|| columns.status.value(last).to_owned()),
+        is_ripe: columns.is_ripe.value(last),
     });
     Ok(row)
 }
@@ -96,6 +102,7 @@ struct Columns {
     target: datafusion::arrow::array::Float64Array,
     n: datafusion::arrow::array::Int64Array,
     is_complete: datafusion::arrow::array::BooleanArray,
+    is_ripe: datafusion::arrow::array::BooleanArray,
 }
 
 impl Columns {
@@ -114,6 +121,7 @@ impl Columns {
             target: column("target", DataType::Float64)?.as_primitive::<Float64Type>().clone(),
             n: column("n", DataType::Int64)?.as_primitive::<Int64Type>().clone(),
             is_complete: column("is_complete", DataType::Boolean)?.as_boolean().clone(),
+            is_ripe: column("is_ripe", DataType::Boolean)?.as_boolean().clone(),
         })
     }
 

@@ -242,8 +242,8 @@ fn cohort_by(
     spec: &KpiSpec,
     problems: &mut Problems,
 ) -> Option<(Grain, i64)> {
-    /// As many years of days as anybody keeps.
-    const AGES_AT_MOST: u64 = 1_000;
+    /// A year of days.
+    const AGES_AT_MOST: u64 = 366;
     let Ok(by) = cohort.by.parse::<Grain>() else {
         let diagnostic =
             Diagnostic::error("unknown-grain", format!("there is no grain `{}`", cohort.by.value)).at(cohort.by.span);

@@ -67,7 +67,7 @@ fn line(row: &ScorecardRow, indent: &str, project: &Project) -> Option<Vec<Cell>
         Cell::new(number(latest.value)),
         Cell::new(format_change(latest.value, latest.before, unit)),
         Cell::new(latest.target.map(|target| number(Some(target))).unwrap_or_default()),
-        status_cell(latest.status.as_deref()),
+        status_cell(latest.status.as_deref().or((!latest.is_ripe).then_some("unripe"))),
     ])
 }
 
@@ -80,6 +80,7 @@ pub fn status_cell(status: Option<&str>) -> Cell {
         Some("off_track") => Cell::new("■ off track").fg(Color::Red),
         Some("critical") => Cell::new("■ critical").fg(Color::Red).add_attribute(Attribute::Bold),
         Some("open") => Cell::new("○ open").add_attribute(Attribute::Dim),
+        Some("unripe") => Cell::new("◌ unripe").add_attribute(Attribute::Dim),
         Some("no_data") => Cell::new("- no data").add_attribute(Attribute::Dim),
         Some("small_n") => Cell::new("- too few").add_attribute(Attribute::Dim),
         Some(other) => Cell::new(other),

@@ -92,7 +92,7 @@ fn write(path: &Path, bytes: &[u8]) -> Result<()> {
 fn as_table(printer: &Printer, answer: &Answer, project: &Project) -> Result<String> {
     let rows = Rows::of(answer)?;
     let has_target = answer.kpi.target.is_some();
-    let has_status = has_target || (0..rows.count).any(|row| !rows.is_complete(row));
+    let has_status = has_target || (0..rows.count).any(|row| rows.status(row).is_some());
     let mut columns = vec![("Period", Column::Word)];
     columns.extend(answer.cell.dimensions.iter().map(|name| (name.as_str(), Column::Text(9))));
     columns.extend([("Value", Column::Number), ("n", Column::Number)]);
@@ -151,6 +151,7 @@ struct Rows {
     target: ArrayRef,
     status: ArrayRef,
     is_complete: ArrayRef,
+    is_ripe: ArrayRef,
 }
 
 impl Rows {
@@ -164,17 +165,16 @@ impl Rows {
             target: typed("target", DataType::Float64)?,
             status: typed("status", DataType::Utf8)?,
             is_complete: typed("is_complete", DataType::Boolean)?,
+            is_ripe: typed("is_ripe", DataType::Boolean)?,
         })
     }
 
-    fn is_complete(&self, row: usize) -> bool {
-        self.is_complete.as_boolean().value(row)
-    }
-
-    /// The status; where nothing is wanted, at least whether the period is still open.
+    /// The status; where nothing is wanted, at least whether the period is still open or the value unripe.
     fn status(&self, row: usize) -> Option<&str> {
         let written = self.status.is_valid(row).then(|| self.status.as_string::<i32>().value(row));
-        written.or_else(|| (!self.is_complete(row)).then_some("open"))
+        let is_open = !self.is_complete.as_boolean().value(row);
+        let is_unripe = !self.is_ripe.as_boolean().value(row);
+        written.or(is_open.then_some("open")).or(is_unripe.then_some("unripe"))
     }
 }
 
