@@ -22,7 +22,7 @@ use crate::diagnostic::{Diagnostic, Sources, nearest};
 use crate::error::{Error, ErrorKind, Result};
 use crate::execute::{self, KpiResult, Listener, Outcomes, query_error};
 use crate::load::{self, LoadedProject};
-use crate::model::{Earlier, Kpi, Model, Origin, Placement, Shape, Skipped, Subject, below};
+use crate::model::{Earlier, Kpi, Model, Origin, Placement, Shape, Skipped, Subject, Window, below};
 use crate::plan;
 use crate::report::{self, KPI_VALUES, Scorecard};
 use crate::session::{self, SessionOptions};
@@ -532,12 +532,8 @@ impl Engine {
             ))
             .with_hint(format!("ask for `--grain {finest}`, or add {grain} to its `grains`")));
         }
-        if let Some(input) = offset_without_grain(self.model(), kpi, grain) {
-            return Err(Error::config(format!(
-                "`{}` looks back by a length that is no whole number of {grain}s",
-                input
-            ))
-            .with_hint("ask for one of the grains that it names"));
+        if let Some(reason) = why_not_at(self.model(), kpi, grain) {
+            return Err(Error::config(reason).with_hint("ask for one of the grains that it names"));
         }
         let mut by: Vec<String> = Vec::new();
         question.by.iter().for_each(|name| {
@@ -642,20 +638,27 @@ fn looks_back(model: &Model, kpi: &Kpi) -> bool {
     is_found || kpi.inputs().iter().any(|input| model.kpis.get(*input).is_some_and(|below| looks_back(model, below)))
 }
 
-/// The KPI below `kpi` that cannot be read at a grain: its offset is no whole number of periods.
-fn offset_without_grain(model: &Model, kpi: &Kpi, grain: Grain) -> Option<String> {
-    let is_broken = match &kpi.shape {
-        Shape::Arithmetic(arithmetic) => arithmetic.inputs.iter().any(|input| match input.earlier {
-            Some(Earlier::Previous(previous)) => previous.periods(grain).is_none(),
-            Some(Earlier::StartOf(unit)) => unit < grain,
-            None => false,
+/// Why a KPI, or one below it, cannot be read at a grain that no definition names.
+fn why_not_at(model: &Model, kpi: &Kpi, grain: Grain) -> Option<String> {
+    let name = kpi.variant_of.as_ref().unwrap_or(&kpi.name);
+    let offset = || format!("`{name}` looks back by a length that is no whole number of {grain}s");
+    let own = match &kpi.shape {
+        Shape::Aggregate(aggregate) => match (&aggregate.placement, &aggregate.subject) {
+            (_, Subject::Cohorts(cohorts)) if cohorts.by != grain => {
+                Some(format!("`{name}` has cohorts by {} and cannot be read by {grain}", cohorts.by))
+            }
+            (Placement::Window(Window::ToDate(unit)), _) if *unit < grain => {
+                Some(format!("`{name}` adds up the {unit} to date, which is shorter than a {grain}"))
+            }
+            _ => None,
+        },
+        Shape::Arithmetic(arithmetic) => arithmetic.inputs.iter().find_map(|input| match input.earlier? {
+            Earlier::Previous(previous) => previous.periods(grain).is_none().then(offset),
+            Earlier::StartOf(unit) => (unit < grain).then(offset),
         }),
-        Shape::Aggregate(_) | Shape::Composite(_) | Shape::Query(_) => false,
+        Shape::Composite(_) | Shape::Query(_) => None,
     };
-    if is_broken {
-        return Some(kpi.name.clone());
-    }
-    kpi.inputs().iter().find_map(|input| offset_without_grain(model, model.kpis.get(*input)?, grain))
+    own.or_else(|| kpi.inputs().iter().find_map(|input| why_not_at(model, model.kpis.get(*input)?, grain)))
 }
 
 fn long_form(kpis: &BTreeMap<String, Vec<RecordBatch>>) -> Result<(SchemaRef, Vec<RecordBatch>)> {

@@ -7,4 +7,5 @@ mod diagnostics;
 mod laws;
 mod layers;
 mod readme;
+mod shapes;
 mod support;

@@ -77,21 +77,20 @@ pub struct View {
     pub extent: Option<Extent>,
     /// Only what happened on these days counts; levels and windows end with the last of them.
     pub days: Option<Days>,
+    /// Only what happened up to this day counts.
+    pub until: Option<NaiveDate>,
 }
 
 impl View {
     /// The same view, with everything that came before its days.
     pub fn from_the_beginning(&self) -> View {
-        View { days: self.days.map(|(_, last)| (NaiveDate::MIN, last)), ..*self }
+        View { days: None, until: self.days.map(|(_, last)| last).or(self.until), ..*self }
     }
 
     /// The last day that counts.
     pub fn last(&self) -> Option<NaiveDate> {
-        let last = self.extent.map(|extent| extent.last);
-        match self.days {
-            Some((_, day)) => Some(last.map_or(day, |last| last.min(day))),
-            None => last,
-        }
+        let ends = [self.extent.map(|extent| extent.last), self.days.map(|(_, last)| last), self.until];
+        ends.into_iter().flatten().min()
     }
 }
 
@@ -135,7 +134,7 @@ impl<'a> Compiler<'a> {
     }
 
     fn view(&self, kpi: &Kpi) -> View {
-        View { extent: self.extent(kpi), days: self.days }
+        View { extent: self.extent(kpi), days: self.days, until: None }
     }
 
     fn calendar(&self) -> &'a Calendar {

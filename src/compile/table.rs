@@ -98,10 +98,11 @@ impl TableLeaves<'_> {
     pub(super) fn days_read(&self, placement: &Placement, view: View) -> Bounds {
         let until = view.last().map_or(self.bounds.until, |last| last.min(self.bounds.until));
         match (placement, view.days) {
-            (Placement::Event, Some((first, last))) => {
-                Bounds { since: Some(first), until: last.min(self.bounds.until) }
-            }
-            (Placement::Event, None) => self.bounds,
+            (Placement::Event, Some((first, _))) => Bounds { since: Some(first), until },
+            (Placement::Event, None) => Bounds {
+                since: self.bounds.since,
+                until: view.until.map_or(self.bounds.until, |until| until.min(self.bounds.until)),
+            },
             (Placement::Window(_) | Placement::Stock(_) | Placement::Boundaries(_), _) => Bounds { since: None, until },
         }
     }

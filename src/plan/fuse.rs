@@ -217,9 +217,12 @@ impl Pass {
             .ok_or_else(|| internal_datafusion_err!("no set of the pass covers {wanted:?}"))?;
         let relation = TableReference::bare(format!("pass over {}", self.table));
         let mut plan = LogicalPlanBuilder::scan(relation, provider_as_source(provider.clone()), None)?;
+        let day = |day| lit(ScalarValue::Date32(Some(to_epoch_days(day))));
         if let Some((first, last)) = request.view.days {
-            let day = |day| lit(ScalarValue::Date32(Some(to_epoch_days(day))));
             plan = plan.filter(column(DAY).between(day(first), day(last)))?;
+        }
+        if let Some(until) = request.view.until {
+            plan = plan.filter(column(DAY).lt_eq(day(until)))?;
         }
         let mut groups = vec![period_of(column(DAY), cell.grain, &model.project.calendar).alias(PERIOD_START)];
         groups.extend(cell.dimensions.iter().map(|name| column(name).alias(name)));
