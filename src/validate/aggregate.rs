@@ -326,7 +326,7 @@ pub(super) fn with_bare_columns(measures: &mut [Measure], bare: impl Fn(&Column)
         stripped.map(|stripped| stripped.data)
     };
     for measure in measures {
-        measure.argument = measure.argument.take().and_then(|argument| strip(argument).ok());
+        measure.arguments = measure.arguments.drain(..).filter_map(|argument| strip(argument).ok()).collect();
         measure.filter = measure.filter.take().and_then(|filter| strip(filter).ok());
     }
 }

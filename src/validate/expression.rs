@@ -211,6 +211,7 @@ impl Language<'_> {
         let outer = self.aggregates_in(&parsed.sql);
         let inner = outer.iter().find_map(|function| {
             let mut parts: Vec<&SqlExpr> = function.filter.iter().map(|filter| filter.as_ref()).collect();
+            parts.extend(function.within_group.iter().map(|order| &order.expr));
             if let FunctionArguments::List(list) = &function.args {
                 parts.extend(list.args.iter().filter_map(|argument| match argument {
                     FunctionArg::Unnamed(FunctionArgExpr::Expr(sql)) => Some(sql),

@@ -110,6 +110,27 @@ fn show_in_every_format() {
 }
 
 #[test]
+fn an_approximate_value_says_so() {
+    let mut project = Project::shop();
+    project.write(
+        "kpis/sales/channels.yaml",
+        "kpi: channels\nfrom: orders\nvalue: approx_distinct(channel)\n---\nkpi: growth_of_channels\n\
+         value: channels - previous(channels)\n---\nkpi: middle\nfrom: orders\nvalue: median(amount)\n",
+    );
+    project.kpi(&["show", "channels", "--as-of", "2025-03-31"], 0);
+    project.kpi(&["show", "growth_of_channels", "--as-of", "2025-03-31"], 0);
+    project.kpi(&["show", "middle", "--as-of", "2025-03-31"], 0);
+    project.kpi(&["sql", "middle", "--as-of", "2025-03-31"], 0);
+    let list: serde_json::Value = serde_json::from_str(&project.kpi(&["ls", "--json"], 0)).unwrap();
+    let kpis = list["kpis"].as_array().unwrap().iter();
+    let approximate: Vec<&str> =
+        kpis.filter(|kpi| kpi["is_approximate"] == true).map(|kpi| kpi["kpi"].as_str().unwrap()).collect();
+    assert_eq!(approximate, ["channels", "growth_of_channels"]);
+    project.transcript = project.transcript.split("$ kpi ls --json").next().unwrap().to_owned();
+    project.expect("approximate");
+}
+
+#[test]
 fn show_explains_what_cannot_be_asked() {
     let mut project = Project::shop();
     project.kpi(&["show", "revenu"], 2);
