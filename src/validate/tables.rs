@@ -14,7 +14,7 @@ use datafusion::datasource::{ViewTable, provider_as_source};
 use datafusion::functions::expr_fn::{btrim, character_length, concat, starts_with, to_date, to_timestamp_micros};
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Volatility, cast, lit, when};
 use datafusion::prelude::SessionContext;
-use datafusion::sql::parser::{DFParser, Statement};
+use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
 
 use super::expression::{Language, Names, Namespace, UNREPEATABLE, Unresolved, list, resolve, resolve_definition};
@@ -106,7 +106,9 @@ pub(super) async fn tables(
         let state = from_files(context, language, data, spec, problems).await;
         register(context, &mut tables, name, state);
     }
-    for (name, spec) in in_dependency_order(context, specs, problems).into_iter().filter(|(name, _)| is_sound(name)) {
+    for (name, spec) in
+        in_dependency_order(context, language, specs, problems).into_iter().filter(|(name, _)| is_sound(name))
+    {
         let state = from_query(context, language, &tables, specs, spec, problems).await;
         register(context, &mut tables, &name, state);
     }
@@ -256,18 +258,9 @@ pub(super) fn unrepeatable(plan: &LogicalPlan) -> Option<String> {
 }
 
 pub(super) fn parse_query(language: &Language, query: &Spanned<String>, problems: &mut Problems) -> Option<Statement> {
-    let mut statements = match DFParser::parse_sql(&query.value) {
-        Ok(statements) => statements,
-        Err(error) => {
-            problems.add(language.syntax_error("the query cannot be read", query, &typing::message(&error)));
-            return None;
-        }
-    };
-    let statement = statements.pop_front();
-    match statement {
-        Some(Statement::Statement(sql)) if statements.is_empty() && matches!(*sql, SqlStatement::Query(_)) => {
-            Some(Statement::Statement(sql))
-        }
+    let mut statements = problems.take(language.parse_statements(query))?;
+    match (statements.pop(), statements.is_empty()) {
+        (Some(sql @ SqlStatement::Query(_)), true) => Some(Statement::Statement(Box::new(sql))),
         _ => {
             let first = query.value.split_whitespace().next().unwrap_or_default();
             problems.add(
@@ -305,13 +298,16 @@ fn word_in(text: &str, word: &str) -> Option<usize> {
 /// Derived tables, each behind the derived tables that it reads. Those in a cycle are reported and left out.
 fn in_dependency_order<'a>(
     context: &SessionContext,
+    language: &Language,
     specs: &BTreeMap<String, &'a TableSpec>,
     problems: &mut Problems,
 ) -> Vec<(String, &'a TableSpec)> {
     let mut waiting: BTreeMap<String, (&TableSpec, BTreeSet<String>)> = BTreeMap::new();
     for (name, spec) in specs {
         let Some(query) = &spec.query else { continue };
-        let statement = DFParser::parse_sql(&query.value).ok().and_then(|mut statements| statements.pop_front());
+        // What cannot be read is reported with its table.
+        let statement = language.parse_statements(query).ok().and_then(|mut statements| statements.pop());
+        let statement = statement.map(|statement| Statement::Statement(Box::new(statement)));
         let used = statement.map(|statement| used_tables(context, &statement)).unwrap_or_default();
         let used = used.into_iter().filter(|used| specs.get(used).is_some_and(|spec| spec.query.is_some())).collect();
         waiting.insert(name.clone(), (spec, used));
