@@ -30,7 +30,7 @@ use crate::store::{
     self, AuditStatus, Candidate, Commit, CommitOutcome, LogRecord, ManifestEvent, Phase, Run, RunInfo, Status, Store,
     Summary,
 };
-use crate::survey::{AsOf, Survey, broken_keys, joined_tables, repeated_targets, survey, tables_of};
+use crate::survey::{AsOf, Partner, Survey, broken_keys, partners, repeated_targets, survey, tables_of};
 use crate::time::Grain;
 use crate::validate::{Validated, validate};
 
@@ -296,7 +296,7 @@ impl Engine {
         &self,
         selected: &BTreeSet<String>,
         survey: &Survey,
-        broken: &BTreeMap<String, Error>,
+        broken: &BTreeMap<Partner, Error>,
     ) -> (BTreeSet<String>, Outcomes) {
         let model = self.model();
         let mut ready = BTreeSet::new();
@@ -304,7 +304,7 @@ impl Engine {
         for name in selected {
             let everything = below(model, &BTreeSet::from([name.clone()]));
             let broken_key =
-                everything.iter().find_map(|kpi| joined_tables(model, kpi).iter().find_map(|table| broken.get(table)));
+                everything.iter().find_map(|kpi| partners(model, kpi).iter().find_map(|partner| broken.get(partner)));
             let empty =
                 everything.iter().find(|kpi| kpi.inputs().is_empty() && !survey.extents.contains_key(&kpi.name));
             let unread = everything.iter().find_map(|kpi| survey.failed.get(&kpi.name));

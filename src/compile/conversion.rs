@@ -53,7 +53,8 @@ pub(super) fn conversions(
 
     let seen_after = seen.condition(&conversions.time, &conversions.time_type, calendar);
     let counts = conversions.condition.iter().cloned().chain([seen_after, conversions.entity.clone().is_not_null()]);
-    let after = joined_rows(leaves.model, &conversions.table, &conversions.joins, leaves.by_name)?
+    let after_time = Some((&conversions.time, &conversions.time_type));
+    let after = joined_rows(leaves.model, &conversions.table, &conversions.joins, after_time, leaves.by_name)?
         .filter(counts.reduce(Expr::and).unwrap_or_else(|| lit(true)))?;
     let mut columns = vec![
         conversions.entity.clone().alias(ENTITY),
@@ -93,7 +94,8 @@ pub(super) fn conversions(
     for (name, data_type) in &parts {
         columns.push(cast(lit(ScalarValue::Null), data_type.clone()).alias(name));
     }
-    let before = joined_rows(leaves.model, &aggregate.table, &joins, leaves.by_name)?
+    let base_time = Some((&conversions.base_time, &conversions.base_time_type));
+    let before = joined_rows(leaves.model, &aggregate.table, &joins, base_time, leaves.by_name)?
         .filter(counts.reduce(Expr::and).unwrap_or_else(|| lit(true)))?
         .project(columns)?;
 

@@ -128,12 +128,21 @@ impl TypedText {
     }
 }
 
-/// A many-to-one join to the primary key of another table.
+/// A many-to-one join: to the primary key of another table, or to the row of a history that was valid at the time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Join {
     pub table: String,
     /// Column here, column there.
     pub on: Vec<(String, String)>,
+    pub valid: Option<Validity>,
+}
+
+/// The columns of a history table that say from when and until when a row is valid: both dates or both timestamps. The end
+/// itself is not part of it; a row without an end is still valid.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Validity {
+    pub from: String,
+    pub to: String,
 }
 
 /// The names of the joins from a base table to another one, such as `[owner, manager]`.

@@ -139,7 +139,8 @@ impl Pass {
         let calendar = &model.project.calendar;
         let bounds = bounds.condition(&self.time, &self.time_type, calendar);
         let condition = self.condition.iter().cloned().chain([bounds]).reduce(Expr::and).unwrap_or_else(|| lit(true));
-        let plan = joined_rows(model, &self.table, &self.joins, false)?.filter(condition)?;
+        let time = Some((&self.time, &self.time_type));
+        let plan = joined_rows(model, &self.table, &self.joins, time, false)?.filter(condition)?;
 
         // Every expression is computed once for each row, then grouped by name.
         let day = period_of(day_of(&self.time, &self.time_type, calendar), self.grain, calendar);
