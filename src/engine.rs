@@ -30,7 +30,7 @@ use crate::store::{
     self, AuditStatus, Candidate, Commit, CommitOutcome, LogRecord, ManifestEvent, Phase, Run, RunInfo, Status, Store,
     Summary,
 };
-use crate::survey::{AsOf, Survey, broken_keys, joined_tables, repeated_targets, survey, tables_of};
+use crate::survey::{AsOf, Partner, Survey, broken_keys, partners, repeated_targets, survey, tables_of};
 use crate::time::Grain;
 use crate::validate::{Validated, validate};
 
@@ -42,6 +42,8 @@ pub struct EngineOptions {
     pub session: SessionOptions,
     /// The day whose end the run looks from. Default: now, in the project's time zone.
     pub as_of: Option<NaiveDate>,
+    /// Settings of the project that have another value this time.
+    pub settings: BTreeMap<String, String>,
 }
 
 /// A project, loaded and validated.
@@ -50,6 +52,8 @@ pub struct Engine {
     validated: Validated,
     context: SessionContext,
     as_of: AsOf,
+    /// Settings that are not as the project says.
+    settings: BTreeMap<String, String>,
 }
 
 /// What `kpi show` and `kpi sql` are asked.
@@ -137,16 +141,17 @@ impl Engine {
     /// Loads and validates a project. Mistakes in it are [`Engine::diagnostics`]; what has none can be used.
     ///
     /// # Errors
-    /// `Config` where there is no project, `Storage` where the session cannot be opened.
+    /// `Config` where there is no project or no such setting, `Storage` where the session cannot be opened.
     pub async fn open(options: &EngineOptions) -> Result<Engine> {
-        let loaded = load::load(&options.project)?;
+        let mut loaded = load::load(&options.project)?;
+        load::override_settings(&mut loaded, &options.settings)?;
         let context = session::open(&options.session)?;
         let validated = validate(&loaded, &context).await;
         let as_of = match options.as_of {
             Some(day) => AsOf::end_of(day),
             None => AsOf::during(validated.model.project.calendar.local_date(Utc::now())),
         };
-        Ok(Engine { loaded, validated, context, as_of })
+        Ok(Engine { loaded, validated, context, as_of, settings: options.settings.clone() })
     }
 
     /// Every mistake in the project's files.
@@ -291,7 +296,7 @@ impl Engine {
         &self,
         selected: &BTreeSet<String>,
         survey: &Survey,
-        broken: &BTreeMap<String, Error>,
+        broken: &BTreeMap<Partner, Error>,
     ) -> (BTreeSet<String>, Outcomes) {
         let model = self.model();
         let mut ready = BTreeSet::new();
@@ -299,7 +304,7 @@ impl Engine {
         for name in selected {
             let everything = below(model, &BTreeSet::from([name.clone()]));
             let broken_key =
-                everything.iter().find_map(|kpi| joined_tables(model, kpi).iter().find_map(|table| broken.get(table)));
+                everything.iter().find_map(|kpi| partners(model, kpi).iter().find_map(|partner| broken.get(partner)));
             let empty =
                 everything.iter().find(|kpi| kpi.inputs().is_empty() && !survey.extents.contains_key(&kpi.name));
             let unread = everything.iter().find_map(|kpi| survey.failed.get(&kpi.name));
@@ -453,6 +458,7 @@ impl Engine {
             program: format!("kpi {}", env!("CARGO_PKG_VERSION")),
             as_of: Some(format!("{}, complete until {}", self.as_of.day, self.as_of.complete_until)),
             kpis: selected.iter().cloned().collect(),
+            settings: self.settings.clone(),
             without_lease: false,
         }
     }

@@ -60,7 +60,7 @@ pub fn open(options: &SessionOptions) -> Result<SessionContext> {
         .with_physical_optimizer_rules(physical_rules())
         .build();
     let context = SessionContext::new_with_state(state);
-    functions::all().into_iter().for_each(|function| context.register_udf(function));
+    functions::register(&context);
     Ok(context)
 }
 

@@ -1,4 +1,5 @@
-//! What must be known of the data before KPIs are compiled: the days that it covers, and whether declared keys are keys.
+//! What must be known of the data before KPIs are compiled: the days that it covers, whether declared keys are keys, and
+//! whether the rows of histories follow each other.
 //!
 //! A survey reads a few columns of each table. It decides nothing about values.
 
@@ -6,20 +7,23 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::NaiveDate;
-use datafusion::arrow::array::{Array, AsArray, RecordBatch};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use datafusion::arrow::compute::cast as cast_array;
 use datafusion::arrow::datatypes::{DataType, Date32Type, Int64Type};
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::common::{Column, ScalarValue, TableReference};
 use datafusion::functions_aggregate::expr_fn::{count, max, min};
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, lit};
+use datafusion::functions_window::expr_fn::lag;
+use datafusion::logical_expr::expr::Sort;
+use datafusion::logical_expr::{Expr, ExprFunctionExt, ExprSchemable, LogicalPlan, LogicalPlanBuilder, lit};
 use datafusion::prelude::SessionContext;
 
 use crate::compile::{Bounds, Extent, PERIOD_START, column, day_of, joined_rows, period_of};
 use crate::error::{Error, Result};
 use crate::execute::{collect, query_error};
 use crate::model::{
-    Aggregate, Conversions, Goal, JoinPath, Kpi, Model, Placement, Query, Shape, Subject, Target, TargetTable, below,
+    Aggregate, Conversions, Goal, JoinPath, Kpi, Model, Placement, Query, Shape, Subject, Target, TargetTable,
+    Validity, below,
 };
 use crate::time::{Grain, from_epoch_days, to_epoch_days};
 
@@ -263,16 +267,17 @@ async fn extent(
             call.params.filter = Some(Box::new(bounds.clone()));
             Expr::AggregateFunction(call)
         };
-        let plan = joined_rows(model, events.table, events.joins, false)?.aggregate(
-            Vec::<Expr>::new(),
-            vec![
-                known(min(time.clone()), &bounds).alias("first"),
-                known(max(time.clone()), &bounds).alias("last"),
-                known(max(to.clone()), &to_bounds).alias("ended"),
-                count(lit(1_i64)).alias("rows"),
-                count(time.clone()).alias("with_time"),
-            ],
-        )?;
+        let plan = joined_rows(model, events.table, events.joins, Some((events.time, events.time_type)), false)?
+            .aggregate(
+                Vec::<Expr>::new(),
+                vec![
+                    known(min(time.clone()), &bounds).alias("first"),
+                    known(max(time.clone()), &bounds).alias("last"),
+                    known(max(to.clone()), &to_bounds).alias("ended"),
+                    count(lit(1_i64)).alias("rows"),
+                    count(time.clone()).alias("with_time"),
+                ],
+            )?;
         let day = |name: &str, data_type: &DataType| day_of(&column(name), data_type, calendar).alias(name);
         let without_time = (column("rows") - column("with_time")).alias("without_time");
         plan.project(vec![day("first", time_type), day("last", time_type), day("ended", to_type), without_time])?
@@ -297,7 +302,7 @@ async fn without_time_of(
 ) -> Result<i64> {
     let plan = || -> datafusion::common::Result<LogicalPlan> {
         let is_counted = aggregate.condition.clone().unwrap_or_else(|| lit(true));
-        joined_rows(model, &aggregate.table, &aggregate.joins, false)?
+        joined_rows(model, &aggregate.table, &aggregate.joins, Some((events.time, events.time_type)), false)?
             .filter(is_counted.and(events.time.clone().is_null()))?
             .aggregate(Vec::<Expr>::new(), vec![count(lit(1_i64)).alias("rows")])?
             .build()
@@ -311,7 +316,7 @@ async fn freshness(context: &SessionContext, model: &Model, table: &str, as_of: 
     let Some(name) = model.tables.get(table).and_then(|table| table.freshness.as_ref()) else { return Ok(None) };
     let calendar = &model.project.calendar;
     let plan = || -> datafusion::common::Result<LogicalPlan> {
-        let rows = joined_rows(model, table, &BTreeSet::new(), false)?;
+        let rows = joined_rows(model, table, &BTreeSet::new(), None, false)?;
         let time = Expr::Column(Column::new(Some(TableReference::bare(table)), name));
         let time_type = time.get_type(rows.schema())?;
         let bounds = Bounds { since: None, until: as_of.day }.condition(&time, &time_type, calendar);
@@ -329,27 +334,99 @@ fn date(rows: &[RecordBatch], index: usize) -> Result<Option<NaiveDate>> {
     Ok((!days.is_empty() && days.is_valid(0)).then(|| from_epoch_days(days.value(0))).flatten())
 }
 
-/// The tables that the joins of `kpis` reach whose declared key is no key in the data, each with an example; also those
-/// whose key could not be read.
+/// What a join finds its rows by: the primary key of a table, or the keys and the validity of a history.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Partner {
+    pub table: String,
+    pub history: Option<(Vec<String>, Validity)>,
+}
+
+/// Where the joins of `kpis` lead whose declared key is no key in the data, or whose history overlaps, each with an example;
+/// also those that could not be read.
 ///
-/// A join to such a table would count rows twice, so whatever joins to it must not be published.
-pub async fn broken_keys(context: &SessionContext, model: &Model, kpis: &BTreeSet<String>) -> BTreeMap<String, Error> {
-    let reached: BTreeSet<String> = below(model, kpis).into_iter().flat_map(|kpi| joined_tables(model, kpi)).collect();
+/// Such a join would count rows twice, so whatever joins there must not be published.
+pub async fn broken_keys(context: &SessionContext, model: &Model, kpis: &BTreeSet<String>) -> BTreeMap<Partner, Error> {
+    let reached: BTreeSet<Partner> = below(model, kpis).into_iter().flat_map(|kpi| partners(model, kpi)).collect();
     let mut broken = BTreeMap::new();
-    for name in reached {
-        match repeated_key(context, model, &name).await {
+    for partner in reached {
+        let (found, hint) = match &partner.history {
+            None => (
+                repeated_key(context, model, &partner.table).await,
+                "mend the data, or make one row of each key in a derived table and join to that".to_owned(),
+            ),
+            Some((keys, validity)) => (
+                overlap(context, model, &partner.table, keys, validity).await,
+                format!(
+                    "mend the data: a row ends (`{}`) where the next one begins (`{}`)",
+                    validity.to, validity.from
+                ),
+            ),
+        };
+        match found {
             Ok(None) => {}
             Ok(Some(reason)) => {
-                let error = Error::execution(format!("a join would count rows twice: {reason}"))
-                    .with_hint("mend the data, or make one row of each key in a derived table and join to that");
-                broken.insert(name, error);
+                let error = Error::execution(format!("a join would count rows twice: {reason}")).with_hint(hint);
+                broken.insert(partner, error);
             }
             Err(error) => {
-                broken.insert(name, error);
+                broken.insert(partner, error);
             }
         }
     }
     broken
+}
+
+/// Two rows of a history that are valid at the same time, in words. Of several overlaps one lies between rows that follow
+/// each other.
+async fn overlap(
+    context: &SessionContext,
+    model: &Model,
+    name: &str,
+    keys: &[String],
+    validity: &Validity,
+) -> Result<Option<String>> {
+    let of = |name: &str, column: &str| Expr::Column(Column::new(Some(TableReference::bare(name)), column));
+    let keys_of: Vec<Expr> = keys.iter().map(|key| of(name, key)).collect();
+    let (from, to) = (of(name, &validity.from), of(name, &validity.to));
+    let order: Vec<Sort> = [&from, &to].map(|column| column.clone().sort(true, false)).to_vec();
+    let plan = || -> datafusion::common::Result<LogicalPlan> {
+        let has_key = keys_of.iter().cloned().map(Expr::is_not_null).reduce(Expr::and).unwrap_or_else(|| lit(true));
+        let is_ever_valid = from.clone().lt(to.clone()).or(to.clone().is_null()).and(from.clone().is_not_null());
+        let before = |column: &Expr| {
+            lag(column.clone(), Some(1), None).partition_by(keys_of.clone()).order_by(order.clone()).build()
+        };
+        let windows = vec![before(&from)?.alias("#from"), before(&to)?.alias("#to")];
+        let both = [validity.from.as_str(), validity.to.as_str()].map(|column| of(name, column));
+        let columns = keys_of.iter().cloned().chain([column("#from"), column("#to")]).chain(both);
+        joined_rows(model, name, &BTreeSet::new(), None, false)?
+            .filter(has_key.and(is_ever_valid))?
+            .window(windows)?
+            .filter(column("#from").is_not_null().and(column("#to").is_null().or(column("#to").gt(from.clone()))))?
+            .sort(keys_of.iter().cloned().map(|key| key.sort(true, false)).chain(order.clone()))?
+            .limit(0, Some(1))?
+            .project(columns)?
+            .build()
+    };
+    let rows = collect(context, plan().map_err(query_error)?).await?.1;
+    let Some(rows) = rows.iter().find(|rows| rows.num_rows() > 0) else { return Ok(None) };
+    let texts = first_row(rows);
+    let (of_keys, times) = texts.split_at(keys.len().min(texts.len()));
+    let during = |from: &str, to: &str| match to {
+        "" => format!("from {from} on"),
+        to => format!("from {from} to {to}"),
+    };
+    let both: Vec<String> = times.chunks_exact(2).map(|times| during(&times[0], &times[1])).collect();
+    let example: Vec<String> = keys.iter().zip(of_keys).map(|(key, value)| format!("{key} = {value}")).collect();
+    Ok(Some(format!("`{name}` has rows with {} that overlap, {}", example.join(" and "), both.join(" and "))))
+}
+
+/// The first row as texts; NULL is empty.
+fn first_row(rows: &RecordBatch) -> Vec<String> {
+    let text = |column: &ArrayRef| {
+        let formatter = ArrayFormatter::try_new(column.as_ref(), &FormatOptions::default()).ok()?;
+        Some(formatter.value(0).to_string())
+    };
+    rows.columns().iter().filter_map(text).collect()
 }
 
 /// The KPIs whose table of targets has several rows for one period and member, each with an example; also those whose
@@ -393,7 +470,7 @@ async fn repeated_target(
             let period = period_of(day_of(&table.time, &table.time_type, calendar), grain, calendar);
             let mut groups = vec![period.alias(PERIOD_START)];
             groups.extend(table.dimensions.iter().map(|name| own(name)));
-            joined_rows(model, &table.table, &BTreeSet::new(), false)?
+            joined_rows(model, &table.table, &BTreeSet::new(), None, false)?
                 .filter(table.time.clone().is_not_null().and(is_asked))?
                 .aggregate(groups, vec![count(lit(1_i64)).alias("rows")])?
                 .filter(column("rows").gt(lit(1_i64)))?
@@ -415,7 +492,7 @@ async fn repeated_key(context: &SessionContext, model: &Model, name: &str) -> Re
         table.primary_key.iter().map(|key| Expr::Column(Column::new(Some(TableReference::bare(name)), key))).collect();
     let has_key = keys.iter().cloned().map(Expr::is_not_null).reduce(Expr::and).unwrap_or_else(|| lit(true));
     let plan = || -> datafusion::common::Result<LogicalPlan> {
-        joined_rows(model, name, &BTreeSet::new(), false)?
+        joined_rows(model, name, &BTreeSet::new(), None, false)?
             .filter(has_key)?
             .aggregate(keys.clone(), vec![count(lit(1_i64)).alias("rows")])?
             .filter(column("rows").gt(lit(1_i64)))?
@@ -425,12 +502,7 @@ async fn repeated_key(context: &SessionContext, model: &Model, name: &str) -> Re
     };
     let rows = collect(context, plan().map_err(query_error)?).await?.1;
     let Some(rows) = rows.iter().find(|rows| rows.num_rows() > 0) else { return Ok(None) };
-    let texts: Vec<String> = (rows.columns().iter())
-        .filter_map(|column| {
-            let formatter = ArrayFormatter::try_new(column.as_ref(), &FormatOptions::default()).ok()?;
-            Some(formatter.value(0).to_string())
-        })
-        .collect();
+    let texts = first_row(rows);
     let example: Vec<String> =
         table.primary_key.iter().zip(&texts).map(|(key, value)| format!("{key} = {value}")).collect();
     let times = texts.last().cloned().unwrap_or_default();
@@ -441,17 +513,22 @@ async fn repeated_key(context: &SessionContext, model: &Model, name: &str) -> Re
     )))
 }
 
-/// The tables that a KPI joins to.
-pub fn joined_tables(model: &Model, kpi: &Kpi) -> BTreeSet<String> {
+/// Where the joins of a KPI lead.
+pub fn partners(model: &Model, kpi: &Kpi) -> BTreeSet<Partner> {
     let Some(aggregate) = kpi.aggregate() else { return BTreeSet::new() };
-    let behind = |table: &str, path: &JoinPath| {
-        path.iter()
-            .try_fold(table.to_owned(), |table, join| Some(model.tables.get(&table)?.joins.get(join)?.table.clone()))
+    let partner = |table: &str, path: &JoinPath| {
+        let (last, before) = path.split_last()?;
+        let table = before
+            .iter()
+            .try_fold(table.to_owned(), |table, join| Some(model.tables.get(&table)?.joins.get(join)?.table.clone()))?;
+        let join = model.tables.get(&table)?.joins.get(last)?;
+        let keys = join.on.iter().map(|(_, there)| there.clone()).collect();
+        Some(Partner { table: join.table.clone(), history: join.valid.clone().map(|validity| (keys, validity)) })
     };
     let own = aggregate.joins.iter().chain(aggregate.dimensions.values().flat_map(|dimension| &dimension.joins));
-    let mut found: BTreeSet<String> = own.filter_map(|path| behind(&aggregate.table, path)).collect();
+    let mut found: BTreeSet<Partner> = own.filter_map(|path| partner(&aggregate.table, path)).collect();
     if let Subject::Conversions(conversions) = &aggregate.subject {
-        found.extend(conversions.joins.iter().filter_map(|path| behind(&conversions.table, path)));
+        found.extend(conversions.joins.iter().filter_map(|path| partner(&conversions.table, path)));
     }
     found
 }
@@ -461,7 +538,7 @@ pub fn tables_of(model: &Model, kpi: &Kpi) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let mut waiting: Vec<String> = match &kpi.shape {
         Shape::Aggregate(aggregate) => {
-            let mut tables = joined_tables(model, kpi);
+            let mut tables: BTreeSet<String> = partners(model, kpi).into_iter().map(|partner| partner.table).collect();
             tables.insert(aggregate.table.clone());
             if let Subject::Conversions(conversions) = &aggregate.subject {
                 tables.insert(conversions.table.clone());

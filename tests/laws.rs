@@ -555,6 +555,10 @@ fn measure(random: &mut Random) -> Measure {
             ("min", "amount"),
             ("avg", "amount"),
             ("avg", "units"),
+            ("median", "units"),
+            ("median", "amount"),
+            ("percentile", "weight"),
+            ("middle", "units"),
         ],
     );
     Measure { function, column, condition: maybe(random, 60, |random| condition(random, 1)) }
@@ -621,6 +625,8 @@ impl Measure {
     fn sql(&self) -> String {
         let call = match self.function {
             "count_distinct" => format!("count(DISTINCT {})", self.column),
+            "percentile" => format!("percentile_cont(0.9) WITHIN GROUP (ORDER BY {})", self.column),
+            "middle" => format!("percentile_disc(0.5) WITHIN GROUP (ORDER BY {} DESC)", self.column),
             function => format!("{function}({})", self.column),
         };
         match &self.condition {
@@ -889,7 +895,9 @@ impl Measure {
         let counts =
             |fact: &&&Fact| self.condition.as_ref().is_none_or(|condition| condition.holds(world, fact) == Some(true));
         let counted: Vec<&&Fact> = facts.iter().filter(counts).collect();
-        let numbers: Vec<f64> = counted.iter().filter_map(|fact| fact.number(self.column)).collect();
+        let mut numbers: Vec<f64> = counted.iter().filter_map(|fact| fact.number(self.column)).collect();
+        numbers.sort_by(f64::total_cmp);
+        let last = numbers.len().saturating_sub(1);
         match self.function {
             "count" if self.column == "*" => Some(counted.len() as f64),
             "count" => Some(numbers.len() as f64),
@@ -906,6 +914,15 @@ impl Measure {
             "sum" => Some(numbers.iter().sum()),
             "avg" if numbers.is_empty() => None,
             "avg" => Some(numbers.iter().sum::<f64>() / numbers.len() as f64),
+            "median" | "percentile" | "middle" if numbers.is_empty() => None,
+            "median" => Some((numbers[last / 2] + numbers[last.div_ceil(2)]) / 2.0),
+            "percentile" => {
+                let (below, rest) = (last * 9 / 10, last * 9 % 10);
+                let above = numbers[(below + 1).min(last)];
+                Some(numbers[below] + (above - numbers[below]) * rest as f64 / 10.0)
+            }
+            // Of an even number the greater one of the two in the middle, as it is counted from the greatest on.
+            "middle" => Some(numbers[numbers.len() / 2]),
             "min" => numbers.into_iter().reduce(f64::min),
             "max" => numbers.into_iter().reduce(f64::max),
             other => panic!("{other}"),

@@ -17,7 +17,7 @@ use datafusion::logical_expr::{
 
 use super::aggregate::of_nothing;
 use super::bounds::Bounds;
-use super::placement::{Counted, interval};
+use super::placement::{ARGUMENTS, Counted, interval};
 use super::table::{TableLeaves, joined_rows};
 use super::{column, day_of, of};
 use crate::model::{
@@ -53,7 +53,8 @@ pub(super) fn conversions(
 
     let seen_after = seen.condition(&conversions.time, &conversions.time_type, calendar);
     let counts = conversions.condition.iter().cloned().chain([seen_after, conversions.entity.clone().is_not_null()]);
-    let after = joined_rows(leaves.model, &conversions.table, &conversions.joins, leaves.by_name)?
+    let after_time = Some((&conversions.time, &conversions.time_type));
+    let after = joined_rows(leaves.model, &conversions.table, &conversions.joins, after_time, leaves.by_name)?
         .filter(counts.reduce(Expr::and).unwrap_or_else(|| lit(true)))?;
     let mut columns = vec![
         conversions.entity.clone().alias(ENTITY),
@@ -63,15 +64,16 @@ pub(super) fn conversions(
     let mut parts: Vec<(String, DataType)> = Vec::new();
     let mut measures = Vec::new();
     for measure in &conversions.measures {
-        let mut put = |value: &Option<Expr>, what: &str| -> Result<Option<Expr>> {
-            let Some(value) = value else { return Ok(None) };
+        let mut put = |value: &Expr, what: &str| -> Result<Expr> {
             let name = format!("{} {what}", measure.name);
             parts.push((name.clone(), value.get_type(after.schema())?));
             columns.push(value.clone().alias(&name));
-            Ok(Some(column(&name)))
+            Ok(column(&name))
         };
-        let (argument, filter) = (put(&measure.argument, "of")?, put(&measure.filter, "if")?);
-        measures.push(Measure { argument, filter, ..measure.clone() });
+        let filter = measure.filter.as_ref().map(|filter| put(filter, "if")).transpose()?;
+        let arguments = measure.arguments.iter().zip(ARGUMENTS);
+        let arguments = arguments.map(|(argument, word)| put(argument, word)).collect::<Result<_>>()?;
+        measures.push(Measure { arguments, filter, ..measure.clone() });
     }
     let after = after.project(columns)?;
 
@@ -92,7 +94,8 @@ pub(super) fn conversions(
     for (name, data_type) in &parts {
         columns.push(cast(lit(ScalarValue::Null), data_type.clone()).alias(name));
     }
-    let before = joined_rows(leaves.model, &aggregate.table, &joins, leaves.by_name)?
+    let base_time = Some((&conversions.base_time, &conversions.base_time_type));
+    let before = joined_rows(leaves.model, &aggregate.table, &joins, base_time, leaves.by_name)?
         .filter(counts.reduce(Expr::and).unwrap_or_else(|| lit(true)))?
         .project(columns)?;
 
@@ -132,7 +135,7 @@ pub(super) fn conversions(
     let counts = column(KIND).eq(lit(FOLLOWS)).and(column(NUMBER).gt(lit(0_i64))).and(near);
     let mut aggregates = vec![min(column(TIME)).alias(TIME)];
     aggregates.extend(measures.iter().map(|measure| {
-        measure_expression(measure.function, measure.argument.clone(), measure.filter.clone()).alias(&measure.name)
+        measure_expression(measure.function, measure.arguments.clone(), measure.filter.clone()).alias(&measure.name)
     }));
     let found = numbered
         .filter(counts)?
@@ -163,7 +166,7 @@ pub(super) fn with_conversions(
     };
     counted.keys.iter().try_for_each(|(_, key)| note(key))?;
     for measure in &counted.measures {
-        measure.argument.iter().chain(&measure.filter).try_for_each(&mut note)?;
+        measure.arguments.iter().chain(&measure.filter).try_for_each(&mut note)?;
     }
     note(&counted.time)?;
     let moved = |expression: Expr| -> Result<Expr> {
@@ -200,9 +203,9 @@ pub(super) fn with_conversions(
     let plan = events.join_on(found.build()?, JoinType::Left, same)?;
     let keys = counted.keys.into_iter().map(|(name, key)| Ok((name, moved(key)?))).collect::<Result<Vec<_>>>()?;
     let measures = counted.measures.into_iter().map(|measure| {
-        let argument = measure.argument.clone().map(&moved).transpose()?;
+        let arguments = measure.arguments.iter().cloned().map(&moved).collect::<Result<_>>()?;
         let filter = measure.filter.clone().map(&moved).transpose()?;
-        Ok(Measure { argument, filter, ..measure })
+        Ok(Measure { arguments, filter, ..measure })
     });
     let measures = measures.collect::<Result<Vec<_>>>()?;
     Ok(Counted { plan, keys, measures, time: moved(counted.time)?, time_type: counted.time_type })

@@ -63,8 +63,8 @@ pub(super) fn together(rows: LogicalPlanBuilder, aggregate: &Aggregate, cell: &C
         .map(|name| column(name).alias(name))
         .collect();
     let measures = aggregate.measures.iter().map(|measure| {
-        measure_expression(measure.function, measure.argument.clone(), measure.filter.clone()).alias(&measure.name)
+        measure_expression(measure.function, measure.arguments.clone(), measure.filter.clone()).alias(&measure.name)
     });
-    let rows_counted = measure_expression(MeasureFunction::Count, None, None).alias(ROWS);
+    let rows_counted = measure_expression(MeasureFunction::Count, Vec::new(), None).alias(ROWS);
     rows.aggregate(groups, measures.chain([rows_counted]).collect::<Vec<_>>())
 }

@@ -41,9 +41,9 @@ pub(super) fn by_step(counted: Counted, funnel: &Funnel) -> Result<Counted> {
         Ok(written.data)
     };
     let measures = counted.measures.into_iter().map(|measure| {
-        let argument = measure.argument.clone().map(written).transpose()?;
+        let arguments = measure.arguments.iter().cloned().map(written).collect::<Result<_>>()?;
         let filter = measure.filter.clone().map(written).transpose()?;
-        Ok(Measure { argument, filter, ..measure })
+        Ok(Measure { arguments, filter, ..measure })
     });
     let measures = measures.collect::<Result<Vec<_>>>()?;
     let plan = counted.plan.cross_join(steps.build()?)?.filter(could_take)?;

@@ -34,7 +34,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Union, lit
 pub use bounds::{Bounds, Extent, day_of};
 pub use placement::rolled_up;
 pub use result::{BREAKDOWN_OVERALL, breakdown, result_plan};
-pub use table::{TableLeaves, joined_rows};
+pub use table::{RowTime, TableLeaves, joined_rows};
 
 use crate::functions::{calendar_arguments, period_start};
 use crate::model::{Aggregate, Kpi, Model, Placement, Shape};

@@ -58,9 +58,9 @@ fn events(calendar: &Calendar, counted: Counted, grain: Grain) -> Result<Logical
 
 fn aggregates(measures: &[Measure]) -> Vec<Expr> {
     let measures = measures.iter().map(|measure| {
-        measure_expression(measure.function, measure.argument.clone(), measure.filter.clone()).alias(&measure.name)
+        measure_expression(measure.function, measure.arguments.clone(), measure.filter.clone()).alias(&measure.name)
     });
-    measures.chain([measure_expression(MeasureFunction::Count, None, None).alias(ROWS)]).collect()
+    measures.chain([measure_expression(MeasureFunction::Count, Vec::new(), None).alias(ROWS)]).collect()
 }
 
 fn windows(model: &Model, counted: Counted, window: Window, grain: Grain, view: View) -> Result<LogicalPlanBuilder> {
@@ -133,12 +133,12 @@ fn boundaries(model: &Model, counted: Counted, stock: &Stock, grain: Grain, view
     for (boundary, is_there) in [(OPENING, is_there_before()), (CLOSING, is_there_at_the_end())] {
         for measure in &counted.measures {
             let filter = measure.filter.iter().cloned().chain([is_there.clone()]).reduce(Expr::and);
-            let at_boundary = measure_expression(measure.function, measure.argument.clone(), filter);
+            let at_boundary = measure_expression(measure.function, measure.arguments.clone(), filter);
             columns.push(at_boundary.alias(boundary_column(boundary, &measure.name)));
         }
-        columns.push(measure_expression(MeasureFunction::Count, None, Some(is_there)).alias(boundary));
+        columns.push(measure_expression(MeasureFunction::Count, Vec::new(), Some(is_there)).alias(boundary));
     }
-    columns.push(measure_expression(MeasureFunction::Count, None, None).alias(ROWS));
+    columns.push(measure_expression(MeasureFunction::Count, Vec::new(), None).alias(ROWS));
     grouped_by_frame(plan, &counted.keys, columns)
 }
 
@@ -192,21 +192,23 @@ fn is_there_at_the_end() -> Expr {
     of(COUNTED, ENTERED).lt_eq(of(FRAMES, PERIOD_START)).and(not_gone)
 }
 
+/// What tells the columns apart that are computed for the arguments of a measure.
+pub(super) const ARGUMENTS: [&str; 2] = ["of", "with"];
+
 /// Every expression computed once for each row, under a name of its own, before rows meet periods.
 fn computed(counted: Counted, further: Vec<(&str, Expr)>) -> Result<Counted> {
     let mut columns: Vec<Expr> = further.into_iter().map(|(name, value)| value.alias(name)).collect();
     columns.extend(counted.keys.iter().map(|(name, key)| key.clone().alias(name)));
     let mut measures = Vec::with_capacity(counted.measures.len());
     for measure in &counted.measures {
-        let mut put = |value: &Option<Expr>, what: &str| {
+        let mut put = |value: &Expr, what: &str| {
             let name = format!("{} {what}", measure.name);
-            value.as_ref().map(|value| {
-                columns.push(value.clone().alias(&name));
-                of(COUNTED, &name)
-            })
+            columns.push(value.clone().alias(&name));
+            of(COUNTED, &name)
         };
-        let (argument, filter) = (put(&measure.argument, "of"), put(&measure.filter, "if"));
-        measures.push(Measure { argument, filter, ..measure.clone() });
+        let filter = measure.filter.as_ref().map(|filter| put(filter, "if"));
+        let arguments = measure.arguments.iter().zip(ARGUMENTS).map(|(argument, word)| put(argument, word)).collect();
+        measures.push(Measure { arguments, filter, ..measure.clone() });
     }
     let keys = counted.keys.iter().map(|(name, _)| (name.clone(), of(COUNTED, name))).collect();
     Ok(Counted { plan: counted.plan.project(columns)?.alias(COUNTED)?, keys, measures, ..counted })

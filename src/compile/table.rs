@@ -5,15 +5,19 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use datafusion::common::{Column, Result, TableReference, internal_datafusion_err};
+use datafusion::arrow::datatypes::{DataType, TimeUnit};
+use datafusion::common::{Column, DataFusionError, Result, TableReference, internal_datafusion_err};
 use datafusion::datasource::{ViewTable, provider_as_source};
 use datafusion::logical_expr::builder::table_source;
-use datafusion::logical_expr::{Expr, JoinType, LogicalPlanBuilder, lit};
+use datafusion::logical_expr::{Expr, JoinType, LogicalPlanBuilder, cast, lit};
 
-use super::bounds::Bounds;
+use super::bounds::{Bounds, day_of};
 use super::placement::{Counted, place};
 use super::{Cell, Leaves, Request, View, cohort, conversion, entities, funnel};
-use crate::model::{Aggregate, Dimension, JoinPath, Kpi, Measure, Model, Placement, Subject, Table, join_alias};
+use crate::model::{
+    Aggregate, Dimension, JoinPath, Kpi, Measure, Model, Placement, Subject, Table, Validity, join_alias,
+};
+use crate::time::Calendar;
 
 /// Aggregates straight from the table.
 pub struct TableLeaves<'a> {
@@ -62,7 +66,7 @@ impl TableLeaves<'_> {
             let bounds = bounds.condition(time, time_type, calendar);
             let is_somebodys = keys.entity.iter().map(|(_, entity)| entity.clone().is_not_null());
             let condition = aggregate.condition.iter().cloned().chain(is_somebodys).chain([bounds]);
-            joined_rows(self.model, &aggregate.table, &joins, self.by_name)?
+            joined_rows(self.model, &aggregate.table, &joins, Some((time, time_type)), self.by_name)?
                 .filter(condition.reduce(Expr::and).unwrap_or_else(|| lit(true)))
         };
         let mut counted = Counted {
@@ -129,28 +133,75 @@ pub(super) fn dimension_keys(aggregate: &Aggregate, cell: &Cell) -> Result<Keys>
     Ok(keys)
 }
 
-/// The rows of a table with those behind its joins. Each join finds at most one row, so none is multiplied or lost.
+/// The time of a row, and its type.
+pub type RowTime<'a> = (&'a Expr, &'a DataType);
+
+/// The rows of a table with those behind its joins. Each join finds at most one row, so none is multiplied or lost. A
+/// history is joined as it was at `time`, which itself needs joins to no history.
 pub fn joined_rows(
     model: &Model,
     table: &str,
     joins: &BTreeSet<JoinPath>,
+    time: Option<RowTime>,
     by_name: bool,
 ) -> Result<LogicalPlanBuilder> {
     let base = find(model, table)?;
     let mut plan = scan(base, table, by_name)?;
-    // A path sorts behind its own beginning, so what it joins to is there already.
+    let mut paths = Vec::new();
     for path in joins {
         let (name, before) = path.split_last().ok_or_else(|| internal_datafusion_err!("an empty join path"))?;
         let from = before.iter().try_fold(base, |table, join| follow(model, table, join))?;
         let join = from.joins.get(name).ok_or_else(|| internal_datafusion_err!("join `{name}` was not prepared"))?;
+        let steps = (1..=path.len()).map(|length| &path[..length]);
+        let needs_time = steps.into_iter().any(|path| is_history(model, base, path));
+        paths.push((needs_time, path, before, join));
+    }
+    // What the time needs is there before it is asked for, and a path sorts behind its own beginning.
+    paths.sort_by_key(|(needs_time, path, ..)| (*needs_time, *path));
+    for (_, path, before, join) in paths {
         let relation = if before.is_empty() { table.to_owned() } else { join_alias(before) };
         let alias = join_alias(path);
-        let target = scan(find(model, &join.table)?, &alias, by_name)?;
+        let partner = find(model, &join.table)?;
+        let target = scan(partner, &alias, by_name)?;
+        let was_valid = match &join.valid {
+            Some(validity) => Some(was_valid(validity, partner, &alias, time, &model.project.calendar)?),
+            None => None,
+        };
         let left: Vec<Column> = join.on.iter().map(|(here, _)| qualified(&relation, here)).collect();
         let right: Vec<Column> = join.on.iter().map(|(_, there)| qualified(&alias, there)).collect();
-        plan = plan.join(target.build()?, JoinType::Left, (left, right), None)?;
+        plan = plan.join(target.build()?, JoinType::Left, (left, right), was_valid)?;
     }
     Ok(plan)
+}
+
+fn is_history(model: &Model, base: &Table, path: &[String]) -> bool {
+    let Some((name, before)) = path.split_last() else { return false };
+    let from = before.iter().try_fold(base, |table, join| follow(model, table, join));
+    from.is_ok_and(|from| from.joins.get(name).is_some_and(|join| join.valid.is_some()))
+}
+
+/// Whether a row of a history was valid at a time: from its first moment on, and before its end. Days are compared with
+/// days of the project's zone, and instants with instants.
+fn was_valid(
+    validity: &Validity,
+    history: &Table,
+    alias: &str,
+    time: Option<RowTime>,
+    calendar: &Calendar,
+) -> Result<Expr> {
+    let Some(time) = time else { return Err(internal_datafusion_err!("a history is joined without a time")) };
+    let data_type = |name: &str| Ok::<_, DataFusionError>(history.schema.field_with_name(name)?.data_type());
+    let (from, to) = (Expr::Column(qualified(alias, &validity.from)), Expr::Column(qualified(alias, &validity.to)));
+    let sides = [time, (&from, data_type(&validity.from)?), (&to, data_type(&validity.to)?)];
+    let is_by_day = sides.iter().any(|(_, data_type)| !matches!(data_type, DataType::Timestamp(_, _)));
+    let is_alike = sides.iter().all(|(_, data_type)| *data_type == sides[0].1);
+    let [time, first, end] = sides.map(|(value, data_type)| match () {
+        () if is_alike => value.clone(),
+        () if is_by_day => day_of(value, data_type, calendar),
+        () => cast(value.clone(), DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))),
+    });
+    let has_not_ended = to.is_null().or(time.clone().lt(end));
+    Ok(first.lt_eq(time).and(has_not_ended))
 }
 
 fn qualified(relation: &str, name: &str) -> Column {

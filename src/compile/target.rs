@@ -11,7 +11,7 @@ use datafusion::logical_expr::{BinaryExpr, Expr, JoinType, LogicalPlanBuilder, O
 use super::bounds::date;
 use super::table::scan_table;
 use super::{Cell, Compiler, PERIOD_START, VALUE, column, day_of, null_safe, of, period_of};
-use crate::model::{Goal, Kpi, Measure, MeasureFunction, Shape, Target, TargetTable};
+use crate::model::{Goal, Kpi, Measure, Shape, Target, TargetTable};
 
 /// Rows with what is wanted of each.
 pub(super) struct Looked {
@@ -137,12 +137,7 @@ fn is_rate(compiler: &Compiler, kpi: &Kpi) -> bool {
         // What a query does nobody knows; one that names both sides of a ratio is one.
         Shape::Query(query) => return query.has_ratio,
         Shape::Aggregate(aggregate) => {
-            let is_level_of_values = |measure: &Measure| {
-                !matches!(
-                    measure.function,
-                    MeasureFunction::Sum | MeasureFunction::Count | MeasureFunction::CountDistinct
-                )
-            };
+            let is_level_of_values = |measure: &Measure| !measure.function.is_zero_of_nothing();
             (&aggregate.value, aggregate.measures.iter().all(is_level_of_values))
         }
         Shape::Arithmetic(arithmetic) => {

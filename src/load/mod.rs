@@ -6,6 +6,7 @@
 mod deserialize;
 mod document;
 mod explain;
+mod settings;
 mod sql_file;
 mod tree;
 mod yaml;
@@ -19,6 +20,8 @@ use std::path::{Path, PathBuf};
 use crate::diagnostic::{Diagnostic, FileId, Sources, Span};
 use crate::error::{Error, Result};
 use crate::spec::{Document, Spanned};
+
+pub use settings::override_settings;
 
 /// Everything that could be read of a project, and what could not.
 #[derive(Debug, Clone)]

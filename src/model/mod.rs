@@ -11,11 +11,16 @@ use chrono::NaiveDate;
 use datafusion::arrow::array::StringArray;
 use datafusion::arrow::compute::{CastOptions, cast_with_options};
 use datafusion::arrow::datatypes::{DataType, SchemaRef, TimeUnit};
-use datafusion::functions_aggregate::expr_fn::{count, count_distinct, max, min, sum};
+use datafusion::common::ScalarValue;
+use datafusion::functions_aggregate::approx_percentile_cont::approx_percentile_cont_udaf;
+use datafusion::functions_aggregate::expr_fn::{
+    approx_distinct, approx_median, corr, count, count_distinct, max, min, stddev, stddev_pop, sum, var_pop, var_sample,
+};
 use datafusion::logical_expr::expr::AggregateFunction;
-use datafusion::logical_expr::{Expr, LogicalPlan, lit};
+use datafusion::logical_expr::{AggregateUDF, Expr, LogicalPlan, lit};
 
 use crate::catalog::{CsvOptions, Periods, Source, is_code};
+use crate::functions;
 use crate::time::{Calendar, Grain};
 
 /// Everything that can run, and what was left out and why.
@@ -123,12 +128,21 @@ impl TypedText {
     }
 }
 
-/// A many-to-one join to the primary key of another table.
+/// A many-to-one join: to the primary key of another table, or to the row of a history that was valid at the time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Join {
     pub table: String,
     /// Column here, column there.
     pub on: Vec<(String, String)>,
+    pub valid: Option<Validity>,
+}
+
+/// The columns of a history table that say from when and until when a row is valid: both dates or both timestamps. The end
+/// itself is not part of it; a row without an end is still valid.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Validity {
+    pub from: String,
+    pub to: String,
 }
 
 /// The names of the joins from a base table to another one, such as `[owner, manager]`.
@@ -298,6 +312,18 @@ pub enum Subject {
     Cohorts(Cohorts),
 }
 
+impl Subject {
+    /// The aggregates that it makes before those of the value.
+    pub fn measures(&self) -> &[Measure] {
+        match self {
+            Subject::Rows | Subject::Funnel(_) => &[],
+            Subject::Entities(entities) => &entities.measures,
+            Subject::Conversions(conversions) => &conversions.measures,
+            Subject::Cohorts(cohorts) => &cohorts.entities.measures,
+        }
+    }
+}
+
 /// The rows of each entity brought together, one row for each entity and member.
 #[derive(Debug, Clone)]
 pub struct Entities {
@@ -402,20 +428,41 @@ pub struct Measure {
     /// A column name, unique in the KPI.
     pub name: String,
     pub function: MeasureFunction,
-    /// `None` for `count(*)`.
-    pub argument: Option<Expr>,
+    /// None for `count(*)`, two for a correlation.
+    pub arguments: Vec<Expr>,
     pub filter: Option<Expr>,
     pub data_type: DataType,
 }
 
 /// The aggregate functions that a value may use. An average is a sum and a count.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum MeasureFunction {
     Sum,
     Count,
     CountDistinct,
     Min,
     Max,
+    Median,
+    /// Between two values where need be.
+    PercentileCont(Percentile),
+    /// One of the values.
+    PercentileDisc(Percentile),
+    StddevSamp,
+    StddevPop,
+    VarSamp,
+    VarPop,
+    Correlation,
+    ApproxDistinct,
+    ApproxMedian,
+    ApproxPercentileCont(Percentile),
+}
+
+/// The part of the values, between 0 and 1, up to which a percentile reaches.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Percentile {
+    pub at: f64,
+    /// Counted from the greatest value on.
+    pub is_descending: bool,
 }
 
 impl MeasureFunction {
@@ -423,35 +470,93 @@ impl MeasureFunction {
     pub fn adds_up(self) -> bool {
         match self {
             MeasureFunction::Sum | MeasureFunction::Count | MeasureFunction::Min | MeasureFunction::Max => true,
-            MeasureFunction::CountDistinct => false,
+            MeasureFunction::CountDistinct
+            | MeasureFunction::Median
+            | MeasureFunction::PercentileCont(_)
+            | MeasureFunction::PercentileDisc(_)
+            | MeasureFunction::StddevSamp
+            | MeasureFunction::StddevPop
+            | MeasureFunction::VarSamp
+            | MeasureFunction::VarPop
+            | MeasureFunction::Correlation
+            | MeasureFunction::ApproxDistinct
+            | MeasureFunction::ApproxMedian
+            | MeasureFunction::ApproxPercentileCont(_) => false,
         }
     }
-}
 
-impl MeasureFunction {
-    /// Whether nothing at all is 0 of it, where `fill: zero` says that nothing is meant. The largest of nothing is not 0.
+    /// Whether nothing at all is 0 of it, where `fill: zero` says that nothing is meant. It grows with the rows then. The
+    /// largest of nothing is not 0, nor is its median.
     pub fn is_zero_of_nothing(self) -> bool {
         match self {
-            MeasureFunction::Sum | MeasureFunction::Count | MeasureFunction::CountDistinct => true,
-            MeasureFunction::Min | MeasureFunction::Max => false,
+            MeasureFunction::Sum
+            | MeasureFunction::Count
+            | MeasureFunction::CountDistinct
+            | MeasureFunction::ApproxDistinct => true,
+            MeasureFunction::Min
+            | MeasureFunction::Max
+            | MeasureFunction::Median
+            | MeasureFunction::PercentileCont(_)
+            | MeasureFunction::PercentileDisc(_)
+            | MeasureFunction::StddevSamp
+            | MeasureFunction::StddevPop
+            | MeasureFunction::VarSamp
+            | MeasureFunction::VarPop
+            | MeasureFunction::Correlation
+            | MeasureFunction::ApproxMedian
+            | MeasureFunction::ApproxPercentileCont(_) => false,
         }
     }
 
     /// Whether it is 0 where no row is counted.
     pub fn is_count(self) -> bool {
-        matches!(self, MeasureFunction::Count | MeasureFunction::CountDistinct)
+        matches!(self, MeasureFunction::Count | MeasureFunction::CountDistinct | MeasureFunction::ApproxDistinct)
+    }
+
+    /// Whether the result is only near the true one.
+    pub fn is_approximate(self) -> bool {
+        matches!(
+            self,
+            MeasureFunction::ApproxDistinct | MeasureFunction::ApproxMedian | MeasureFunction::ApproxPercentileCont(_)
+        )
     }
 }
 
+/// Whether a value is only near the true one, since its definition or one below it names an approximate function.
+pub fn is_approximate(model: &Model, kpi: &str) -> bool {
+    let is_approximate = |measure: &Measure| measure.function.is_approximate();
+    below(model, &BTreeSet::from([kpi.to_owned()])).into_iter().any(|kpi| {
+        let aggregate = kpi.aggregate();
+        aggregate
+            .is_some_and(|aggregate| aggregate.measures.iter().chain(aggregate.subject.measures()).any(is_approximate))
+    })
+}
+
 /// The aggregate function of a measure.
-pub fn measure_expression(function: MeasureFunction, argument: Option<Expr>, filter: Option<Expr>) -> Expr {
-    let argument = argument.unwrap_or_else(|| lit(1_i64));
+pub fn measure_expression(function: MeasureFunction, arguments: Vec<Expr>, filter: Option<Expr>) -> Expr {
+    let mut arguments = arguments.into_iter();
+    let argument = arguments.next().unwrap_or_else(|| lit(1_i64));
     let call = match function {
         MeasureFunction::Sum => sum(argument),
         MeasureFunction::Count => count(argument),
         MeasureFunction::CountDistinct => count_distinct(argument),
         MeasureFunction::Min => min(argument),
         MeasureFunction::Max => max(argument),
+        MeasureFunction::Median => functions::median().call(vec![argument]),
+        MeasureFunction::PercentileCont(percentile) => within_group(functions::percentile_cont(), argument, percentile),
+        MeasureFunction::PercentileDisc(percentile) => within_group(functions::percentile_disc(), argument, percentile),
+        MeasureFunction::StddevSamp => stddev(argument),
+        MeasureFunction::StddevPop => stddev_pop(argument),
+        MeasureFunction::VarSamp => var_sample(argument),
+        MeasureFunction::VarPop => var_pop(argument),
+        MeasureFunction::Correlation => corr(argument, arguments.next().unwrap_or_else(|| lit(ScalarValue::Null))),
+        MeasureFunction::ApproxDistinct => approx_distinct(argument),
+        MeasureFunction::ApproxMedian => approx_median(argument),
+        MeasureFunction::ApproxPercentileCont(Percentile { at, is_descending }) => {
+            // Without an order of its own, for which DataFusion would sort all rows.
+            let at = if is_descending { 1.0 - at } else { at };
+            approx_percentile_cont_udaf().call(vec![argument, lit(at)])
+        }
     };
     match (call, filter) {
         (Expr::AggregateFunction(AggregateFunction { func, mut params }), Some(filter)) => {
@@ -460,6 +565,12 @@ pub fn measure_expression(function: MeasureFunction, argument: Option<Expr>, fil
         }
         (call, _) => call,
     }
+}
+
+fn within_group(function: Arc<AggregateUDF>, argument: Expr, percentile: Percentile) -> Expr {
+    let order = vec![argument.clone().sort(!percentile.is_descending, false)];
+    let arguments = vec![argument, lit(percentile.at)];
+    Expr::AggregateFunction(AggregateFunction::new_udf(function, arguments, false, None, order, None))
 }
 
 /// The first day of the period.

@@ -48,7 +48,7 @@ pub struct Pass {
 #[derive(Debug, Clone, PartialEq)]
 struct PassMeasure {
     function: MeasureFunction,
-    argument: Option<Expr>,
+    arguments: Vec<Expr>,
     filter: Option<Expr>,
 }
 
@@ -139,7 +139,8 @@ impl Pass {
         let calendar = &model.project.calendar;
         let bounds = bounds.condition(&self.time, &self.time_type, calendar);
         let condition = self.condition.iter().cloned().chain([bounds]).reduce(Expr::and).unwrap_or_else(|| lit(true));
-        let plan = joined_rows(model, &self.table, &self.joins, false)?.filter(condition)?;
+        let time = Some((&self.time, &self.time_type));
+        let plan = joined_rows(model, &self.table, &self.joins, time, false)?.filter(condition)?;
 
         // Every expression is computed once for each row, then grouped by name.
         let day = period_of(day_of(&self.time, &self.time_type, calendar), self.grain, calendar);
@@ -150,9 +151,10 @@ impl Pass {
         computed.columns.extend(dimensions);
         let mut aggregates = Vec::new();
         for (index, measure) in self.measures.iter().enumerate() {
-            let argument = measure.argument.as_ref().map(|argument| column(&computed.column("input", argument)));
+            let arguments = measure.arguments.iter().map(|argument| column(&computed.column("input", argument)));
+            let arguments = arguments.collect();
             let filter = measure.filter.as_ref().map(|filter| column(&computed.column("filter", filter)));
-            aggregates.push(measure_expression(measure.function, argument, filter).alias(measure_name(index)));
+            aggregates.push(measure_expression(measure.function, arguments, filter).alias(measure_name(index)));
         }
         let plan = plan.project(computed.columns)?;
 
@@ -254,10 +256,10 @@ impl Pass {
         let filter = |filter: Option<&Expr>| own.into_iter().chain(filter).cloned().reduce(Expr::and);
         let measures = aggregate.measures.iter().map(|measure| PassMeasure {
             function: measure.function,
-            argument: measure.argument.clone(),
+            arguments: measure.arguments.clone(),
             filter: filter(measure.filter.as_ref()),
         });
-        let rows = PassMeasure { function: MeasureFunction::Count, argument: None, filter: filter(None) };
+        let rows = PassMeasure { function: MeasureFunction::Count, arguments: Vec::new(), filter: filter(None) };
         measures.chain([rows]).collect()
     }
 

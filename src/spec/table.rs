@@ -95,8 +95,9 @@ pub struct JoinSpec {
     pub table: Spanned<String>,
     /// `account_id` where both tables call it so, or `owner_id = user_id`; a list for composite keys.
     pub on: Spanned<OneOrMany>,
-    /// The validity columns of a history table. Not in this version.
-    pub valid: Option<Spanned<Later>>,
+    /// Of a history table: the columns from which and until which a row is valid, such as `[valid_from, valid_to]`. A row
+    /// finds the partner that was valid at its own time.
+    pub valid: Option<Spanned<Vec<Spanned<String>>>>,
 }
 
 /// A dimension: just its SQL, or its SQL with a label and a description.

@@ -3,6 +3,7 @@
 //! It says what a run did and how far it came, also when it was killed. Nothing is decided by it: what counts is in the
 //! log. So a torn last line is normal, and lines of a newer program are passed over.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -86,6 +87,8 @@ pub struct RunStart {
     pub program: String,
     pub as_of: Option<String>,
     pub kpis: Vec<String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub settings: BTreeMap<String, String>,
     /// The version that was the newest when the run began.
     pub parent: Option<u64>,
     pub holder: Holder,

@@ -81,6 +81,8 @@ pub struct RunInfo {
     pub as_of: Option<String>,
     /// The KPIs that were asked for, for the manifest.
     pub kpis: Vec<String>,
+    /// Settings that were given another value for this run, for the manifest.
+    pub settings: BTreeMap<String, String>,
     /// Start although another run may be at work. Safe: at worst one of them computes in vain.
     pub without_lease: bool,
 }
@@ -155,6 +157,7 @@ impl Store {
             program: info.program.clone(),
             as_of: info.as_of.clone(),
             kpis: info.kpis.clone(),
+            settings: info.settings.clone(),
             parent: parent.as_ref().map(|record| record.version),
             holder,
         });

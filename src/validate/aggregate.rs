@@ -213,6 +213,10 @@ impl<'a> Rows<'a> {
 
     /// A date or timestamp of a row.
     pub fn time(&mut self, text: &Spanned<String>, what: &str, problems: &mut Problems) -> Option<(Expr, DataType)> {
+        if let Some(diagnostic) = self.history_in_time(text, what) {
+            problems.add(diagnostic);
+            return None;
+        }
         let (expression, data_type) = self.expression(text, what, problems)?;
         match data_type {
             DataType::Date32 | DataType::Timestamp(_, _) => Some((expression, data_type)),
@@ -236,6 +240,18 @@ impl<'a> Rows<'a> {
                 None
             }
         }
+    }
+
+    /// A history behind a time, as a mistake: it needs a time itself. What cannot be read is reported with the rest.
+    fn history_in_time(&self, text: &Spanned<String>, what: &str) -> Option<Diagnostic> {
+        let tables = &self.context.tables;
+        let parsed = self.context.language.parse(text).ok()?;
+        let resolved = resolve(self.context.language, &tables.namespace, self.table, &parsed).ok()?;
+        let path = resolved.joins.iter().find(|path| tables.is_history(self.table, path))?;
+        let path = path.join(".");
+        let message = format!("the history `{path}` is read at the time of a row, so it cannot say {what}");
+        let diagnostic = Diagnostic::error("history-in-time", message).at(text.span);
+        Some(diagnostic.hint(format!("name a date or timestamp of `{}`, or one behind another join", self.table)))
     }
 
     /// An expression over aggregates of the rows: arithmetic over measures, which are added to those that are there.
@@ -326,7 +342,7 @@ pub(super) fn with_bare_columns(measures: &mut [Measure], bare: impl Fn(&Column)
         stripped.map(|stripped| stripped.data)
     };
     for measure in measures {
-        measure.argument = measure.argument.take().and_then(|argument| strip(argument).ok());
+        measure.arguments = measure.arguments.drain(..).filter_map(|argument| strip(argument).ok()).collect();
         measure.filter = measure.filter.take().and_then(|filter| strip(filter).ok());
     }
 }

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Expr as SqlExpr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Spanned as _, Value, VisitMut,
-    VisitorMut,
+    Expr as SqlExpr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Spanned as _, Statement, Value,
+    VisitMut, VisitorMut,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -117,6 +117,18 @@ impl Language<'_> {
         Ok(Parsed { sql, text: text.clone() })
     }
 
+    /// Reads the statements of a query, with the values of settings written in.
+    pub fn parse_statements(&self, text: &Spanned<String>) -> Result<Vec<Statement>, Box<Diagnostic>> {
+        const CLAIM: &str = "the query cannot be read";
+        let dialect = GenericDialect {};
+        let tokens = Tokenizer::new(&dialect, text)
+            .tokenize_with_location()
+            .map_err(|error| Box::new(self.syntax_error(CLAIM, text, &error.to_string())))?;
+        let tokens = self.write_settings(text, tokens)?;
+        let mut parser = Parser::new(&dialect).with_tokens_with_locations(tokens);
+        parser.parse_statements().map_err(|error| Box::new(self.syntax_error(CLAIM, text, &error.to_string())))
+    }
+
     /// The place in the file of a place in the expression.
     pub fn place(&self, text: &Spanned<String>, span: SqlSpan) -> Span {
         if span.start.line == 0 {
@@ -211,6 +223,7 @@ impl Language<'_> {
         let outer = self.aggregates_in(&parsed.sql);
         let inner = outer.iter().find_map(|function| {
             let mut parts: Vec<&SqlExpr> = function.filter.iter().map(|filter| filter.as_ref()).collect();
+            parts.extend(function.within_group.iter().map(|order| &order.expr));
             if let FunctionArguments::List(list) = &function.args {
                 parts.extend(list.args.iter().filter_map(|argument| match argument {
                     FunctionArg::Unnamed(FunctionArgExpr::Expr(sql)) => Some(sql),

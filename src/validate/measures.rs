@@ -3,17 +3,20 @@
 //! It does not look up names or plan SQL; the value is typed already.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, DFSchema};
+use datafusion::common::{Column, DFSchema, ScalarValue};
 use datafusion::functions::expr_fn::nullif;
 use datafusion::logical_expr::expr::AggregateFunction;
+use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{Expr, cast, lit};
+use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 
 use super::typing;
 use crate::diagnostic::Diagnostic;
-use crate::model::{Measure, MeasureFunction, ROWS, measure_expression};
+use crate::model::{Measure, MeasureFunction, Percentile, ROWS, measure_expression};
 
 pub(super) fn measured_schema<'a>(columns: impl Iterator<Item = (&'a str, DataType)>) -> DFSchema {
     let fields: Vec<Field> = columns.map(|(name, data_type)| Field::new(name, data_type, true)).collect();
@@ -66,7 +69,9 @@ fn measure_of(call: &AggregateFunction, measures: &mut Vec<Measure>, schema: &DF
         return Err(Diagnostic::error("nested-aggregate", "an aggregate stands inside an aggregate")
             .hint("compute the inner one in a derived table (a `.sql` file)"));
     }
-    let mut add = |function, argument: Option<Expr>| measure(measures, function, argument, filter.clone(), schema);
+    let mut add = |function, argument: Option<Expr>| {
+        measure(measures, function, argument.into_iter().collect(), filter.clone(), schema)
+    };
     match name.as_str() {
         "count" if distinct && parameters.args.len() == 1 => add(MeasureFunction::CountDistinct, argument),
         "count" if !distinct => match argument {
@@ -79,22 +84,88 @@ fn measure_of(call: &AggregateFunction, measures: &mut Vec<Measure>, schema: &DF
         },
         "count" => Err(Diagnostic::error("wrong-value", "`count(DISTINCT ...)` takes one expression")
             .hint("put several columns together, such as `count(DISTINCT concat_ws('|', a, b))`")),
-        "sum" if !distinct => add(MeasureFunction::Sum, argument),
         "min" => add(MeasureFunction::Min, argument),
         "max" => add(MeasureFunction::Max, argument),
-        "avg" if !distinct => {
+        "sum" | "avg" if distinct => Err(of_distinct_values(&name, "sum")),
+        name if distinct && FUNCTIONS.contains(&name) => Err(of_distinct_values(name, name)),
+        "sum" => add(MeasureFunction::Sum, argument),
+        "avg" => {
             let (sum, count) = (add(MeasureFunction::Sum, argument.clone())?, add(MeasureFunction::Count, argument)?);
             Ok(true_ratio(sum, count))
         }
-        "sum" | "avg" => Err(Diagnostic::error(
-            "distinct-sum",
-            format!("`{name}(DISTINCT ...)` leaves equal values out, which is no sum of rows"),
-        )
-        .hint("make one row of each thing in a derived table (a `.sql` file), and aggregate that")),
-        _ => {
-            Err(Diagnostic::error("not-yet-supported", format!("the aggregate `{name}` is not in this version of kpi"))
-                .hint("it has sum, count, count(DISTINCT ...), min, max and avg, each with `FILTER (WHERE ...)`"))
+        "median" => add(MeasureFunction::Median, argument),
+        "percentile_cont" => add(MeasureFunction::PercentileCont(percentile(call)?), argument),
+        "percentile_disc" => add(MeasureFunction::PercentileDisc(percentile(call)?), argument),
+        "stddev" => add(MeasureFunction::StddevSamp, argument),
+        "stddev_pop" => add(MeasureFunction::StddevPop, argument),
+        "var" => add(MeasureFunction::VarSamp, argument),
+        "var_pop" => add(MeasureFunction::VarPop, argument),
+        "corr" => measure(measures, MeasureFunction::Correlation, parameters.args.clone(), filter, schema),
+        // It is unsigned, where one less than nothing would be 2^64 - 1.
+        "approx_distinct" => add(MeasureFunction::ApproxDistinct, argument).map(|column| cast(column, DataType::Int64)),
+        "approx_median" => add(MeasureFunction::ApproxMedian, argument),
+        "approx_percentile_cont" if parameters.args.len() == 2 => {
+            add(MeasureFunction::ApproxPercentileCont(percentile(call)?), argument)
         }
+        "approx_percentile_cont" => {
+            Err(Diagnostic::error("wrong-value", "`approx_percentile_cont` takes a percentile and nothing else")
+                .hint("write `approx_percentile_cont(0.9) WITHIN GROUP (ORDER BY x)`"))
+        }
+        _ => Err(Diagnostic::error(
+            "unknown-aggregate",
+            format!("the aggregate `{name}` has no place in a value, which is one number that is the same at each run"),
+        )
+        .hint(format!(
+            "the aggregates are count, min, max, {}; another one can stand in a derived table (a `.sql` file)",
+            FUNCTIONS.join(", ")
+        ))),
+    }
+}
+
+/// The aggregates of a value by the names that DataFusion gives them, but for those that may be over `DISTINCT` values.
+const FUNCTIONS: [&str; 13] = [
+    "sum",
+    "avg",
+    "median",
+    "percentile_cont",
+    "percentile_disc",
+    "stddev",
+    "stddev_pop",
+    "var",
+    "var_pop",
+    "corr",
+    "approx_distinct",
+    "approx_median",
+    "approx_percentile_cont",
+];
+
+fn of_distinct_values(name: &str, what: &str) -> Diagnostic {
+    Diagnostic::error(
+        "distinct-sum",
+        format!("`{name}(DISTINCT ...)` leaves equal values out, which is no {what} of rows"),
+    )
+    .hint("make one row of each thing in a derived table (a `.sql` file), and aggregate that")
+}
+
+/// The percentile that a call names, and from which end it counts.
+fn percentile(call: &AggregateFunction) -> Result<Percentile, Diagnostic> {
+    let is_descending = call.params.order_by.first().is_some_and(|order| !order.asc);
+    let wrong = |hint: String| {
+        let message = format!("the percentile of `{}` is a constant between 0 and 1", call.func.name());
+        Diagnostic::error("wrong-value", message).hint(hint)
+    };
+    let usual = || "write `0.9` for the value that nine of ten do not exceed".to_owned();
+    let written = call.params.args.get(1).cloned().unwrap_or_else(|| lit(ScalarValue::Null));
+    let schema = DFSchema::empty();
+    let simplifier = ExprSimplifier::new(SimplifyContext::builder().with_schema(Arc::new(schema.clone())).build());
+    let at = match simplifier.coerce(written, &schema).and_then(|written| simplifier.simplify(written)) {
+        Ok(Expr::Literal(value, _)) => value.cast_to(&DataType::Float64).unwrap_or(ScalarValue::Null),
+        Ok(_) | Err(_) => return Err(wrong(usual())),
+    };
+    match at {
+        ScalarValue::Float64(Some(at)) if (0.0..=1.0).contains(&at) => Ok(Percentile { at, is_descending }),
+        ScalarValue::Float64(Some(at)) if (1.0..=100.0).contains(&at) => Err(wrong(format!("write `{}`", at / 100.0))),
+        _ => Err(wrong(usual())),
     }
 }
 
@@ -106,41 +177,57 @@ fn true_ratio(numerator: Expr, denominator: Expr) -> Expr {
 fn measure(
     measures: &mut Vec<Measure>,
     function: MeasureFunction,
-    argument: Option<Expr>,
+    arguments: Vec<Expr>,
     filter: Option<Expr>,
     schema: &DFSchema,
 ) -> Result<Expr, Diagnostic> {
     let same = measures
         .iter()
-        .find(|known| known.function == function && known.argument == argument && known.filter == filter);
+        .find(|known| known.function == function && known.arguments == arguments && known.filter == filter);
     if let Some(same) = same {
         return Ok(Expr::Column(Column::from_name(&same.name)));
     }
-    let expression = measure_expression(function, argument.clone(), None);
+    let expression = measure_expression(function, arguments.clone(), None);
     let data_type = typing::type_of(&expression, schema)
         .map_err(|error| Diagnostic::error("wrong-type", typing::message(&error)))?;
-    let mut name = measure_name(function, argument.as_ref(), filter.as_ref());
+    let mut name = measure_name(function, &arguments, filter.as_ref());
     let taken = |name: &str| name == ROWS || measures.iter().any(|known| known.name == name);
     if taken(&name) {
         name = (2..).map(|index| format!("{name}_{index}")).find(|name| !taken(name)).unwrap_or(name);
     }
     let column = Expr::Column(Column::from_name(&name));
-    measures.push(Measure { name, function, argument, filter, data_type });
+    measures.push(Measure { name, function, arguments, filter, data_type });
     Ok(column)
 }
 
-/// A readable column name, such as `count_is_won` or `sum_net_amount`.
-fn measure_name(function: MeasureFunction, argument: Option<&Expr>, filter: Option<&Expr>) -> String {
+/// A readable column name, such as `count_is_won`, `sum_net_amount` or `percentile_90_hours`.
+fn measure_name(function: MeasureFunction, arguments: &[Expr], filter: Option<&Expr>) -> String {
     const LONGEST: usize = 40;
-    let function = match function {
-        MeasureFunction::Sum => "sum",
-        MeasureFunction::Count => "count",
-        MeasureFunction::CountDistinct => "count_distinct",
-        MeasureFunction::Min => "min",
-        MeasureFunction::Max => "max",
+    let numbered = |word: &str, percentile: Percentile| {
+        // Rounded, since 0.29 times 100 is 28.999999999999996.
+        let percent = (percentile.at * 1e8).round() / 1e6;
+        format!("{word}_{percent}{}", if percentile.is_descending { "_desc" } else { "" })
     };
-    let mut words = vec![function.to_owned()];
-    for expression in argument.into_iter().chain(filter) {
+    let word = match function {
+        MeasureFunction::Sum => "sum".to_owned(),
+        MeasureFunction::Count => "count".to_owned(),
+        MeasureFunction::CountDistinct => "count_distinct".to_owned(),
+        MeasureFunction::Min => "min".to_owned(),
+        MeasureFunction::Max => "max".to_owned(),
+        MeasureFunction::Median => "median".to_owned(),
+        MeasureFunction::PercentileCont(percentile) => numbered("percentile", percentile),
+        MeasureFunction::PercentileDisc(percentile) => numbered("percentile_disc", percentile),
+        MeasureFunction::StddevSamp => "stddev".to_owned(),
+        MeasureFunction::StddevPop => "stddev_pop".to_owned(),
+        MeasureFunction::VarSamp => "var".to_owned(),
+        MeasureFunction::VarPop => "var_pop".to_owned(),
+        MeasureFunction::Correlation => "corr".to_owned(),
+        MeasureFunction::ApproxDistinct => "approx_distinct".to_owned(),
+        MeasureFunction::ApproxMedian => "approx_median".to_owned(),
+        MeasureFunction::ApproxPercentileCont(percentile) => numbered("approx_percentile", percentile),
+    };
+    let mut words = vec![word];
+    for expression in arguments.iter().chain(filter) {
         let columns: BTreeSet<&str> = expression.column_refs().into_iter().map(|column| column.name.as_str()).collect();
         words.extend(columns.into_iter().map(str::to_owned));
         words.extend(texts(expression));

@@ -1,8 +1,8 @@
 //! From `table:` documents to tables with data: files opened, columns cleaned, the standard filter applied, queries
 //! planned, joins proven many-to-one by their declared keys.
 //!
-//! A table whose files are absent is no mistake: what stands on it is skipped. Whether a declared key is unique in the
-//! data is not decided here; a run audits it.
+//! A table whose files are absent is no mistake: what stands on it is skipped. Whether a declared key is unique, or a history
+//! has one row at a time, is not decided here; a run looks at the data.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use datafusion::datasource::{ViewTable, provider_as_source};
 use datafusion::functions::expr_fn::{btrim, character_length, concat, starts_with, to_date, to_timestamp_micros};
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Volatility, cast, lit, when};
 use datafusion::prelude::SessionContext;
-use datafusion::sql::parser::{DFParser, Statement};
+use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
 
 use super::expression::{Language, Names, Namespace, UNREPEATABLE, Unresolved, list, resolve, resolve_definition};
@@ -22,7 +22,7 @@ use super::{Problems, typing};
 use crate::catalog::{self, CsvOptions, Source, SourceError, SourceOptions};
 use crate::diagnostic::{Diagnostic, Span, nearest};
 use crate::functions::{instant_of, local_date};
-use crate::model::{Join, JoinPath, Origin, Table, TypedText, join_alias};
+use crate::model::{Join, JoinPath, Origin, Table, TypedText, Validity, join_alias};
 use crate::spec::{ColumnSpec, JoinSpec, Spanned, TableSpec, line_column_to_char, source_span};
 use crate::time::Grain;
 
@@ -62,6 +62,12 @@ impl Tables {
             schema = schema.join(&qualified(&join_alias(path), &target.schema)?).ok()?;
         }
         Some(schema)
+    }
+
+    /// Whether a join path ends in a history.
+    pub fn is_history(&self, table: &str, path: &[String]) -> bool {
+        let join = path.split_last().and_then(|(last, before)| self.table_at(table, before)?.joins.get(last));
+        join.is_some_and(|join| join.valid.is_some())
     }
 
     /// The table at the end of a join path.
@@ -106,7 +112,9 @@ pub(super) async fn tables(
         let state = from_files(context, language, data, spec, problems).await;
         register(context, &mut tables, name, state);
     }
-    for (name, spec) in in_dependency_order(context, specs, problems).into_iter().filter(|(name, _)| is_sound(name)) {
+    for (name, spec) in
+        in_dependency_order(context, language, specs, problems).into_iter().filter(|(name, _)| is_sound(name))
+    {
         let state = from_query(context, language, &tables, specs, spec, problems).await;
         register(context, &mut tables, &name, state);
     }
@@ -256,18 +264,9 @@ pub(super) fn unrepeatable(plan: &LogicalPlan) -> Option<String> {
 }
 
 pub(super) fn parse_query(language: &Language, query: &Spanned<String>, problems: &mut Problems) -> Option<Statement> {
-    let mut statements = match DFParser::parse_sql(&query.value) {
-        Ok(statements) => statements,
-        Err(error) => {
-            problems.add(language.syntax_error("the query cannot be read", query, &typing::message(&error)));
-            return None;
-        }
-    };
-    let statement = statements.pop_front();
-    match statement {
-        Some(Statement::Statement(sql)) if statements.is_empty() && matches!(*sql, SqlStatement::Query(_)) => {
-            Some(Statement::Statement(sql))
-        }
+    let mut statements = problems.take(language.parse_statements(query))?;
+    match (statements.pop(), statements.is_empty()) {
+        (Some(sql @ SqlStatement::Query(_)), true) => Some(Statement::Statement(Box::new(sql))),
         _ => {
             let first = query.value.split_whitespace().next().unwrap_or_default();
             problems.add(
@@ -305,13 +304,16 @@ fn word_in(text: &str, word: &str) -> Option<usize> {
 /// Derived tables, each behind the derived tables that it reads. Those in a cycle are reported and left out.
 fn in_dependency_order<'a>(
     context: &SessionContext,
+    language: &Language,
     specs: &BTreeMap<String, &'a TableSpec>,
     problems: &mut Problems,
 ) -> Vec<(String, &'a TableSpec)> {
     let mut waiting: BTreeMap<String, (&TableSpec, BTreeSet<String>)> = BTreeMap::new();
     for (name, spec) in specs {
         let Some(query) = &spec.query else { continue };
-        let statement = DFParser::parse_sql(&query.value).ok().and_then(|mut statements| statements.pop_front());
+        // What cannot be read is reported with its table.
+        let statement = language.parse_statements(query).ok().and_then(|mut statements| statements.pop());
+        let statement = statement.map(|statement| Statement::Statement(Box::new(statement)));
         let used = statement.map(|statement| used_tables(context, &statement)).unwrap_or_default();
         let used = used.into_iter().filter(|used| specs.get(used).is_some_and(|spec| spec.query.is_some())).collect();
         waiting.insert(name.clone(), (spec, used));
@@ -886,7 +888,9 @@ fn check_definitions(
     for (name, spec) in specs {
         if let Some(State::Ready(table)) = joined.states.get_mut(name) {
             Arc::make_mut(table).joins = (spec.joins.iter())
-                .map(|(join, spec)| (join.value.clone(), Join { table: spec.table.value.clone(), on: Vec::new() }))
+                .map(|(join, spec)| {
+                    (join.value.clone(), Join { table: spec.table.value.clone(), on: Vec::new(), valid: None })
+                })
                 .collect();
         }
     }
@@ -929,10 +933,6 @@ fn joins(
 ) -> BTreeMap<String, Join> {
     let mut joins = BTreeMap::new();
     for (name, join) in spec.joins.iter() {
-        if let Some(valid) = &join.valid {
-            problems.add(super::not_yet("valid", valid.span));
-            continue;
-        }
         if spec.table.value == name.value {
             problems.add(
                 Diagnostic::error("duplicate-name", format!("a join of `{0}` cannot be called `{0}`", name.value))
@@ -962,15 +962,80 @@ fn joins(
         {
             continue;
         }
-        if let Some(diagnostic) = may_multiply(name, join, &on, target_spec) {
+        let valid = match &join.valid {
+            Some(columns) => match validity(columns, target.map(AsRef::as_ref), problems) {
+                Some(valid) => Some(valid),
+                None => continue,
+            },
+            None => None,
+        };
+        // Whether a history has one row for each time is seen in the data.
+        if valid.is_none()
+            && let Some(diagnostic) = may_multiply(name, join, &on, target_spec)
+        {
             problems.add(diagnostic);
             continue;
         }
         if target.is_some() {
-            joins.insert(name.value.clone(), Join { table: join.table.value.clone(), on });
+            joins.insert(name.value.clone(), Join { table: join.table.value.clone(), on, valid });
         }
     }
     joins
+}
+
+/// The two columns between which a row of a history is valid.
+fn validity(
+    columns: &Spanned<Vec<Spanned<String>>>,
+    history: Option<&Table>,
+    problems: &mut Problems,
+) -> Option<Validity> {
+    let [from, to] = columns.value.as_slice() else {
+        problems.add(
+            Diagnostic::error("wrong-value", format!("`valid` names two columns, not {}", columns.value.len()))
+                .at(columns.span)
+                .hint("write from when and until when a row is valid, such as `[valid_from, valid_to]`"),
+        );
+        return None;
+    };
+    let before = problems.count();
+    let mut families = Vec::new();
+    for name in [from, to] {
+        let Some(history) = history else { continue };
+        let Some((_, field)) = history.schema.column_with_name(name) else {
+            let known: Vec<&str> = history.schema.fields().iter().map(|field| field.name().as_str()).collect();
+            problems.add(unknown_column(name, &history.name, known.into_iter()));
+            continue;
+        };
+        match Family::of(field.data_type()) {
+            Some(family @ (Family::Date | Family::Timestamp)) => families.push(family),
+            _ => problems.add(
+                Diagnostic::error(
+                    "wrong-type",
+                    format!(
+                        "validity is told by dates or timestamps, but `{}.{}` is {}",
+                        history.name,
+                        name.value,
+                        typing::type_name(field.data_type())
+                    ),
+                )
+                .at(name.span)
+                .hint(format!("give it a type in table `{}`, such as `{{type: date}}`", history.name)),
+            ),
+        }
+    }
+    if let [Family::Date, Family::Timestamp] | [Family::Timestamp, Family::Date] = families.as_slice() {
+        problems.add(
+            Diagnostic::error(
+                "wrong-type",
+                format!("one of `{}` and `{}` is a date, the other a timestamp", from.value, to.value),
+            )
+            .at(columns.span)
+            .hint(
+                "give both the same `type` under `columns`, so that the end of a row is the beginning of the next one",
+            ),
+        );
+    }
+    (problems.count() == before).then(|| Validity { from: from.value.clone(), to: to.value.clone() })
 }
 
 fn join_columns(join: &Spanned<JoinSpec>) -> Vec<(String, String)> {

@@ -110,6 +110,66 @@ fn show_in_every_format() {
 }
 
 #[test]
+fn an_approximate_value_says_so() {
+    let mut project = Project::shop();
+    project.write(
+        "kpis/sales/channels.yaml",
+        "kpi: channels\nfrom: orders\nvalue: approx_distinct(channel)\n---\nkpi: growth_of_channels\n\
+         value: channels - previous(channels)\n---\nkpi: middle\nfrom: orders\nvalue: median(amount)\n",
+    );
+    project.kpi(&["show", "channels", "--as-of", "2025-03-31"], 0);
+    project.kpi(&["show", "growth_of_channels", "--as-of", "2025-03-31"], 0);
+    project.kpi(&["show", "middle", "--as-of", "2025-03-31"], 0);
+    project.kpi(&["sql", "middle", "--as-of", "2025-03-31"], 0);
+    let list: serde_json::Value = serde_json::from_str(&project.kpi(&["ls", "--json"], 0)).unwrap();
+    let kpis = list["kpis"].as_array().unwrap().iter();
+    let approximate: Vec<&str> =
+        kpis.filter(|kpi| kpi["is_approximate"] == true).map(|kpi| kpi["kpi"].as_str().unwrap()).collect();
+    assert_eq!(approximate, ["channels", "growth_of_channels"]);
+    project.transcript = project.transcript.split("$ kpi ls --json").next().unwrap().to_owned();
+    project.expect("approximate");
+}
+
+/// A setting has another value for one command; a run says so in its manifest.
+#[test]
+fn settings_can_be_overridden() {
+    let mut project = Project::shop();
+    project.replace(
+        "kpis/project.yaml",
+        "currency: EUR\n",
+        "currency: EUR\nsettings: {large_from: 100, share: 0.5, word: web, is_strict: true}\n",
+    );
+    project.write(
+        "kpis/sales/large.yaml",
+        "kpi: large\nfrom: large_orders\nwhere: \"channel = {{ word }} AND {{ is_strict }}\"\n\
+         value: \"sum(amount) * {{ share }}\"\n",
+    );
+    project.write(
+        "kpis/sales/large_orders.sql",
+        "/* ---\ntable: large_orders\ntime: ordered_on\n--- */\nSELECT * FROM orders WHERE amount >= {{ large_from }}\n",
+    );
+    let until = ["--as-of", "2025-03-31"];
+    let mut show = |settings: &[&str], code| {
+        let set = settings.iter().flat_map(|setting| ["--set", setting]);
+        project.kpi(&["show", "large"].into_iter().chain(until).chain(set).collect::<Vec<_>>(), code);
+    };
+    show(&[], 0);
+    show(&["large_from=200.5", "share=1"], 0);
+    show(&["word=shop", "large_from=1", "large_from=50"], 0);
+    show(&["large_form=200"], 2);
+    show(&["large_from=many"], 2);
+    show(&["is_strict=yes"], 2);
+    show(&["share=nan"], 2);
+    show(&["share"], 2);
+    project.kpi(&["run", "large", "--as-of", "2025-03-31", "--set", "share=0.25", "--set", "word=shop,web"], 1);
+    project.kpi(&["run", "large", "--as-of", "2025-03-31", "--set", "share=0.25"], 0);
+    let runs = fs::read_dir(project.path("out/_kpi/runs")).unwrap().flatten();
+    let manifests: Vec<String> = runs.map(|run| fs::read_to_string(run.path()).unwrap()).collect();
+    assert!(manifests.iter().any(|text| text.contains(r#""settings":{"share":"0.25"}"#)), "{manifests:?}");
+    project.expect("settings");
+}
+
+#[test]
 fn show_explains_what_cannot_be_asked() {
     let mut project = Project::shop();
     project.kpi(&["show", "revenu"], 2);

@@ -37,6 +37,9 @@ pub struct GlobalArguments {
     /// Look from the end of this day instead of now
     #[arg(long, global = true, value_name = "DATE", value_parser = day)]
     pub as_of: Option<NaiveDate>,
+    /// Another value for a setting of the project, this time; may come several times
+    #[arg(long, global = true, value_name = "NAME=VALUE", value_parser = setting)]
+    pub set: Vec<(String, String)>,
     /// Memory that queries may use, such as 8GB; beyond it they spill to disk [default: two thirds of the machine's]
     #[arg(long, global = true, value_name = "SIZE", value_parser = bytes)]
     pub memory_limit: Option<usize>,
@@ -189,6 +192,7 @@ impl GlobalArguments {
             project: self.project.clone().unwrap_or_else(nearest_project),
             session: SessionOptions { memory_limit: self.memory_limit, threads: self.threads },
             as_of: self.as_of,
+            settings: self.set.iter().cloned().collect(),
         }
     }
 }
@@ -207,6 +211,13 @@ fn nearest_project() -> PathBuf {
     }
     let Ok(absolute) = std::env::current_dir() else { return here };
     absolute.ancestors().find(|folder| folder.join("kpis").is_dir()).map_or(here, Path::to_path_buf)
+}
+
+fn setting(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.trim().is_empty() => Ok((name.trim().to_owned(), value.to_owned())),
+        _ => Err("write `name=value`, such as `large_from=200`".to_owned()),
+    }
 }
 
 fn day(text: &str) -> Result<NaiveDate, String> {

@@ -4,7 +4,7 @@ use comfy_table::{Attribute, Cell};
 use kpi::compile::breakdown;
 use kpi::engine::{Engine, EngineOptions};
 use kpi::error::{Error, Result};
-use kpi::model::{Better, Kpi};
+use kpi::model::{Better, Kpi, Model, is_approximate};
 use serde_json::{Value, json};
 
 use super::{SCHEMA_VERSION, count, print_json, skipped_json, tell_skipped};
@@ -27,7 +27,7 @@ pub async fn ls(options: &EngineOptions, arguments: &LsArguments, printer: &Prin
     // Nothing is known of the tags of a KPI that is skipped.
     let skipped = if arguments.tags.is_empty() { model.skipped.as_slice() } else { &[] };
     if arguments.json {
-        let list: Value = kpis.iter().map(|kpi| kpi_json(kpi)).collect();
+        let list: Value = kpis.iter().map(|kpi| kpi_json(model, kpi)).collect();
         let report = json!({ "schema_version": SCHEMA_VERSION, "kpis": list, "skipped": skipped_json(skipped) });
         print_json(printer, &report)?;
     } else {
@@ -79,7 +79,7 @@ fn dimensions(kpi: &Kpi) -> Vec<String> {
     sets.map(|set| if set.len() == 1 { breakdown(set) } else { format!("[{}]", breakdown(set)) }).collect()
 }
 
-fn kpi_json(kpi: &Kpi) -> Value {
+fn kpi_json(model: &Model, kpi: &Kpi) -> Value {
     json!({
         "kpi": kpi.name,
         "label": kpi.label,
@@ -90,6 +90,7 @@ fn kpi_json(kpi: &Kpi) -> Value {
         "dimension_sets": kpi.dimension_sets,
         "required_dimensions": kpi.required_dimensions,
         "has_target": kpi.target.is_some(),
+        "is_approximate": is_approximate(model, &kpi.name),
         "owner": kpi.owner,
         "tags": kpi.tags,
         "file": kpi.file.display().to_string(),

@@ -12,7 +12,7 @@ use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use kpi::engine::{Answer, Engine, EngineOptions};
 use kpi::error::{Error, Result};
 use kpi::materialize::{csv, json, markdown, parquet};
-use kpi::model::Project;
+use kpi::model::{Model, is_approximate};
 use kpi::report::{format_number, format_period};
 use kpi::time::from_epoch_days;
 
@@ -39,7 +39,7 @@ pub async fn show(options: &EngineOptions, arguments: &ShowArguments, printer: &
     answer.rows = answer.rows.slice(all - shown, shown);
     let rows = std::slice::from_ref(&answer.rows);
     let bytes = match format {
-        Format::Table => as_table(printer, &answer, &engine.model().project)?.into_bytes(),
+        Format::Table => as_table(printer, &answer, engine.model())?.into_bytes(),
         Format::Csv => csv::encode(&answer.schema, rows)?,
         Format::Json => json::encode(&answer.schema, rows)?,
         Format::Markdown => markdown::encode(&answer.schema, rows)?,
@@ -89,7 +89,8 @@ fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     })
 }
 
-fn as_table(printer: &Printer, answer: &Answer, project: &Project) -> Result<String> {
+fn as_table(printer: &Printer, answer: &Answer, model: &Model) -> Result<String> {
+    let project = &model.project;
     let rows = Rows::of(answer)?;
     let has_target = answer.kpi.target.is_some();
     let has_status = has_target || (0..rows.count).any(|row| rows.status(row).is_some());
@@ -128,7 +129,11 @@ fn as_table(printer: &Printer, answer: &Answer, project: &Project) -> Result<Str
         cells
     });
     let lines = lines.collect();
-    Ok(format!("{}\n\n{}", title(answer), table(printer, &columns, lines)))
+    let near = match is_approximate(model, &answer.kpi.name) {
+        true => "\nThe values are approximate, as the definition says.\n",
+        false => "",
+    };
+    Ok(format!("{}\n\n{}{near}", title(answer), table(printer, &columns, lines)))
 }
 
 /// `Close rate (close_rate) by month and channel`.

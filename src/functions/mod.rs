@@ -2,7 +2,9 @@
 //!
 //! They hold what SQL dialects leave open and KPIs must not: the day of an instant in a named zone, the period of a day
 //! under a project's week and fiscal year, and durations that say what they count. They take their zone as an argument,
-//! so that the SQL shown means the same wherever it runs. Aggregates and period series are not here.
+//! so that the SQL shown means the same wherever it runs. Period series are not here.
+
+mod percentile;
 
 use std::sync::Arc;
 
@@ -16,12 +18,26 @@ use datafusion::arrow::compute::kernels::cast_utils::string_to_datetime;
 use datafusion::arrow::datatypes::{DataType, Date32Type, Int64Type, TimeUnit, TimestampMicrosecondType};
 use datafusion::arrow::error::ArrowError;
 use datafusion::common::{Result, ScalarValue, exec_err, plan_err};
-use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
+use datafusion::logical_expr::{
+    AggregateUDF, ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+};
+use datafusion::prelude::SessionContext;
+
+pub use percentile::{median, percentile_cont, percentile_disc};
 
 use crate::time::{Calendar, Grain, LocalDates, from_epoch_days, to_epoch_days};
 
-/// Every function, ready to register.
-pub fn all() -> Vec<ScalarUDF> {
+/// Makes every function known to a session, in the place of DataFusion's own where names are the same.
+pub fn register(context: &SessionContext) {
+    scalars().into_iter().for_each(|function| context.register_udf(function));
+    aggregates().into_iter().for_each(|function| context.register_udaf(function));
+}
+
+fn aggregates() -> Vec<AggregateUDF> {
+    [median(), percentile_cont(), percentile_disc()].map(|function| function.as_ref().clone()).to_vec()
+}
+
+fn scalars() -> Vec<ScalarUDF> {
     let mut functions = vec![local_date(), instant_of(), period_start(), period_shift(), days_between()];
     functions.extend(Duration::ALL.map(|unit| ScalarUDF::from(Elapsed { unit, signature: any_arguments() })));
     functions
@@ -462,11 +478,11 @@ fn zone_of(array: &ArrayRef) -> Option<Arc<str>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use datafusion::prelude::{SessionConfig, SessionContext};
+    use datafusion::prelude::SessionConfig;
 
     async fn ask(sql: &str) -> String {
         let context = SessionContext::new_with_config(SessionConfig::new());
-        all().into_iter().for_each(|function| context.register_udf(function));
+        register(&context);
         let rows = match context.sql(&format!("SELECT {sql} AS v")).await {
             Ok(frame) => frame.collect().await,
             Err(error) => Err(error),

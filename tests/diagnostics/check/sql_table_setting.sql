@@ -1,0 +1,7 @@
+/* ---
+table: recent
+time: order_date
+--- */
+SELECT order_id, order_date
+FROM orders
+WHERE amount > {{ retention_day }}
