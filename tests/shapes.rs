@@ -161,12 +161,17 @@ struct Kpi {
     grains: Vec<Grain>,
     sets: Vec<Vec<&'static str>>,
     built_in: Option<&'static str>,
-    values: Box<dyn Fn(&World, Grain, &[&str]) -> Values + Send + Sync>,
+    values: Reckoning,
 }
 
 /// A period and its members, and what a KPI is worth there.
-type Values = BTreeMap<(NaiveDate, Vec<Option<String>>), Option<f64>>;
-type Groups<'a, T> = BTreeMap<(NaiveDate, Vec<Option<String>>), Vec<&'a T>>;
+type Values = BTreeMap<Key, Option<f64>>;
+type Groups<'a, T> = BTreeMap<Key, Vec<&'a T>>;
+type Key = (NaiveDate, Members);
+type Members = Vec<Option<String>>;
+type Reckoning = Box<dyn Fn(&World, Grain, &[&str]) -> Values + Send + Sync>;
+/// By member and entity: the period in which it begins, and those in which it is active.
+type Lives<'a> = BTreeMap<(Members, &'a String), (NaiveDate, BTreeSet<NaiveDate>)>;
 
 impl Kpi {
     fn values(&self, world: &World, grain: Grain, set: &[&str]) -> Values {
@@ -347,11 +352,7 @@ fn kpis(random: &mut Random) -> Vec<(String, Kpi)> {
         pick(random, &[vec![Grain::Month], vec![Grain::Week, Grain::Quarter], vec![Grain::Month, Grain::Year]])
     };
     let sets = || vec![vec![], vec!["category"]];
-    let mut add = |name: &str,
-                   yaml: String,
-                   grains: Vec<Grain>,
-                   built_in,
-                   values: Box<dyn Fn(&World, Grain, &[&str]) -> Values + Send + Sync>| {
+    let mut add = |name: &str, yaml: String, grains: Vec<Grain>, built_in, values: Reckoning| {
         kpis.push((name.to_owned(), Kpi { yaml, grains, sets: sets(), built_in, values }));
     };
 
@@ -445,7 +446,7 @@ fn kpis(random: &mut Random) -> Vec<(String, Kpi)> {
             }),
         );
     }
-    let simple = |window: Option<Window>| -> Box<dyn Fn(&World, Grain, &[&str]) -> Values + Send + Sync> {
+    let simple = |window: Option<Window>| -> Reckoning {
         Box::new(move |world, grain, set| {
             let groups = placed(world, &world.events, grain, set, window);
             groups
@@ -460,7 +461,7 @@ fn kpis(random: &mut Random) -> Vec<(String, Kpi)> {
 
     // Filters commute: on the KPI itself, on an input, on all inputs, in either order.
     let narrow: fn(&Event) -> bool = |event| event.units.is_some_and(|units| units > 1);
-    let count_of = |filter: fn(&Event) -> bool| -> Box<dyn Fn(&World, Grain, &[&str]) -> Values + Send + Sync> {
+    let count_of = |filter: fn(&Event) -> bool| -> Reckoning {
         Box::new(move |world, grain, set| {
             let events: Vec<Event> = world.events.iter().filter(|event| filter(event)).cloned().collect();
             let groups = placed(world, &events, grain, set, None);
@@ -594,7 +595,7 @@ fn kpis(random: &mut Random) -> Vec<(String, Kpi)> {
             let now = placed(world, &world.events, grain, set, Some(window));
             let then = |last: NaiveDate| {
                 let in_window = (window.first(world, last), last);
-                let mut groups: BTreeMap<Vec<Option<String>>, Vec<&Event>> = BTreeMap::new();
+                let mut groups: BTreeMap<Members, Vec<&Event>> = BTreeMap::new();
                 for event in &world.events {
                     if (in_window.0..=in_window.1).contains(&world.day_of(event)) {
                         groups.entry(members(&event.category, set)).or_default().push(event);
@@ -612,7 +613,7 @@ fn kpis(random: &mut Random) -> Vec<(String, Kpi)> {
                 let day = if is_open { (earlier + (last - period)).min(end) } else { end };
                 let is_there = covered.unwrap().0 < period || earlier >= world.start(covered.unwrap().0, grain);
                 let before = if is_there { then(day) } else { BTreeMap::new() };
-                let all: BTreeSet<Vec<Option<String>>> = now
+                let all: BTreeSet<Members> = now
                     .keys()
                     .filter(|(known, _)| *known == period)
                     .map(|(_, member)| member.clone())
@@ -645,7 +646,7 @@ fn kpis(random: &mut Random) -> Vec<(String, Kpi)> {
         Box::new(|world, grain, set| {
             let covered = world.covered_by_stays();
             let on = |day: NaiveDate| {
-                let mut counts: BTreeMap<Vec<Option<String>>, f64> = BTreeMap::new();
+                let mut counts: BTreeMap<Members, f64> = BTreeMap::new();
                 for stay in world.stays.iter().filter(|stay| is_there(stay, day)) {
                     *counts.entry(members(&stay.category, set)).or_default() += 1.0;
                 }
@@ -659,9 +660,9 @@ fn kpis(random: &mut Random) -> Vec<(String, Kpi)> {
                 let is_open = world.last_day_of(period, grain) > world.as_of;
                 let day = if is_open { (earlier + (last - period)).min(end) } else { end };
                 let (now, before) = (on(last), if index > 0 { on(day) } else { BTreeMap::new() });
-                let all: BTreeSet<&Vec<Option<String>>> = now.keys().chain(before.keys()).collect();
+                let all: BTreeSet<&Members> = now.keys().chain(before.keys()).collect();
                 for member in all {
-                    let of = |counts: &BTreeMap<Vec<Option<String>>, f64>| counts.get(member).copied().unwrap_or(0.0);
+                    let of = |counts: &BTreeMap<Members, f64>| counts.get(member).copied().unwrap_or(0.0);
                     values.insert((period, member.clone()), Some(of(&now) - of(&before)));
                 }
             }
@@ -709,7 +710,7 @@ impl Window {
     }
 }
 
-fn members(category: &Option<String>, set: &[&str]) -> Vec<Option<String>> {
+fn members(category: &Option<String>, set: &[&str]) -> Members {
     set.iter().map(|_| category.clone()).collect()
 }
 
@@ -812,7 +813,7 @@ fn boundaries(world: &World, grain: Grain, set: &[&str], name: &str) -> Values {
         let end = world.last_day_of(period, grain).min(covered.unwrap().1);
         // By member and entity: the units at the start and at the end, where the entity is there.
         type Ends = (Option<Vec<i64>>, Option<Vec<i64>>);
-        let mut entities: BTreeMap<Vec<Option<String>>, BTreeMap<&String, Ends>> = BTreeMap::new();
+        let mut entities: BTreeMap<Members, BTreeMap<&String, Ends>> = BTreeMap::new();
         for stay in &world.stays {
             let Some(entity) = &stay.entity else { continue };
             let there = (is_there(stay, before), is_there(stay, end));
@@ -931,15 +932,9 @@ fn funnel(world: &World, grain: Grain, set: &[&str]) -> Values {
 }
 
 /// Shares of entities that are active at each age, from the periods in which each is active and the one in which it begins.
-fn cohorts(
-    world: &World,
-    by: Grain,
-    ages: i64,
-    last: Option<NaiveDate>,
-    entities: BTreeMap<(Vec<Option<String>>, &String), (NaiveDate, BTreeSet<NaiveDate>)>,
-) -> Values {
+fn cohorts(world: &World, by: Grain, ages: i64, last: Option<NaiveDate>, entities: Lives) -> Values {
     let Some(last) = last.map(|last| world.start(last, by)) else { return Values::new() };
-    let mut counts: BTreeMap<(NaiveDate, Vec<Option<String>>), (f64, f64)> = BTreeMap::new();
+    let mut counts: BTreeMap<Key, (f64, f64)> = BTreeMap::new();
     for ((member, _), (begins, active)) in entities {
         for age in 0..=ages {
             let then = world.calendar.shift(begins, by, age).unwrap();
@@ -956,7 +951,7 @@ fn cohorts(
 }
 
 fn cohort_of_events(world: &World, by: Grain, set: &[&str], ages: i64) -> Values {
-    let mut entities: BTreeMap<(Vec<Option<String>>, &String), (NaiveDate, BTreeSet<NaiveDate>)> = BTreeMap::new();
+    let mut entities: Lives = BTreeMap::new();
     for event in world.events.iter().filter(|event| world.day_of(event) <= world.as_of) {
         let Some(entity) = &event.entity else { continue };
         let period = world.start(world.day_of(event), by);
@@ -969,7 +964,7 @@ fn cohort_of_events(world: &World, by: Grain, set: &[&str], ages: i64) -> Values
 
 fn cohort_of_stays(world: &World, by: Grain, set: &[&str], ages: i64) -> Values {
     let covered = world.covered_by_stays();
-    let mut entities: BTreeMap<(Vec<Option<String>>, &String), (NaiveDate, BTreeSet<NaiveDate>)> = BTreeMap::new();
+    let mut entities: Lives = BTreeMap::new();
     for stay in &world.stays {
         let (Some(entity), Some(from)) = (&stay.entity, stay.from) else { continue };
         if from > world.as_of || stay.to.is_some_and(|to| to <= from) {

@@ -435,132 +435,100 @@ fn finer_than_table(context: &Context, table: &str, grains: &[Grain], spec: &Kpi
 
 /// Keys that do not go together in a KPI over a table.
 fn misplaced_keys(spec: &KpiSpec, problems: &mut Problems) {
-    let span = |key: &Option<Span>| *key;
     let stock = spec.stock.as_ref().map(|key| key.span);
     let per = spec.per.as_ref().map(|key| key.span);
     let conversion = spec.conversion.as_ref().map(|key| key.span);
     let funnel = spec.funnel.as_ref().map(|key| key.span);
     let cohort = spec.cohort.as_ref().map(|key| key.span);
     let window = spec.window.as_ref().map(|key| key.span).or(spec.to_date.as_ref().map(|key| key.span));
-    let first = |pairs: Option<&(Spanned<String>, Spanned<String>)>| pairs.map(|(name, _)| name.span);
-    let columns = first(spec.columns.iter().next());
+    let columns = spec.columns.iter().next().map(|(name, _)| name.span);
     let at = spec.at.as_ref().map(|key| key.span);
     let time = spec.time.as_ref().map(|key| key.span);
     let fill = spec.fill.as_ref().map(|key| key.span);
     let count_on = spec.count_on.as_ref().map(|key| key.span);
     let inputs = spec.inputs.iter().next().map(|(name, _)| name.span);
     let composite = spec.composite.iter().next().map(|(name, _)| name.span);
-    let rules: [(&str, Option<Span>, bool, &str, &str); 17] = [
+    let rules: [(Option<Span>, bool, &str, &str); 17] = [
+        (inputs, true, "`inputs` are other KPIs, but this one reads a table", "leave `from` out, or `inputs`"),
         (
-            "inputs",
-            inputs,
-            true,
-            "`inputs` are other KPIs, but this one reads a table",
-            "leave `from` out, or `inputs`",
-        ),
-        (
-            "composite",
             composite,
             true,
             "`composite` weighs other KPIs, but this one reads a table",
             "leave `from` out, or `composite`",
         ),
         (
-            "at",
             at,
             stock.is_none(),
             "`at` says when a level is read, but this KPI has no `stock`",
             "add `stock: {from: ..., to: ...}`, or leave `at` out",
         ),
         (
-            "columns",
             columns,
             per.is_none(),
             "`columns` are computed for each entity, but this KPI has no `per`",
             "add `per:` with what tells the entities apart",
         ),
-        ("count_on", count_on, conversion.is_none(), "`count_on` needs a `conversion`", "leave it out"),
+        (count_on, conversion.is_none(), "`count_on` needs a `conversion`", "leave it out"),
         (
-            "cohort",
             cohort,
             per.is_none(),
             "a cohort is made of entities, but this KPI has no `per`",
             "add `per:` with what tells the entities apart, such as `per: account_id`",
         ),
         (
-            "time",
             time,
             stock.is_some(),
             "a level is there between `from` and `to` of its `stock`, so it has no `time`",
             "leave `time` out",
         ),
         (
-            "window",
             window,
             stock.is_some(),
             "a level is read at one instant and never added up over time",
             "leave the window out, or count events instead of a `stock`",
         ),
         (
-            "conversion",
             conversion,
             stock.is_some(),
             "a conversion follows an event, and a `stock` is none",
             "leave `stock` or `conversion` out",
         ),
+        (funnel, stock.is_some(), "a funnel counts events, and a `stock` is none", "leave `stock` or `funnel` out"),
         (
-            "funnel",
-            funnel,
-            stock.is_some(),
-            "a funnel counts events, and a `stock` is none",
-            "leave `stock` or `funnel` out",
-        ),
-        (
-            "conversion",
             conversion,
             per.is_some(),
             "`conversion` looks at events one by one, `per` brings them together",
             "leave one of them out; `columns` of the conversion bring the conversions of an event together",
         ),
         (
-            "funnel",
             funnel,
             per.is_some(),
             "`funnel` looks at rows one by one, `per` brings them together",
             "make one row of each entity in a derived table (a `.sql` file) first",
         ),
         (
-            "funnel",
             funnel,
             conversion.is_some(),
             "`funnel` and `conversion` make different things of the same rows",
             "leave one of them out",
         ),
-        ("at", at, cohort.is_some(), "a cohort reads levels at the end of each age", "leave `at` out"),
+        (at, cohort.is_some(), "a cohort reads levels at the end of each age", "leave `at` out"),
+        (window, cohort.is_some(), "a cohort looks at one age at a time and not at a window", "leave the window out"),
         (
-            "window",
-            window,
-            cohort.is_some(),
-            "a cohort looks at one age at a time and not at a window",
-            "leave the window out",
-        ),
-        (
-            "fill",
             fill,
             cohort.is_some() || funnel.is_some(),
             "`fill` would add members that cannot be",
             "leave `fill` out; every age and every step of a period is there anyway",
         ),
         (
-            "window",
             window,
             spec.count_on.is_some(),
             "a conversion in its own period is not counted again in later ones",
             "leave the window or `count_on` out",
         ),
     ];
-    for (_, key, is_wrong, message, hint) in rules {
-        if let (Some(place), true) = (span(&key), is_wrong) {
+    for (key, is_wrong, message, hint) in rules {
+        if let (Some(place), true) = (key, is_wrong) {
             problems.add(Diagnostic::error("misplaced-key", message).at(place).hint(hint));
         }
     }

@@ -22,7 +22,7 @@ use std::ops::ControlFlow;
 use super::kpis::{Context, RESULT_COLUMNS, Shaped, reserved};
 use super::tables::{State, find_word, invalid_query, parse_query, unrepeatable, used_tables};
 use super::{Problems, typing};
-use crate::diagnostic::{Diagnostic, Span, nearest};
+use crate::diagnostic::{Diagnostic, nearest};
 use crate::functions::{calendar_arguments, local_date, period_start};
 use crate::model::{DENOMINATOR, Dimension, NUMERATOR, OBSERVATIONS, PERIOD_START, Query, QueryPlans, Shape, VALUE};
 use crate::session;
@@ -98,7 +98,6 @@ pub(super) fn query(
 }
 
 fn misplaced_keys(spec: &KpiSpec, problems: &mut Problems) {
-    let first = |pairs: Option<Span>| pairs;
     for (key, span) in [
         ("from", spec.from.as_ref().map(|key| key.span)),
         ("time", spec.time.as_ref().map(|key| key.span)),
@@ -114,9 +113,9 @@ fn misplaced_keys(spec: &KpiSpec, problems: &mut Problems) {
         ("count_on", spec.count_on.as_ref().map(|key| key.span)),
         ("funnel", spec.funnel.as_ref().map(|key| key.span)),
         ("cohort", spec.cohort.as_ref().map(|key| key.span)),
-        ("columns", first(spec.columns.iter().next().map(|(name, _)| name.span))),
-        ("inputs", first(spec.inputs.iter().next().map(|(name, _)| name.span))),
-        ("composite", first(spec.composite.iter().next().map(|(name, _)| name.span))),
+        ("columns", spec.columns.iter().next().map(|(name, _)| name.span)),
+        ("inputs", spec.inputs.iter().next().map(|(name, _)| name.span)),
+        ("composite", spec.composite.iter().next().map(|(name, _)| name.span)),
     ] {
         let Some(span) = span else { continue };
         problems.add(

@@ -318,35 +318,41 @@ fn funnel(
     if problems.count() > before {
         return None;
     }
-    let names = Names { table: STEP.to_owned(), columns: vec![REACHED.to_owned()], ..Names::default() };
-    let (mut measures, reached) = (Vec::new(), [(REACHED.to_owned(), DataType::Boolean)]);
-    let typed =
-        with_relation(rows, STEPS, names, &reached, (REACHED, "steps.reached"), value, &mut measures, problems)?;
+    let mut measures = Vec::new();
+    let columns = vec![(REACHED.to_owned(), DataType::Boolean)];
+    let beside = Beside { name: STEPS, columns, short: (REACHED, "steps.reached") };
+    let typed = with_relation(rows, &beside, value, &mut measures, problems)?;
     Some(subjected(Subject::Funnel(Funnel { steps: found }), typed, measures, value))
 }
 
-/// The value over the rows of a table with a relation beside them, one of whose columns has a short name.
-#[allow(clippy::too_many_arguments)]
+/// A relation beside the rows of a table, as a value may name it.
+struct Beside {
+    name: &'static str,
+    columns: Vec<(String, DataType)>,
+    /// A short name, and what it stands for.
+    short: (&'static str, &'static str),
+}
+
+/// The value over the rows of a table with a relation beside them.
 fn with_relation(
     rows: &mut Rows,
-    name: &'static str,
-    names: Names,
-    columns: &[(String, DataType)],
-    (short, meaning): (&str, &str),
+    beside: &Beside,
     value: &Parsed,
     measures: &mut Vec<Measure>,
     problems: &mut Problems,
 ) -> Option<(Expr, DataType)> {
+    let Beside { name, columns, short: (short, meaning) } = beside;
     let mut namespace = rows.context.tables.namespace.clone();
-    let meaning = Spanned::new(meaning.to_owned(), value.text.span);
+    let meaning = Spanned::new((*meaning).to_owned(), value.text.span);
     let meaning = problems.take(rows.context.language.parse(&meaning))?;
     let target = format!("{name} of {}", rows.table);
     let own = namespace.get_mut(rows.table)?;
-    own.joins.insert(name.to_owned(), target.clone());
-    own.predicates.insert(short.to_owned(), meaning);
-    own.dimensions.remove(short);
-    namespace.insert(target, names);
-    let further = Further { names: vec![name], relations: vec![relation(name, columns)] };
+    own.joins.insert((*name).to_owned(), target.clone());
+    own.predicates.insert((*short).to_owned(), meaning);
+    own.dimensions.remove(*short);
+    let column_names = columns.iter().map(|(name, _)| name.clone()).collect();
+    namespace.insert(target, Names { table: (*name).to_owned(), columns: column_names, ..Names::default() });
+    let further = Further { names: vec![*name], relations: vec![relation(name, columns)] };
     rows.aggregates(value, &namespace, &further, measures, problems)
 }
 
@@ -475,16 +481,11 @@ fn conversions(
     if problems.count() > before {
         return None;
     }
-    let mut known = vec![(CONVERSION_TIME.to_owned(), conversions.order_type())];
-    known.extend(fields(&conversions.columns));
-    let names = Names {
-        table: CONVERSION.to_owned(),
-        columns: known.iter().map(|(name, _)| name.clone()).collect(),
-        ..Names::default()
-    };
+    let mut columns = vec![(CONVERSION_TIME.to_owned(), conversions.order_type())];
+    columns.extend(fields(&conversions.columns));
     let mut measures = Vec::new();
-    let short = ("converted", "conversion.time IS NOT NULL");
-    let typed = with_relation(rows, CONVERSION, names, &known, short, value, &mut measures, problems)?;
+    let beside = Beside { name: CONVERSION, columns, short: ("converted", "conversion.time IS NOT NULL") };
+    let typed = with_relation(rows, &beside, value, &mut measures, problems)?;
     Some(subjected(Subject::Conversions(Box::new(conversions)), typed, measures, value))
 }
 

@@ -133,13 +133,13 @@ fn why_no_window(kpi: &Kpi, placement: &Placement, subject: &Subject) -> Option<
         (Placement::Event, Subject::Cohorts(_)) => {
             Some(format!("`{name}` looks at cohorts by their age and not at a window"))
         }
-        (Placement::Event, Subject::Conversions(conversions)) if conversions.base_time_type != *time_type(kpi)? => None,
+        (Placement::Event, Subject::Conversions(conversions)) => {
+            let counts_conversions = kpi.aggregate().is_some_and(|aggregate| aggregate.time != conversions.base_time);
+            counts_conversions
+                .then(|| format!("`{name}` counts each conversion in its own period, and in no later one"))
+        }
         (Placement::Event, _) => None,
     }
-}
-
-fn time_type(kpi: &Kpi) -> Option<&datafusion::arrow::datatypes::DataType> {
-    kpi.aggregate().map(|aggregate| &aggregate.time_type)
 }
 
 /// What tells a variant from the KPI, in words that no name holds.
