@@ -11,7 +11,7 @@ use datafusion::functions::expr_fn::least;
 use datafusion::functions_aggregate::expr_fn::{max, min, sum};
 use datafusion::logical_expr::{Expr, JoinType, LogicalPlanBuilder, cast, lit, when};
 
-use super::aggregate::{keys, out_of_range, periods};
+use super::aggregate::{out_of_range, periods};
 use super::bounds::date;
 use super::{Cell, PERIOD_START, View, column, day_of, of, period_of};
 use crate::catalog::known_days;
@@ -85,13 +85,15 @@ pub(super) fn windows_of_days(
     let frames = frames(model, Some(window), cell.grain, view)?;
     let joined = days.join_on(frames.build()?, JoinType::Inner, inside(window, of(COUNTED, PERIOD_START)))?;
     let keys: Vec<(String, Expr)> = cell.dimensions.iter().map(|name| (name.clone(), of(COUNTED, name))).collect();
-    let measures = aggregate
-        .measures
-        .iter()
-        .map(|measure| rolled_up(measure.function, of(COUNTED, &measure.name)).alias(&measure.name));
-    let rows = rolled_up(MeasureFunction::Count, of(COUNTED, ROWS)).alias(ROWS);
-    let plan = grouped_by_frame(joined, &keys, measures.chain([rows]).collect())?;
-    with_types_of(plan, aggregate, cell)
+    let plan = grouped_by_frame(joined, &keys, whole_of_parts(&aggregate.measures))?;
+    with_types_of(plan, &aggregate.measures, cell.dimensions.iter().map(String::as_str))
+}
+
+/// Measures and the number of rows from parts that have them by name.
+fn whole_of_parts(measures: &[Measure]) -> Vec<Expr> {
+    let measures =
+        measures.iter().map(|measure| rolled_up(measure.function, of(COUNTED, &measure.name)).alias(&measure.name));
+    measures.chain([rolled_up(MeasureFunction::Count, of(COUNTED, ROWS)).alias(ROWS)]).collect()
 }
 
 /// The whole of a measure from its parts, where it adds up.
@@ -104,31 +106,43 @@ pub fn rolled_up(function: MeasureFunction, part: Expr) -> Expr {
 }
 
 /// The sum of parts may have a wider type than the whole had.
-pub(super) fn with_types_of(
+fn with_types_of<'k>(
     plan: LogicalPlanBuilder,
-    aggregate: &Aggregate,
-    cell: &Cell,
+    measures: &[Measure],
+    keys: impl Iterator<Item = &'k str>,
 ) -> Result<LogicalPlanBuilder> {
-    let mut columns = keys(cell);
-    let measures = aggregate.measures.iter();
-    columns.extend(measures.map(|measure| cast(column(&measure.name), measure.data_type.clone()).alias(&measure.name)));
+    let mut columns: Vec<Expr> = [PERIOD_START].into_iter().chain(keys).map(column).collect();
+    columns.extend(
+        measures.iter().map(|measure| cast(column(&measure.name), measure.data_type.clone()).alias(&measure.name)),
+    );
     columns.push(column(ROWS));
     plan.project(columns)
 }
 
 fn levels(model: &Model, counted: Counted, stock: &Stock, grain: Grain, view: View) -> Result<LogicalPlanBuilder> {
-    let (counted, joined) = stays(model, counted, stock, grain, view)?;
     let is_there = match stock.at {
         At::Start => is_there_before(),
         At::End => is_there_at_the_end(),
     };
-    let plan = joined.filter(is_there)?;
-    grouped_by_frame(plan, &counted.keys, aggregates(&counted.measures))
+    let counted = stays(model, counted, stock, grain, view)?;
+    let frames = frames(model, None, grain, view)?.build()?;
+    if !counted.measures.iter().all(|measure| measure.function.adds_up()) {
+        let joined = counted.plan.join_on(frames, JoinType::Inner, [is_there])?;
+        return grouped_by_frame(joined, &counted.keys, aggregates(&counted.measures));
+    }
+    // Rows that came and went together are added up before they meet the periods: there are few of those groups.
+    let mut groups = vec![of(COUNTED, ENTERED).alias(ENTERED), of(COUNTED, LEFT).alias(LEFT)];
+    groups.extend(counted.keys.iter().map(|(name, key)| key.clone().alias(name)));
+    let together = counted.plan.aggregate(groups, aggregates(&counted.measures))?.alias(COUNTED)?;
+    let joined = together.join_on(frames, JoinType::Inner, [is_there])?;
+    let plan = grouped_by_frame(joined, &counted.keys, whole_of_parts(&counted.measures))?;
+    with_types_of(plan, &counted.measures, counted.keys.iter().map(|(name, _)| name.as_str()))
 }
 
 fn boundaries(model: &Model, counted: Counted, stock: &Stock, grain: Grain, view: View) -> Result<LogicalPlanBuilder> {
-    let (counted, joined) = stays(model, counted, stock, grain, view)?;
-    let plan = joined.filter(is_there_before().or(is_there_at_the_end()))?;
+    let counted = stays(model, counted, stock, grain, view)?;
+    let frames = frames(model, None, grain, view)?.build()?;
+    let plan = counted.plan.join_on(frames, JoinType::Inner, [is_there_before().or(is_there_at_the_end())])?;
     let mut columns = Vec::new();
     for (boundary, is_there) in [(OPENING, is_there_before()), (CLOSING, is_there_at_the_end())] {
         for measure in &counted.measures {
@@ -151,14 +165,8 @@ const LEFT: &str = "left in";
 const WINDOW_START: &str = "window_start";
 const WINDOW_END: &str = "window_end";
 
-/// Rows beside the periods that they could be there in, with the periods in which they came and went.
-fn stays(
-    model: &Model,
-    counted: Counted,
-    stock: &Stock,
-    grain: Grain,
-    view: View,
-) -> Result<(Counted, LogicalPlanBuilder)> {
+/// Rows with the periods in which they came and went.
+fn stays(model: &Model, counted: Counted, stock: &Stock, grain: Grain, view: View) -> Result<Counted> {
     let calendar = &model.project.calendar;
     let entered = period_of(day_of(&counted.time, &counted.time_type, calendar), grain, calendar);
     let left = match &stock.to {
@@ -173,13 +181,7 @@ fn stays(
         }
         None => lit(ScalarValue::Date32(None)),
     };
-    let counted = computed(counted, vec![(ENTERED, entered), (LEFT, left)])?;
-    let frames = frames(model, None, grain, view)?;
-    // Also the period behind the last one that it saw the end of: it is there at its start.
-    let could_be = of(COUNTED, ENTERED).lt_eq(of(FRAMES, PERIOD_START));
-    let not_gone = of(COUNTED, LEFT).is_null().or(of(COUNTED, LEFT).gt_eq(of(FRAMES, PERIOD_START)));
-    let joined = counted.plan.clone().join_on(frames.build()?, JoinType::Inner, [could_be, not_gone])?;
-    Ok((counted, joined))
+    computed(counted, vec![(ENTERED, entered), (LEFT, left)])
 }
 
 fn is_there_before() -> Expr {
