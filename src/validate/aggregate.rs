@@ -249,7 +249,7 @@ impl<'a> Rows<'a> {
         let resolved = resolve(self.context.language, &tables.namespace, self.table, &parsed).ok()?;
         let path = resolved.joins.iter().find(|path| tables.is_history(self.table, path))?;
         let path = path.join(".");
-        let message = format!("the history `{path}` is read at the time of a row, so it cannot say {what}");
+        let message = format!("the history `{path}` is read at the time of a row, so it cannot say what {what} is");
         let diagnostic = Diagnostic::error("history-in-time", message).at(text.span);
         Some(diagnostic.hint(format!("name a date or timestamp of `{}`, or one behind another join", self.table)))
     }
