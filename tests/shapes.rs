@@ -514,14 +514,22 @@ fn kpis(random: &mut Random) -> Vec<(String, Kpi)> {
         ("converted_events", "sum(conversion.events) / count(*)"),
         ("converted_later", "avg(days_between(at, conversion.time))"),
     ] {
-        let on = random.below(4) == 0;
-        let key = if on { "count_on: conversion\n" } else { "" };
+        let placed_by = match random.below(4) {
+            0 => PlacedBy::Conversion,
+            1 => PlacedBy::Window(Window::Days(60)),
+            _ => PlacedBy::Base,
+        };
+        let key = match placed_by {
+            PlacedBy::Base => String::new(),
+            PlacedBy::Conversion => "count_on: conversion\n".into(),
+            PlacedBy::Window(window) => window.yaml(),
+        };
         add(
             name,
             format!("{keys}{key}value: {value}\n"),
             grains(random),
             None,
-            Box::new(move |world, grain, set| conversions(world, grain, set, name, within, on)),
+            Box::new(move |world, grain, set| conversions(world, grain, set, name, within, placed_by)),
         );
     }
 
@@ -679,6 +687,14 @@ fn kpis(random: &mut Random) -> Vec<(String, Kpi)> {
         }),
     );
     kpis
+}
+
+/// What puts a base event into a period.
+#[derive(Debug, Clone, Copy)]
+enum PlacedBy {
+    Base,
+    Conversion,
+    Window(Window),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -856,7 +872,7 @@ fn boundaries(world: &World, grain: Grain, set: &[&str], name: &str) -> Values {
     values
 }
 
-fn conversions(world: &World, grain: Grain, set: &[&str], name: &str, within: u64, by_conversion: bool) -> Values {
+fn conversions(world: &World, grain: Grain, set: &[&str], name: &str, within: u64, placed_by: PlacedBy) -> Values {
     let seen = |event: &&Event| world.day_of(event) <= world.as_of;
     let mut credited: BTreeMap<i64, Vec<&Event>> = BTreeMap::new();
     for follow in world.follows.iter().filter(seen) {
@@ -875,12 +891,15 @@ fn conversions(world: &World, grain: Grain, set: &[&str], name: &str, within: u6
     let mut groups: Groups<Event> = BTreeMap::new();
     for event in world.events.iter().filter(seen) {
         let first = credited.get(&event.id).and_then(|follows| follows.iter().map(|follow| follow.at).min());
-        let day = match (by_conversion, first) {
-            (false, _) => world.day_of(event),
-            (true, Some(at)) => world.day_of(&Event { at, ..event.clone() }),
-            (true, None) => continue,
+        let day = match (placed_by, first) {
+            (PlacedBy::Base, _) => world.day_of(event),
+            (PlacedBy::Conversion, Some(at)) => world.day_of(&Event { at, ..event.clone() }),
+            (PlacedBy::Conversion, None) | (PlacedBy::Window(_), _) => continue,
         };
         groups.entry((world.start(day, grain), members(&event.category, set))).or_default().push(event);
+    }
+    if let PlacedBy::Window(window) = placed_by {
+        groups = placed(world, &world.events, grain, set, Some(window));
     }
     let value = |events: &[&Event]| {
         let of = |event: &&&Event| credited.get(&event.id);

@@ -28,7 +28,8 @@ pub(super) fn plan(
     let Cohorts { entities, by, ages } = cohorts;
     let dimensions: Vec<String> = request.cell.dimensions.iter().filter(|name| *name != AGE).cloned().collect();
     let inner = Cell { grain: *by, dimensions: dimensions.clone() };
-    let request_of_age = Request { cell: &inner, ..*request };
+    // Whoever appears, appeared at some time: days before those of interest count as well.
+    let request_of_age = Request { cell: &inner, view: request.view.from_the_beginning(), ..*request };
     let at_age = one_by_one(leaves, aggregate, entities, &request_of_age)?.alias(AT_AGE)?;
     let members = members(leaves, aggregate, entities, &request_of_age)?.alias(MEMBERS)?;
     let every_age = rows_of((0..=*ages).map(|age| vec![lit(age).alias(AGE)]).collect())?.alias(AGES)?;

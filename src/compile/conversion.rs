@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 
+use chrono::NaiveDate;
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, Result, ScalarValue, TableReference, internal_err};
@@ -40,11 +41,11 @@ pub(super) fn conversions(
     leaves: &TableLeaves,
     aggregate: &Aggregate,
     conversions: &Conversions,
-    bounds: Bounds,
+    until: NaiveDate,
     further_joins: &BTreeSet<JoinPath>,
 ) -> Result<LogicalPlanBuilder> {
     let calendar = &leaves.model.project.calendar;
-    let seen = Bounds { since: None, until: bounds.until };
+    let seen = Bounds { since: None, until };
     let by_day = conversions.is_by_day();
     let happened = |time: &Expr, time_type: &DataType| match by_day {
         true => day_of(time, time_type, calendar),
@@ -80,11 +81,7 @@ pub(super) fn conversions(
     // Base events before the days of interest can have taken a conversion from those inside, so all of them are in line.
     let mut joins = aggregate.joins.clone();
     joins.extend(further_joins.iter().cloned());
-    let base_seen = Bounds { since: None, until: bounds.until }.condition(
-        &conversions.base_time,
-        &conversions.base_time_type,
-        calendar,
-    );
+    let base_seen = seen.condition(&conversions.base_time, &conversions.base_time_type, calendar);
     let counts = aggregate.condition.iter().cloned().chain([base_seen, conversions.base_entity.clone().is_not_null()]);
     let mut columns = vec![
         conversions.base_entity.clone().alias(ENTITY),

@@ -5,6 +5,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use chrono::NaiveDate;
+
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::{Column, DataFusionError, Result, TableReference, internal_datafusion_err};
 use datafusion::datasource::{ViewTable, provider_as_source};
@@ -89,7 +91,8 @@ impl TableLeaves<'_> {
                 // conversion from those inside. Only then the days are cut.
                 let seen = Bounds { since: None, until: bounds.until };
                 counted.plan = rows(&conversions.base_time, seen)?;
-                let followed = conversion::conversions(self, aggregate, conversions, bounds, &keys.joins)?;
+                let followed =
+                    conversion::conversions(self, aggregate, conversions, self.until(request.view), &keys.joins)?;
                 counted = conversion::with_conversions(counted, &aggregate.table, conversions, followed)?;
                 let within = bounds.condition(&counted.time, &counted.time_type, &self.model.project.calendar);
                 counted.plan = counted.plan.filter(within)?;
@@ -98,15 +101,18 @@ impl TableLeaves<'_> {
         Ok(counted)
     }
 
+    /// The day up to which things happened, as far as they are looked at; the data of one table may end before.
+    fn until(&self, view: View) -> NaiveDate {
+        let asked = view.days.map(|(_, last)| last).or(view.until);
+        asked.map_or(self.bounds.until, |asked| asked.min(self.bounds.until))
+    }
+
     /// The days whose rows can matter: of windows and levels all up to the last day that counts.
     pub(super) fn days_read(&self, placement: &Placement, view: View) -> Bounds {
         let until = view.last().map_or(self.bounds.until, |last| last.min(self.bounds.until));
         match (placement, view.days) {
             (Placement::Event, Some((first, _))) => Bounds { since: Some(first), until },
-            (Placement::Event, None) => Bounds {
-                since: self.bounds.since,
-                until: view.until.map_or(self.bounds.until, |until| until.min(self.bounds.until)),
-            },
+            (Placement::Event, None) => Bounds { since: self.bounds.since, until: self.until(view) },
             (Placement::Window(_) | Placement::Stock(_) | Placement::Boundaries(_), _) => Bounds { since: None, until },
         }
     }
