@@ -37,6 +37,8 @@ impl<T> std::ops::Deref for Spanned<T> {
 pub const SPANNED: &str = "$kpi::Spanned";
 /// The fields of that struct, in order: file number, first byte, byte behind the last, the value.
 pub const SPANNED_FIELDS: &[&str] = &["file", "start", "end", "value"];
+/// The struct name by which a value asks for the text of a scalar as it was written, and for nothing where there is none.
+pub const SCALAR: &str = "$kpi::Scalar";
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Spanned<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -1,0 +1,208 @@
+//! `kpi test`, and what failed tests mean for `kpi run`.
+
+use super::Project;
+
+const PROJECT: &str = "project: shop\ncurrency: EUR\n";
+
+/// Orders with a test of each kind, all of which the rows pass.
+const ORDERS: &str = "\
+table: orders
+source: orders.csv
+primary_key: order_id
+time: ordered_on
+joins:
+  account: {table: accounts, on: account_id}
+columns:
+  order_id: {tests: [unique]}
+  status: {tests: [{accepted: [paid, open, cancelled], severity: warn}]}
+  amount: {type: \"decimal(12,2)\", tests: [not_null, {min: 0}, {max: 1000, severity: warn}]}
+  account_id: {tests: [{relationship: accounts}]}
+dimensions:
+  region: account.region
+tests:
+  - {name: paid after ordered, condition: paid_on >= ordered_on}
+  - {unique: [account_id, ordered_on], where: status = 'paid', severity: warn}
+  - {condition: account.region <> 'Nowhere'}
+freshness: {column: ordered_on, warn: 1 day, error: 3 days}
+---
+table: accounts
+source: accounts.csv
+primary_key: account_id
+time: since
+";
+
+const KPIS: &str = "\
+kpi: revenue
+label: Revenue
+from: orders
+where: status = 'paid'
+value: sum(amount)
+by: [region]
+tests:
+  - name: only paid orders count
+    given:
+      orders:
+        - {ordered_on: 2025-01-05, account_id: 1, status: paid, amount: 10.10}
+        - {ordered_on: 2025-01-31, account_id: 2, status: paid, amount: 20}
+        - {ordered_on: 2025-01-31, account_id: 1, status: open, amount: 40}
+      accounts:
+        - {account_id: 1, region: North}
+    expect:
+      - {period_start: 2025-01-01, value: 30.10, n: 2, is_complete: true}
+      - {period_start: 2025-01-01, region: North, value: 10.1}
+      - {period_start: 2025-01-01, region: null, value: 20}
+  - assert: value BETWEEN 0 AND 1000
+---
+kpi: accounts_seen
+label: Accounts
+from: accounts
+value: count(*)
+";
+
+const ORDER_ROWS: &str = "\
+order_id,account_id,ordered_on,paid_on,status,amount
+1,1,2025-01-05,2025-01-06,paid,100.50
+2,2,2025-01-25,,open,50
+3,1,2025-03-30,2025-03-31,paid,300
+";
+
+const ACCOUNT_ROWS: &str = "account_id,region,since\n1,North,2025-01-01\n2,,2025-03-31\n";
+
+fn shop() -> Project {
+    Project::new(&[
+        ("kpis/project.yaml", PROJECT),
+        ("kpis/sales/tables.yaml", ORDERS),
+        ("kpis/sales/kpis.yaml", KPIS),
+        ("data/orders.csv", ORDER_ROWS),
+        ("data/accounts.csv", ACCOUNT_ROWS),
+    ])
+}
+
+/// One row that breaks each test of the data.
+const BAD_ROWS: &str = "\
+3,9,2025-03-30,2025-03-29,lost,-1
+,1,2025-03-30,2025-03-31,paid,2000
+5,,2025-03-30,,open,
+";
+
+#[test]
+fn test_says_that_all_passed() {
+    let mut project = shop();
+    project.kpi(&["test", "--as-of", "2025-03-31"], 0);
+    project.kpi(&["test", "--as-of", "2025-03-31", "revenue", "--only", "given"], 0);
+    project.kpi(&["test", "--as-of", "2025-03-31", "table:accounts"], 0);
+    project.kpi(&["test", "--as-of", "2025-03-31", "tag:sales", "--only", "data", "--json"], 0);
+    project.kpi(&["test", "revenu"], 2);
+    project.kpi(&["test", "orders"], 2);
+    project.kpi(&["test", "table:order"], 2);
+    project.kpi(&["test", "tag:finance"], 2);
+    project.expect("test");
+}
+
+#[test]
+fn test_shows_the_rows_that_failed() {
+    let mut project = shop();
+    project.append("data/orders.csv", BAD_ROWS);
+    project.kpi(&["test", "--as-of", "2025-04-01"], 1);
+    project.kpi(&["test", "--as-of", "2025-03-31", "table:orders", "--json"], 1);
+    project.expect("test_failed");
+}
+
+#[test]
+fn test_shows_what_was_expected_beside_what_came_out() {
+    let mut project = shop();
+    project.replace("kpis/sales/kpis.yaml", "value: 30.10, n: 2, is", "value: 30.11, n: 3, is");
+    project.replace("kpis/sales/kpis.yaml", "region: null, value: 20}", "region: South, value: 20}");
+    project.kpi(&["test", "revenue", "--only", "given"], 1);
+    project.kpi(&["test", "revenue", "--only", "given", "--json"], 1);
+    project.replace("kpis/sales/kpis.yaml", "value: 30.11", "value: 30.11, sum_cost: 1");
+    project.kpi(&["test", "--only", "given"], 2);
+    project.expect("test_given_failed");
+}
+
+/// Tests on given rows need no data; tests of the data say that there is none.
+#[test]
+fn test_runs_without_data() {
+    let mut project = shop();
+    std::fs::remove_dir_all(project.path("data")).unwrap();
+    project.kpi(&["test"], 0);
+    project.append(
+        "kpis/sales/kpis.yaml",
+        "---\nkpi: won\nfrom: orders\nwhere: is_won\nvalue: count(*)\n\
+         tests: [{given: {orders: [{ordered_on: 2025-01-05}]}, expect: [{period_start: 2025-01-01, value: 1}]}]\n",
+    );
+    project.kpi(&["test", "--only", "given"], 1);
+    project.expect("test_without_data");
+}
+
+/// A value that cannot be read breaks the tests that look at it and no others.
+#[test]
+fn a_test_that_cannot_run_has_failed() {
+    let mut project = shop();
+    project.append("data/orders.csv", "4,1,2025-03-31,2025-03-31,paid,much\n");
+    project.kpi(&["test", "--as-of", "2025-03-31", "table:orders"], 1);
+    project.expect("test_broken");
+}
+
+#[test]
+fn run_withholds_what_reads_a_table_with_a_failed_test() {
+    let mut project = shop();
+    project.append("data/orders.csv", BAD_ROWS);
+    project.kpi(&["run", "--as-of", "2025-03-31"], 6);
+    assert_eq!(project.published().into_keys().collect::<Vec<_>>(), ["accounts_seen.parquet", "kpi_values.parquet"]);
+    project.kpi(&["run", "--as-of", "2025-03-31", "revenue", "--json"], 1);
+    project.expect("run_tests_failed");
+}
+
+#[test]
+fn run_withholds_results_that_are_not_as_asserted() {
+    let mut project = shop();
+    project.replace("kpis/sales/kpis.yaml", "BETWEEN 0 AND 1000", "BETWEEN 0 AND 200");
+    project.kpi(&["run", "--as-of", "2025-03-31", "--quiet"], 6);
+    project.replace(
+        "kpis/sales/kpis.yaml",
+        "- assert: value BETWEEN 0 AND 200",
+        "- {assert: value < 200, severity: warn}",
+    );
+    project.kpi(&["run", "--as-of", "2025-03-31"], 0);
+    project.expect("run_assert_failed");
+}
+
+/// Late data has an exit code of its own, unless something else is wrong as well.
+#[test]
+fn run_keeps_late_data_back() {
+    let mut project = shop();
+    project.kpi(&["run", "--as-of", "2025-04-01"], 0);
+    project.kpi(&["run", "--as-of", "2025-04-03"], 3);
+    project.kpi(&["run", "--as-of", "2025-04-03", "revenue", "--json"], 3);
+    project.kpi(&["run", "--as-of", "2025-04-03", "--fail-fast"], 3);
+    project.append("data/orders.csv", "4,1,2025-03-30,2025-03-31,paid,-5\n");
+    project.kpi(&["run", "--as-of", "2025-04-03"], 6);
+    project.expect("run_late");
+}
+
+/// What the tests found stays with the results in the log.
+#[test]
+fn run_keeps_the_outcome_of_tests() {
+    let mut project = shop();
+    project.replace("data/orders.csv", ",300\n", ",3000\n");
+    project.replace("kpis/sales/kpis.yaml", "AND 1000", "AND 5000");
+    project.kpi(&["run", "--as-of", "2025-03-31"], 0);
+    let logs = std::fs::read_dir(project.path("out/_kpi/log")).unwrap().map(|entry| entry.unwrap().path());
+    let log = std::fs::read_to_string(logs.max().unwrap()).unwrap();
+    let record: serde_json::Value = serde_json::from_str(&log).unwrap();
+    let audits = record["kpis"]["revenue"]["audit"].as_array().unwrap();
+    let found: Vec<String> = (audits.iter().filter(|audit| audit["name"] == "tests"))
+        .map(|audit| format!("{}: {}", audit["status"].as_str().unwrap(), audit["detail"].as_str().unwrap()))
+        .collect();
+    assert_eq!(
+        found,
+        [
+            "passed: 9 of `orders` passed",
+            "warned: `orders`: `amount` is at most 1000: 1 of 3 rows (kpis/sales/tables.yaml:10), \
+             such as order_id = 3, amount = 3000.00",
+            "passed: 1 of `revenue` passed",
+        ]
+    );
+    project.expect("run_tests_warned");
+}
