@@ -21,26 +21,35 @@ fn given_rows_are_read_as_files() {
     let mut failures = String::new();
     let mut tested = Vec::new();
     block_on(async {
-        for case in &cases {
+        let mut checks = Vec::new();
+        for case in cases {
             let name = case.file_name().unwrap().to_string_lossy().into_owned();
             // In a test everything up to its day is known; this case is about data that does not reach so far.
-            let Some(given) = rows_of_files(case).filter(|_| name != "coverage_and_freshness") else { continue };
-            let project = tempfile::tempdir().unwrap();
-            copy_folder(case, project.path());
-            write_tests(project.path(), &given);
-            for data in ["with", "without"] {
-                if data == "without" {
-                    fs::remove_dir_all(project.path().join("data")).unwrap();
-                }
-                for failure in failed_tests(project.path()).await {
-                    writeln!(failures, "---- {name} {data} data\n{failure}").unwrap();
-                }
-            }
+            let Some(given) = rows_of_files(&case).filter(|_| name != "coverage_and_freshness") else { continue };
+            checks.push((name, tokio::spawn(async move { check_case(&case, &given).await })));
+        }
+        for (name, check) in checks {
+            check.await.unwrap().iter().for_each(|failure| writeln!(failures, "---- {name} {failure}").unwrap());
             tested.push(name);
         }
     });
     assert!(failures.is_empty(), "{failures}");
     assert!(tested.len() > 12, "only {tested:?}");
+}
+
+async fn check_case(case: &Path, given: &BTreeMap<String, Value>) -> Vec<String> {
+    let project = tempfile::tempdir().unwrap();
+    copy_folder(case, project.path());
+    write_tests(project.path(), given);
+    let mut failures = Vec::new();
+    for data in ["with", "without"] {
+        if data == "without" {
+            fs::remove_dir_all(project.path().join("data")).unwrap();
+        }
+        let failed = failed_tests(project.path()).await;
+        failures.extend(failed.into_iter().map(|failure| format!("{data} data\n{failure}")));
+    }
+    failures
 }
 
 async fn failed_tests(project: &Path) -> Vec<String> {

@@ -26,8 +26,8 @@ pub enum Known<'a> {
     Files(&'a Source),
     /// These are the columns, in these types.
     Columns(&'a Schema),
-    /// Nothing but the names of some columns.
-    Names(&'a [String]),
+    /// Nothing but the names of some columns, and what they are taken for where the given rows do not tell.
+    Names(&'a [(String, DataType)]),
 }
 
 /// A value that the type of its column does not take.
@@ -48,7 +48,7 @@ pub fn given(given: &GivenRows, null_values: &[String], known: &Known) -> Result
         Known::Files(source) => source.schema().fields().iter().map(|field| field.as_ref().clone()).collect(),
         Known::Columns(schema) => schema.fields().iter().map(|field| field.as_ref().clone()).collect(),
         Known::Names(names) => {
-            let others = names.iter().filter(|name| !given.columns.contains(name));
+            let others = names.iter().map(|(name, _)| name).filter(|name| !given.columns.contains(name));
             given.columns.iter().chain(others).map(|name| Field::new(name, DataType::Utf8View, true)).collect()
         }
     };
@@ -70,14 +70,16 @@ pub fn given(given: &GivenRows, null_values: &[String], known: &Known) -> Result
         if is_csv && field.data_type() == &DataType::Utf8View {
             let values = texts.iter().flatten().filter(|text| !null_values.contains(text)).map(|text| text.trim());
             let looks_like = guess(values);
-            let of_files = match known {
-                Known::Files(files) => suggested(files, field.name()),
-                Known::Columns(_) | Known::Names(_) => None,
+            let by_name = |names: &[(String, DataType)]| names.iter().find(|(name, _)| name == field.name()).cloned();
+            let (of_files, taken_for) = match known {
+                Known::Files(files) => (suggested(files, field.name()), None),
+                Known::Columns(_) => (None, None),
+                Known::Names(names) => (None, by_name(names).map(|(_, data_type)| data_type)),
             };
             if of_files.is_none() && looks_like.is_none() {
                 source.empty_columns.push(field.name().clone());
             }
-            let data_type = of_files.or(looks_like).unwrap_or(DataType::Utf8View);
+            let data_type = of_files.or(looks_like).or(taken_for).unwrap_or(DataType::Utf8View);
             source.suggested_types.push((field.name().clone(), data_type));
         }
         match column(&texts, field.data_type()) {
@@ -145,12 +147,12 @@ mod tests {
     fn unknown_columns_are_what_their_values_look_like() {
         let given_rows =
             rows(&["amount", "code", "note"], &[&[Some("1.5"), Some("007"), None], &[Some("NA"), None, None]]);
-        let known = Known::Names(&["other".to_owned()]);
-        let source = given(&given_rows, &["NA".to_owned()], &known).unwrap();
+        let names = [("other".to_owned(), DataType::Utf8View), ("day".to_owned(), DataType::Date32)];
+        let source = given(&given_rows, &["NA".to_owned()], &Known::Names(&names)).unwrap();
         let text = DataType::Utf8View;
         let types: Vec<DataType> = source.suggested_types.iter().map(|(_, data_type)| data_type.clone()).collect();
-        assert_eq!(types, [DataType::Float64, text.clone(), text.clone(), text]);
-        assert_eq!(source.empty_columns, ["note", "other"]);
+        assert_eq!(types, [DataType::Float64, text.clone(), text.clone(), text, DataType::Date32]);
+        assert_eq!(source.empty_columns, ["note", "other", "day"]);
     }
 
     #[test]

@@ -15,10 +15,10 @@ use crate::diagnostic::{Diagnostic, Sources, nearest};
 use crate::error::{Error, Result};
 use crate::execute::{self, KpiResult, Outcomes};
 use crate::load::{BrokenDocument, DocumentKind, LoadedDocument, LoadedProject};
-use crate::model::{Assertion, DataTest, GivenTest, Kpi, Origin, Place, SkippedTest, TestSeverity, below};
+use crate::model::{Assertion, DataTest, GivenTest, Origin, Place, SkippedTest, TestSeverity};
 use crate::plan;
 use crate::session;
-use crate::spec::{Document, KpiSpec};
+use crate::spec::{Document, KpiSpec, Spanned};
 use crate::store::{Audit, AuditStatus};
 use crate::survey::{AsOf, broken_keys, repeated_targets, survey, tables_of};
 use crate::testing::{Failure, TestKind, TestOutcome, Verdict, assertion_test, freshness_test, table_tests, unmet};
@@ -155,45 +155,30 @@ impl Engine {
         Ok(Engine { loaded, validated, context, as_of: AsOf::end_of_given(test.as_of) })
     }
 
-    /// The definitions that a KPI rests on. All others are taken for broken, so that nobody asks for them; where the KPI
-    /// itself is not known for want of data, none is left out.
+    /// The definitions that a KPI rests on. All others are taken for broken, so that nobody asks for them.
     fn definitions_behind(&self, kpi: &str) -> LoadedProject {
-        let model = self.model();
         let mut behind = LoadedProject { diagnostics: Vec::new(), ..self.loaded.clone() };
+        let mut needed: BTreeSet<(DocumentKind, String)> = BTreeSet::from([(DocumentKind::Kpi, kpi.to_owned())]);
+        let mut waiting: Vec<(DocumentKind, String)> = needed.iter().cloned().collect();
+        while let Some(name) = waiting.pop() {
+            let documents = behind.documents.iter().filter(|document| name_of(&document.document) == name);
+            let mentioned: Vec<_> = documents.flat_map(|document| mentioned_in(&document.document)).collect();
+            waiting.extend(mentioned.into_iter().filter(|name| needed.insert(name.clone())));
+        }
+        for document in std::mem::take(&mut behind.documents) {
+            let (kind, name) = name_of(&document.document);
+            if kind == DocumentKind::Project || needed.contains(&(kind, name.clone())) {
+                behind.documents.push(document);
+            } else {
+                behind.broken.push(BrokenDocument { kind, name });
+            }
+        }
         for document in &mut behind.documents {
             // Up to the day of the test everything is known, whatever its rows say.
             if let Document::Table(table) = &mut document.document {
                 table.freshness = None;
             }
         }
-        let Some(known) = model.kpis.get(kpi) else { return behind };
-        let kpis = below(model, &BTreeSet::from([kpi.to_owned()]));
-        let mut tables = tables_of(model, known);
-        let mut waiting: Vec<String> = tables.iter().cloned().collect();
-        while let Some(table) = waiting.pop().and_then(|name| model.tables.get(&name)) {
-            let joined = table.joins.values().map(|join| join.table.clone());
-            let read = match &table.origin {
-                Origin::Query { tables } => tables.iter().cloned().collect(),
-                Origin::Files { .. } => Vec::new(),
-            };
-            waiting.extend(joined.chain(read).filter(|name| tables.insert(name.clone())));
-        }
-        let (needed, others) = behind.documents.into_iter().partition(|document| match &document.document {
-            Document::Project(_) => true,
-            Document::Table(table) => tables.contains(&table.table.value),
-            Document::Kpi(other) => {
-                let is_it =
-                    |kpi: &&Kpi| kpi.name == other.kpi.value || kpi.variant_of.as_ref() == Some(&other.kpi.value);
-                kpis.iter().any(is_it)
-            }
-        });
-        behind.documents = needed;
-        let others: Vec<LoadedDocument> = others;
-        behind.broken.extend(others.into_iter().filter_map(|document| match document.document {
-            Document::Project(_) => None,
-            Document::Table(table) => Some(BrokenDocument { kind: DocumentKind::Table, name: table.table.value }),
-            Document::Kpi(kpi) => Some(BrokenDocument { kind: DocumentKind::Kpi, name: kpi.kpi.value }),
-        }));
         behind
     }
 
@@ -347,6 +332,43 @@ impl Engine {
             None => error,
         })
     }
+}
+
+fn name_of(document: &Document) -> (DocumentKind, String) {
+    match document {
+        Document::Project(project) => (DocumentKind::Project, project.project.value.clone()),
+        Document::Table(table) => (DocumentKind::Table, table.table.value.clone()),
+        Document::Kpi(kpi) => (DocumentKind::Kpi, kpi.kpi.value.clone()),
+    }
+}
+
+/// The tables and KPIs that a definition names. Words of a value or a query that are no such names do no harm.
+fn mentioned_in(document: &Document) -> Vec<(DocumentKind, String)> {
+    let words = |text: &Spanned<String>| -> Vec<String> {
+        let words = text.value.split(|letter: char| !letter.is_alphanumeric() && letter != '_');
+        words.map(str::to_owned).collect()
+    };
+    let (mut tables, mut kpis): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
+    match document {
+        Document::Project(_) => {}
+        Document::Table(table) => {
+            tables.extend(table.joins.iter().map(|(_, join)| join.table.value.clone()));
+            tables.extend(table.query.iter().flat_map(words));
+        }
+        Document::Kpi(kpi) => {
+            let target = kpi.target.as_ref();
+            let conversion = kpi.conversion.as_ref().map(|conversion| &conversion.from);
+            let named = [kpi.from.as_ref(), conversion, target.and_then(|target| target.table.as_ref())];
+            tables.extend(named.into_iter().flatten().map(|name| name.value.clone()));
+            tables.extend(kpi.query.iter().flat_map(words));
+            kpis.extend(kpi.inputs.iter().map(|(_, input)| input.kpi.value.clone()));
+            kpis.extend(kpi.composite.names().map(str::to_owned));
+            kpis.extend(target.and_then(|target| target.kpi.as_ref()).map(|name| name.value.clone()));
+            kpis.extend(kpi.value.iter().filter(|_| kpi.from.is_none()).flat_map(words));
+        }
+    }
+    let tables = tables.into_iter().map(|name| (DocumentKind::Table, name));
+    tables.chain(kpis.into_iter().map(|name| (DocumentKind::Kpi, name))).collect()
 }
 
 /// The first mistake that keeps a test from running, rather one in the file of the test.

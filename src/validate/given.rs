@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chrono::NaiveDate;
-use datafusion::arrow::datatypes::Schema;
+use datafusion::arrow::datatypes::{DataType, Schema};
 use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, Ident};
 
 use super::expression::{Language, Order, list, walk};
@@ -37,7 +37,7 @@ impl Given {
     /// files to tell the columns.
     pub(super) fn source(&self, spec: &TableSpec, mentioned: &Mentioned) -> Result<Source, SourceError> {
         let name = &spec.table.value;
-        let names: Vec<String> = mentioned.get(name).into_iter().flatten().cloned().collect();
+        let names = columns_of(mentioned, name);
         let known = match self.files.get(name) {
             Some(files) => Known::Files(files),
             None => Known::Names(&names),
@@ -66,10 +66,15 @@ impl Given {
         mentioned: &Mentioned,
     ) -> Option<Source> {
         let rows = self.rows.get(&spec.table.value)?;
-        let names: Vec<String> = mentioned.get(&spec.table.value).into_iter().flatten().cloned().collect();
+        let names = columns_of(mentioned, &spec.table.value);
         let known = columns.map_or(Known::Names(&names), Known::Columns);
         given(rows, &[], &known).or_else(|_| given(rows, &[], &Known::Names(&names))).ok()
     }
+}
+
+fn columns_of(mentioned: &Mentioned, table: &str) -> Vec<(String, DataType)> {
+    let columns = mentioned.get(table).into_iter().flatten();
+    columns.map(|(name, data_type)| (name.clone(), data_type.clone())).collect()
 }
 
 fn null_values(spec: &TableSpec) -> Vec<String> {
@@ -413,8 +418,9 @@ fn dimensions_exist(
     }
 }
 
-/// For each table the columns that definitions mention, as its files name them.
-pub(super) type Mentioned = BTreeMap<String, BTreeSet<String>>;
+/// For each table the columns that definitions mention, as its files name them, with the type that their use tells: those
+/// that place rows in time are dates, all others text.
+pub(super) type Mentioned = BTreeMap<String, BTreeMap<String, DataType>>;
 
 /// Finds the columns that definitions mention, so that a table of which no file is at hand has them all.
 pub(super) fn mentioned(
@@ -430,7 +436,9 @@ pub(super) fn mentioned(
             if let Some(text) = &column.expression {
                 let names = mentions.names_in(text);
                 let own = mentions.found.entry(name.clone()).or_default();
-                own.extend(names.into_iter().filter_map(|mut parts| parts.pop()));
+                for name in names.into_iter().filter_map(|mut parts| parts.pop()) {
+                    own.entry(name).or_insert(DataType::Utf8View);
+                }
             }
         }
         let key = spec.primary_key.iter().flat_map(|key| key.items());
@@ -447,7 +455,8 @@ pub(super) fn mentioned(
             mentions.text(name, &Spanned::new(definition.expression.clone(), span), Some(dimension));
         }
         spec.predicates.iter().for_each(|(predicate, text)| mentions.text(name, text, Some(predicate)));
-        spec.time.iter().chain(&spec.condition).for_each(|text| mentions.text(name, text, None));
+        spec.condition.iter().for_each(|text| mentions.text(name, text, None));
+        spec.time.iter().for_each(|text| mentions.times(name, text));
     }
     for (_, spec) in kpis.values() {
         for input in spec.inputs.iter().map(|(_, input)| input) {
@@ -456,13 +465,19 @@ pub(super) fn mentioned(
         }
         if let Some(table) = &spec.from {
             expressions_over_base(spec).iter().for_each(|text| mentions.text(table, text, None));
+            let stock = spec.stock.iter().flat_map(|stock| [Some(&stock.from), stock.to.as_ref()]).flatten();
+            spec.time.iter().chain(stock).for_each(|text| mentions.times(table, text));
+        }
+        if let Some(table) = spec.target.as_ref().and_then(|target| target.table.as_ref()) {
+            mentions.found.entry(table.value.clone()).or_default().insert("value".to_owned(), DataType::Float64);
         }
         if let Some(conversion) = &spec.conversion {
             let entity = conversion.entity.rsplit('=').next().unwrap_or_default().trim();
             mentions.note(&conversion.from, &[entity], None);
-            let texts = conversion.time.iter().chain(&conversion.condition);
             let columns = conversion.columns.iter().map(|(_, column)| column);
-            texts.chain(columns).for_each(|text| mentions.text(&conversion.from, text, None));
+            let texts = conversion.condition.iter().chain(columns);
+            texts.for_each(|text| mentions.text(&conversion.from, text, None));
+            conversion.time.iter().for_each(|text| mentions.times(&conversion.from, text));
         }
     }
     mentions.found
@@ -470,8 +485,7 @@ pub(super) fn mentioned(
 
 /// What a KPI says about rows of its table.
 fn expressions_over_base(spec: &KpiSpec) -> Vec<Spanned<String>> {
-    let stock = spec.stock.iter().flat_map(|stock| [Some(stock.from.clone()), stock.to.clone()]).flatten();
-    let texts = [&spec.time, &spec.condition].into_iter().flatten().cloned().chain(stock);
+    let texts = spec.condition.iter().cloned();
     let entities = spec.per.iter().flat_map(|per| per.items());
     let columns = spec.columns.iter().map(|(_, column)| column.clone());
     let steps = spec.funnel.iter().flat_map(|steps| steps.iter()).filter_map(|step| step.condition.clone());
@@ -501,6 +515,22 @@ struct Mentions<'a> {
 }
 
 impl Mentions<'_> {
+    /// Notes a column that places rows in time; of anything else only the names in it.
+    fn times(&mut self, table: &str, text: &Spanned<String>) {
+        self.text(table, text, None);
+        let spec = self.tables.get(table);
+        let is_column = spec.is_some_and(|spec| {
+            let name = text.value.trim();
+            spec.dimensions.get(name).is_none()
+                && spec.columns.get(name).is_none_or(|column| column.expression.is_none())
+        });
+        let from = spec.and_then(|spec| spec.columns.get(text.value.trim())).and_then(|column| column.from.as_ref());
+        let name = from.map_or(text.value.trim(), |from| from.value.as_str());
+        if is_column && let Some(data_type) = self.found.get_mut(table).and_then(|columns| columns.get_mut(name)) {
+            *data_type = DataType::Date32;
+        }
+    }
+
     /// Notes the names in an expression over a table; `within` is the definition that it belongs to.
     fn text(&mut self, table: &str, text: &Spanned<String>, within: Option<&str>) {
         for parts in self.names_in(text) {
@@ -538,7 +568,8 @@ impl Mentions<'_> {
                 let column = spec.columns.get(name);
                 if column.is_none_or(|column| column.expression.is_none()) {
                     let raw = column.and_then(|column| column.from.as_ref()).map_or(*name, |from| from.value.as_str());
-                    self.found.entry(table.to_owned()).or_default().insert(raw.to_owned());
+                    let columns = self.found.entry(table.to_owned()).or_default();
+                    columns.entry(raw.to_owned()).or_insert(DataType::Utf8View);
                 }
             }
             [first, rest @ ..] => match spec.joins.get(first) {
