@@ -318,7 +318,7 @@ async fn without_time_of(
     Ok(rows.first().map_or(0, |rows| rows.column(0).as_primitive::<Int64Type>().value(0)))
 }
 
-/// The last day that the freshness column of a table reaches, up to the day looked at.
+/// The last day that the freshness column of a table reaches, up to the day looked at. Where everything is known, that day.
 pub async fn freshness(context: &SessionContext, model: &Model, table: &str, as_of: AsOf) -> Result<Option<NaiveDate>> {
     if as_of.is_all_known {
         return Ok(Some(as_of.day));

@@ -20,7 +20,9 @@ pub use project::{ProjectSpec, SettingValue};
 pub use source::{line_column_to_char, source_span};
 pub use spanned::{Later, OneOrMany, Pairs, SCALAR, SPANNED, SPANNED_FIELDS, Spanned};
 pub use table::{ColumnSpec, CsvSpec, DimensionSpec, FreshnessSpec, JoinSpec, TableSpec};
-pub use testing::{ColumnTestSpec, GivenTableSpec, GivenValue, KpiTestSpec, Literal, RowTestSpec, TestSeverity};
+pub use testing::{
+    ColumnTestSpec, GivenRowSpec, GivenTableSpec, GivenValue, KpiTestSpec, Literal, RowTestSpec, TestSeverity,
+};
 
 /// One YAML document, or the header of one `.sql` file. The first key says what it is.
 #[derive(Debug, Clone)]

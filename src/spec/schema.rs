@@ -102,9 +102,7 @@ mod tests {
     #[test]
     fn keys_of_later_versions_say_so() {
         let schema = json_schema();
-        for (document, key) in [("JoinSpec", "valid")] {
-            let description = &schema["definitions"][document]["properties"][key]["description"];
-            assert!(description.as_str().unwrap().contains("Not in this version"), "{document}.{key}: {description}");
-        }
+        let description = &schema["definitions"]["JoinSpec"]["properties"]["valid"]["description"];
+        assert!(description.as_str().unwrap().contains("Not in this version"), "{description}");
     }
 }

@@ -123,15 +123,17 @@ pub struct KpiTestSpec {
     /// The day from whose end the test looks. Default: the last day of the last period expected.
     pub as_of: Option<Spanned<String>>,
     /// Rows of the result: `period_start`, dimensions by name, and the `value` or other columns of the result.
-    pub expect: Option<Spanned<Vec<Spanned<Pairs<Spanned<GivenValue>>>>>>,
+    pub expect: Option<GivenTableSpec>,
     /// A condition that holds for every row of the real results.
     pub assert: Option<Spanned<String>>,
     /// `error`, the default, or `warn`; of an `assert`.
     pub severity: Option<Spanned<TestSeverity>>,
 }
 
-/// The rows that stand in the place of a table's files.
-pub type GivenTableSpec = Spanned<Vec<Spanned<Pairs<Spanned<GivenValue>>>>>;
+/// Rows that a test gives, or expects.
+pub type GivenTableSpec = Spanned<Vec<Spanned<GivenRowSpec>>>;
+/// The values of a row by column.
+pub type GivenRowSpec = Pairs<Spanned<GivenValue>>;
 
 /// A word, number or boolean as it was written.
 #[derive(Debug, Clone, PartialEq, Eq)]

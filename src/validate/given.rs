@@ -19,7 +19,7 @@ use crate::catalog::{GivenRows, Known, Periods, Source, SourceError, given};
 use crate::diagnostic::{Diagnostic, Span, nearest};
 use crate::load::LoadedDocument;
 use crate::model::{ExpectedRow, GivenTest, Kpi, Origin, Table};
-use crate::spec::{GivenTableSpec, GivenValue, KpiSpec, KpiTestSpec, Pairs, Spanned, TableSpec};
+use crate::spec::{GivenRowSpec, GivenTableSpec, KpiSpec, KpiTestSpec, Spanned, TableSpec};
 use crate::time::{Calendar, Grain};
 
 /// Rows in the place of files.
@@ -282,7 +282,7 @@ fn expected_row(
     context: &GivenContext,
     kpi: Option<&Kpi>,
     first_grain: Grain,
-    written: &Spanned<Pairs<Spanned<GivenValue>>>,
+    written: &Spanned<GivenRowSpec>,
     problems: &mut Problems,
 ) -> Option<ExpectedRow> {
     let before = problems.count();
@@ -375,7 +375,9 @@ fn is_column_of_results(name: &str, kpi: Option<&Kpi>) -> bool {
         let starts = ["sum_", "count_", "min_", "max_", "distinct_", "attainment_"];
         name == "count" || starts.iter().any(|start| name.starts_with(start))
     };
-    RESULT_COLUMNS.contains(&name) || kpi.map_or_else(looks_like_measure, is_stored)
+    // Some of the reserved words are columns of `kpi_values` only.
+    let is_of_all = RESULT_COLUMNS.contains(&name) && !["members", "rows", "overall"].contains(&name);
+    is_of_all || kpi.map_or_else(looks_like_measure, is_stored)
 }
 
 fn dimensions_exist(
@@ -390,7 +392,7 @@ fn dimensions_exist(
     if let Err((message, hint)) = ask(&names) {
         let before = problems.count();
         for member in members {
-            let Err((message, hint)) = ask(&[member.value.clone()]) else { continue };
+            let Err((message, hint)) = ask(std::slice::from_ref(&member.value)) else { continue };
             let mut diagnostic = Diagnostic::error("unknown-dimension", message).at(member.span);
             diagnostic.hint = match nearest(member, NUMBERS) {
                 Some(near) => Some(format!("did you mean `{near}`?")),
