@@ -206,3 +206,82 @@ fn run_keeps_the_outcome_of_tests() {
     );
     project.expect("run_tests_warned");
 }
+
+/// A failed test reaches everything above its table: derived tables, KPIs over them, KPIs over those. All else is published.
+#[test]
+fn run_withholds_what_stands_on_a_table_at_any_distance() {
+    let mut project = Project::new(&[
+        ("kpis/project.yaml", PROJECT),
+        (
+            "kpis/tables.yaml",
+            "table: users\nsource: users.csv\nprimary_key: user_id\ntime: since\ncolumns:\n  \
+             manager: {tests: [{relationship: users}]}\n  team: {tests: [{accepted: [north, south]}]}\n\
+             ---\ntable: visits\nsource: visits.csv\ntime: day\njoins: {visitor: {table: users, on: user_id}}\n",
+        ),
+        (
+            "kpis/teams.sql",
+            "/* ---\ntable: teams\ntime: since\ntests: [{unique: team}]\n--- */\n\
+             SELECT team, min(since) AS since FROM users GROUP BY team\n",
+        ),
+        (
+            "kpis/kpis.yaml",
+            "kpi: teams_founded\nfrom: teams\nvalue: count(*)\n\
+             ---\nkpi: growth\nvalue: teams_founded / previous(teams_founded)\n\
+             ---\nkpi: visits_by_team\nfrom: visits\nvalue: count(*)\nby: [visitor.team]\n\
+             ---\nkpi: visits\nfrom: visits\nvalue: count(*)\n",
+        ),
+        (
+            "data/users.csv",
+            "user_id,manager,team,since\n1,,north,2025-01-05\n2,1,south,2025-02-05\n3,7,south,2025-02-28\n",
+        ),
+        ("data/visits.csv", "visit_id,user_id,day\n1,1,2025-01-05\n2,2,2025-02-28\n"),
+    ]);
+    project.kpi(&["test", "--as-of", "2025-02-28"], 1);
+    project.kpi(&["run", "--as-of", "2025-02-28"], 6);
+    project.replace("kpis/tables.yaml", "relationship: users", "relationship: users, severity: warn");
+    project.kpi(&["run", "--as-of", "2025-02-28"], 0);
+    project.expect("run_tests_above");
+}
+
+/// What a test expects is asked like any question: other dimensions than those published, other grains, rows of a query.
+#[test]
+fn given_rows_go_the_whole_way() {
+    let mut project = Project::new(&[
+        ("kpis/project.yaml", "project: shop\ntime_zone: America/New_York\nsettings: {large: 100}\n"),
+        (
+            "kpis/tables.yaml",
+            "table: orders\nsource: orders\npartitioned_by: {year: integer}\nprimary_key: order_id\ntime: placed_at\n\
+             csv: {null_values: [n/a]}\ncolumns:\n  placed_at: {from: at, type: timestamp, format: \"%d/%m/%Y %H:%M\"}\n  \
+             size: {expression: \"CASE WHEN CAST(amount AS DOUBLE) > {{ large }} THEN 'large' ELSE 'small' END\"}\n\
+             where: NOT is_test\n",
+        ),
+        (
+            "kpis/days.sql",
+            "/* ---\ntable: days\ntime: day\n--- */\n\
+             SELECT local_date(placed_at, 'America/New_York') AS day, sum(amount) AS amount FROM orders GROUP BY 1\n",
+        ),
+        (
+            "kpis/kpis.yaml",
+            "kpi: revenue\nfrom: orders\nvalue: sum(amount)\ngrains: [month, day]\ntests:\n  \
+             - name: local days, words for no value, computed columns, the standard filter\n    given:\n      orders:\n        \
+             - {order_id: 007, at: 01/02/2025 03:00, amount: 150.5, is_test: false, year: 2025}\n        \
+             - {order_id: 008, at: 01/02/2025 12:00, amount: n/a, is_test: false, year: 2025}\n        \
+             - {order_id: 009, at: 01/02/2025 12:00, amount: 999, is_test: true, year: 2025}\n    \
+             expect:\n      - {period_start: 2025-01-01, value: 150.5}\n      \
+             - {period_start: 2025-01-01, size: large, order_id: \"007\", value: 150.5}\n      \
+             - {grain: day, period_start: 2025-01-31, year: 2025, value: 150.5}\n      \
+             - {period_start: 2025-02-01, value: null, n: 1}\n\
+             ---\nkpi: best_day\nfrom: days\nvalue: max(amount)\nfill: zero\ntests:\n  \
+             - name: through the query\n    given: {orders: [{at: 05/01/2025 12:00, amount: 5, is_test: false}]}\n    \
+             expect: [{period_start: 2025-01-01, value: 5}]\n  \
+             - name: in the place of the query\n    given: {days: [{day: 2025-01-05, amount: 7}, {day: 2025-01-06, amount: 8}]}\n    \
+             as_of: 2025-03-31\n    expect: [{period_start: 2025-01-01, value: 8}, {period_start: 2025-03-01, value: null, n: 0}]\n",
+        ),
+        ("data/orders/year=2024/a.csv", "order_id,at,amount,is_test\n001,31/12/2024 10:00,1.5,false\n"),
+    ]);
+    project.kpi(&["check"], 0);
+    project.kpi(&["test", "--only", "given"], 0);
+    std::fs::remove_dir_all(project.path("data")).unwrap();
+    project.kpi(&["test", "--only", "given"], 0);
+    project.expect("test_given");
+}
