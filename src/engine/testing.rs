@@ -152,7 +152,8 @@ impl Engine {
         if !is_known && let Some(error) = first_mistake(&loaded.sources, &validated.diagnostics, &test.place) {
             return Err(error);
         }
-        Ok(Engine { loaded, validated, context, as_of: AsOf::end_of_given(test.as_of) })
+        let as_of = AsOf::end_of_given(test.as_of);
+        Ok(Engine { loaded, validated, context, as_of, settings: self.settings.clone() })
     }
 
     /// The definitions that a KPI rests on. All others are taken for broken, so that nobody asks for them.

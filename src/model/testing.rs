@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use chrono::NaiveDate;
+use datafusion::arrow::datatypes::DataType;
 use datafusion::logical_expr::Expr;
 
 use super::JoinPath;
@@ -65,6 +66,8 @@ pub struct DataTest {
     pub rule: Rule,
     /// Joins that the rule needs.
     pub joins: BTreeSet<JoinPath>,
+    /// The table's time with its type, where a join goes to a history: its row is that of this time.
+    pub time: Option<(Expr, DataType)>,
     /// Whether nobody wrote it and the declared primary key alone asks for it.
     pub is_of_key: bool,
 }

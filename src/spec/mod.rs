@@ -18,7 +18,7 @@ pub use kpi::{
 };
 pub use project::{ProjectSpec, SettingValue};
 pub use source::{line_column_to_char, source_span};
-pub use spanned::{Later, OneOrMany, Pairs, SCALAR, SPANNED, SPANNED_FIELDS, Spanned};
+pub use spanned::{OneOrMany, Pairs, SCALAR, SPANNED, SPANNED_FIELDS, Spanned};
 pub use table::{ColumnSpec, CsvSpec, DimensionSpec, FreshnessSpec, JoinSpec, TableSpec};
 pub use testing::{
     ColumnTestSpec, GivenRowSpec, GivenTableSpec, GivenValue, KpiTestSpec, Literal, RowTestSpec, TestSeverity,

@@ -7,7 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 
-use super::spanned::{Later, OneOrMany, Pairs, Spanned};
+use super::spanned::{OneOrMany, Pairs, Spanned};
 use super::testing::{ColumnTestSpec, RowTestSpec};
 
 /// A table of the project: a file, folder or glob of Parquet or CSV files, or the query of a `.sql` file.

@@ -12,7 +12,7 @@ use datafusion::logical_expr::{Expr, ExprFunctionExt, JoinType, LogicalPlan, Log
 use datafusion::prelude::SessionContext;
 
 use super::{EXAMPLES, Examples, Failure, TestKind, TestOutcome, Verdict};
-use crate::compile::{column, joined_rows};
+use crate::compile::{RowTime, column, joined_rows};
 use crate::error::{Error, Result};
 use crate::execute::{collect, query_error};
 use crate::model::{DataTest, Freshness, JoinPath, Model, Rule, TestSeverity, join_alias};
@@ -141,12 +141,14 @@ async fn failing_rows(
 ) -> Result<Vec<(u64, u64)>> {
     let plan = || -> QueryResult<LogicalPlan> {
         let joins: BTreeSet<JoinPath> = tests.iter().flat_map(|test| test.joins.iter().cloned()).collect();
+        // All that need it have the table's own.
+        let time = tests.iter().find_map(|test| row_time(test));
         let mut counts = vec![count(lit(1_i64)).alias("rows")];
         for (index, test) in tests.iter().enumerate() {
             let Rule::Rows { fails } = &test.rule else { continue };
             counts.push(count(lit(1_i64)).filter(fails.clone()).build()?.alias(format!("test_{index}")));
         }
-        joined_rows(model, table, &joins, false)?.aggregate(Vec::<Expr>::new(), counts)?.build()
+        joined_rows(model, table, &joins, time, false)?.aggregate(Vec::<Expr>::new(), counts)?.build()
     };
     let rows = one_batch(context, plan().map_err(query_error)?).await?;
     let all = number(&rows, 0)?;
@@ -161,7 +163,8 @@ async fn failure_of_rows(
     (failing, all): (u64, u64),
 ) -> Result<Failure> {
     let Rule::Rows { fails } = &test.rule else { return Err(Error::internal("a test of rows has no condition")) };
-    let rows = joined_rows(model, table, &test.joins, false).and_then(|plan| plan.filter(fails.clone()));
+    let rows =
+        joined_rows(model, table, &test.joins, row_time(test), false).and_then(|plan| plan.filter(fails.clone()));
     let examples = examples(context, model, table, test, rows.map_err(query_error)?, fails).await?;
     Ok(Failure { message: format!("{} of {}", grouped(failing), rows_in_words(all)), rows: Some(failing), examples })
 }
@@ -174,13 +177,13 @@ async fn compared(context: &SessionContext, model: &Model, table: &str, test: &D
         Rule::Relationship { value, table: other, column: key, filter } => {
             let wanted = filter.iter().cloned().fold(value.clone().is_not_null(), Expr::and);
             let orphans = || -> QueryResult<LogicalPlanBuilder> {
-                let there = joined_rows(model, other, &BTreeSet::new(), false)?
+                let there = joined_rows(model, other, &BTreeSet::new(), None, false)?
                     .project(vec![
                         Expr::Column(Column::new(Some(TableReference::bare(other.as_str())), key)).alias("key"),
                     ])?
                     .alias("there")?;
                 let same = value.clone().eq(Expr::Column(Column::new(Some("there"), "key")));
-                let here = joined_rows(model, table, &test.joins, false)?.filter(wanted)?;
+                let here = joined_rows(model, table, &test.joins, row_time(test), false)?.filter(wanted)?;
                 here.join_on(there.build()?, JoinType::LeftAnti, vec![same])
             };
             let orphans = orphans().map_err(query_error)?;
@@ -209,7 +212,7 @@ async fn repeated(
     (columns, filter): (&[Expr], Option<&Expr>),
 ) -> Result<Option<Failure>> {
     let groups = || -> QueryResult<LogicalPlanBuilder> {
-        let mut plan = joined_rows(model, table, &test.joins, false)?;
+        let mut plan = joined_rows(model, table, &test.joins, row_time(test), false)?;
         if let Some(filter) = filter {
             plan = plan.filter(filter.clone())?;
         }
@@ -279,6 +282,10 @@ fn label(table: &str, test: &DataTest, expression: &Expr) -> String {
     let relation = column.relation.as_ref().map(|relation| relation.table()).filter(|relation| *relation != table);
     let path = relation.and_then(|relation| test.joins.iter().find(|path| join_alias(path) == relation));
     path.map_or_else(|| column.name.clone(), |path| format!("{}.{}", path.join("."), column.name))
+}
+
+fn row_time(test: &DataTest) -> Option<RowTime<'_>> {
+    test.time.as_ref().map(|(time, data_type)| (time, data_type))
 }
 
 async fn one_batch(context: &SessionContext, plan: LogicalPlan) -> Result<RecordBatch> {

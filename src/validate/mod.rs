@@ -487,14 +487,6 @@ fn unknown_zone(zone: &Spanned<String>) -> Diagnostic {
     }
 }
 
-/// A part of the language that this version does not have.
-fn not_yet(what: &str, span: Span) -> Diagnostic {
-    let what = if what.contains(' ') { what.to_owned() } else { format!("`{what}`") };
-    Diagnostic::error("not-yet-supported", format!("{what} is part of the language, but not of this version of kpi"))
-        .at(span)
-        .hint("leave this definition out for now, or write it as a derived table (a `.sql` file) and aggregate that")
-}
-
 fn functions(context: &SessionContext) -> BTreeSet<String> {
     let state = context.state();
     let scalar = state.scalar_functions().keys();

@@ -57,8 +57,22 @@ struct Collected<'a> {
     tests: TableTests,
 }
 
-/// A rule with the joins that it needs.
-type Planned<T> = Result<(T, BTreeSet<JoinPath>), Unplanned>;
+/// A part of a test with what it needs.
+type Planned<T> = Result<(T, Needs), Unplanned>;
+
+/// What an expression needs of the plan below it.
+#[derive(Default)]
+struct Needs {
+    joins: BTreeSet<JoinPath>,
+    time: Option<(Expr, DataType)>,
+}
+
+impl Needs {
+    fn and(mut self, further: Needs) -> Needs {
+        self.joins.extend(further.joins);
+        Needs { joins: self.joins, time: self.time.or(further.time) }
+    }
+}
 
 /// Why a test cannot run.
 enum Unplanned {
@@ -95,7 +109,7 @@ impl Collected<'_> {
         let unique = (format!("the key `{names}` is unique"), Rule::Unique { columns, filter: None });
         let rules = [(not_null, is_written(&|test| test.not_null)), (unique, is_written(&|test| test.unique))];
         for ((name, rule), _) in rules.into_iter().filter(|(_, is_written)| !is_written) {
-            self.add(name, place.clone(), TestSeverity::Error, Ok((rule, BTreeSet::new())), true);
+            self.add(name, place.clone(), TestSeverity::Error, Ok((rule, Needs::default())), true);
         }
     }
 
@@ -113,9 +127,9 @@ impl Collected<'_> {
             return;
         };
         let planned = self.column_rule(column, kind, problems).and_then(|rule| {
-            let Some(text) = &test.condition else { return Ok((rule, BTreeSet::new())) };
-            let (filter, joins) = self.condition(text, problems)?;
-            Ok((rule.only_where(filter), joins))
+            let Some(text) = &test.condition else { return Ok((rule, Needs::default())) };
+            let (filter, needs) = self.condition(text, problems)?;
+            Ok((rule.only_where(filter), needs))
         });
         let name = with_filter(name, &test.condition);
         self.add(name, place(self.context.language.sources, test.span), severity(&test.severity), planned, false);
@@ -273,11 +287,10 @@ impl Collected<'_> {
                 return;
             }
         };
-        let planned = self.rows_rule(test, problems).and_then(|(rule, mut joins)| {
-            let Some(text) = &test.filter else { return Ok((rule, joins)) };
+        let planned = self.rows_rule(test, problems).and_then(|(rule, needs)| {
+            let Some(text) = &test.filter else { return Ok((rule, needs)) };
             let (filter, further) = self.condition(text, problems)?;
-            joins.extend(further);
-            Ok((rule.only_where(filter), joins))
+            Ok((rule.only_where(filter), needs.and(further)))
         });
         let name = match &test.name {
             Some(name) => name.value.trim().to_owned(),
@@ -288,16 +301,16 @@ impl Collected<'_> {
 
     fn rows_rule(&self, test: &RowTestSpec, problems: &mut Problems) -> Planned<Rule> {
         if let Some(condition) = &test.condition {
-            let (condition, joins) = self.condition(condition, problems)?;
-            return Ok((Rule::Rows { fails: condition.is_false() }, joins));
+            let (condition, needs) = self.condition(condition, problems)?;
+            return Ok((Rule::Rows { fails: condition.is_false() }, needs));
         }
-        let (mut columns, mut joins) = (Vec::new(), BTreeSet::new());
+        let (mut columns, mut needs) = (Vec::new(), Needs::default());
         for item in test.unique.iter().flat_map(|unique| unique.items()) {
             let ((column, _), further) = self.expression(&item, problems)?;
             columns.push(column);
-            joins.extend(further);
+            needs = needs.and(further);
         }
-        Ok((Rule::Unique { columns, filter: None }, joins))
+        Ok((Rule::Unique { columns, filter: None }, needs))
     }
 
     fn freshness(&mut self, spec: &Spanned<FreshnessSpec>, problems: &mut Problems) {
@@ -313,9 +326,9 @@ impl Collected<'_> {
     }
 
     fn condition(&self, text: &Spanned<String>, problems: &mut Problems) -> Planned<Expr> {
-        let ((condition, data_type), joins) = self.expression(text, problems)?;
+        let ((condition, data_type), needs) = self.expression(text, problems)?;
         match problems.is_condition(&data_type, text) {
-            true => Ok((condition, joins)),
+            true => Ok((condition, needs)),
             false => Err(Unplanned::Mistake),
         }
     }
@@ -336,7 +349,60 @@ impl Collected<'_> {
         let schema = context.tables.joined_schema(self.table(), &resolved.joins).ok_or(Unplanned::Mistake)?;
         let typed = typing::plan(context.state, resolved.sql, &schema);
         let typed = problems.planned(typed, text.span).ok_or(Unplanned::Mistake)?;
-        Ok((typed, resolved.joins))
+        let needs = Needs { joins: resolved.joins, time: None };
+        if !needs.joins.iter().any(|path| context.tables.is_history(self.table(), path)) {
+            return Ok((typed, needs));
+        }
+        let Some(time) = &self.spec.time else {
+            problems.add(
+                Diagnostic::error(
+                    "missing-key",
+                    format!("a history is read at a row's time, and table `{}` has no `time`", self.table()),
+                )
+                .at(text.span)
+                .hint("name the date or timestamp that places a row in time, such as `time: created_at`, in the table"),
+            );
+            return Err(Unplanned::Mistake);
+        };
+        let time = self.time(time, problems)?;
+        Ok((typed, needs.and(time)))
+    }
+
+    /// The table's own time, for what is read at the time of a row. That it is one and needs no history itself is checked
+    /// with the KPIs; here it must only be readable.
+    fn time(&self, text: &Spanned<String>, problems: &mut Problems) -> Result<Needs, Unplanned> {
+        let context = self.context;
+        let parsed = problems.take(context.language.parse(text)).ok_or(Unplanned::Mistake)?;
+        let resolved = match resolve(context.language, &context.tables.namespace, self.table(), &parsed) {
+            Err(Unresolved::Missing { table }) => return Err(self.unready(&table)),
+            other => problems.resolved(other).ok_or(Unplanned::Mistake)?,
+        };
+        if let Some(path) = resolved.joins.iter().find(|path| context.tables.is_history(self.table(), path)) {
+            let message =
+                format!("the history `{}` is read at the time of a row, so it cannot say that time", path.join("."));
+            problems.add(
+                Diagnostic::error("history-in-time", message)
+                    .at(text.span)
+                    .hint(format!("name a date or timestamp of `{}`, or one behind another join", self.table())),
+            );
+            return Err(Unplanned::Mistake);
+        }
+        let schema = context.tables.joined_schema(self.table(), &resolved.joins).ok_or(Unplanned::Mistake)?;
+        let typed = typing::plan(context.state, resolved.sql, &schema);
+        let (time, data_type) = problems.planned(typed, text.span).ok_or(Unplanned::Mistake)?;
+        if !matches!(data_type, DataType::Date32 | DataType::Timestamp(_, _)) {
+            let found = typing::type_name(&data_type);
+            problems.add(
+                Diagnostic::error(
+                    "wrong-type",
+                    format!("`time` is a date or timestamp, but `{}` is {found}", text.value),
+                )
+                .at(text.span)
+                .hint(format!("give it a type: `columns: {{{}: {{type: date}}}}`", text.value)),
+            );
+            return Err(Unplanned::Mistake);
+        }
+        Ok(Needs { joins: resolved.joins, time: Some((time, data_type)) })
     }
 
     fn own_column(&self, name: &str) -> Expr {
@@ -363,8 +429,8 @@ impl Collected<'_> {
             Ok(_) => planned,
         };
         match planned {
-            Ok((rule, joins)) => {
-                self.tests.tests.push(DataTest { name, place, severity, rule, joins, is_of_key });
+            Ok((rule, Needs { joins, time })) => {
+                self.tests.tests.push(DataTest { name, place, severity, rule, joins, time, is_of_key });
             }
             Err(Unplanned::Absent(reason)) => self.tests.skipped.push(SkippedTest { name, place, reason }),
             Err(Unplanned::Mistake) => {}

@@ -285,3 +285,29 @@ fn given_rows_go_the_whole_way() {
     project.kpi(&["test", "--only", "given"], 0);
     project.expect("test_given");
 }
+
+/// A row is tested with the row of a history that was valid at its own time.
+#[test]
+fn a_test_looks_into_a_history_at_the_time_of_its_row() {
+    let mut project = Project::new(&[
+        ("kpis/project.yaml", PROJECT),
+        (
+            "kpis/tables.yaml",
+            "table: orders\nsource: orders.csv\nprimary_key: order_id\ntime: day\njoins:\n  \
+             account: {table: accounts, on: account_id, valid: [valid_from, valid_to]}\n\
+             tests: [{name: no orders of closed accounts, condition: account.state <> 'closed'}]\n\
+             ---\ntable: accounts\nsource: accounts.csv\n",
+        ),
+        ("kpis/kpis.yaml", "kpi: orders\nfrom: orders\nvalue: count(*)\n"),
+        ("data/orders.csv", "order_id,account_id,day\n1,1,2025-01-05\n2,1,2025-02-01\n3,2,2025-02-05\n"),
+        (
+            "data/accounts.csv",
+            "account_id,state,valid_from,valid_to\n1,open,2025-01-01,2025-02-01\n1,closed,2025-02-01,\n2,open,2025-01-01,\n",
+        ),
+    ]);
+    project.kpi(&["test"], 1);
+    project.replace("kpis/tables.yaml", "time: day\n", "");
+    project.replace("kpis/kpis.yaml", "from: orders\n", "from: orders\ntime: day\n");
+    project.kpi(&["check"], 2);
+    project.expect("test_history");
+}
