@@ -2,6 +2,8 @@
 //!
 //! Each method is a story told in the stages' own words. Nothing here prints, and nothing decides what a value means.
 
+mod testing;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -33,6 +35,8 @@ use crate::store::{
 use crate::survey::{AsOf, Partner, Survey, broken_keys, partners, repeated_targets, survey, tables_of};
 use crate::time::Grain;
 use crate::validate::{Validated, validate};
+use testing::Tested;
+pub use testing::{Only, TestOptions, TestReport};
 
 /// Which project, and how it runs.
 #[derive(Debug, Clone, Default)]
@@ -114,19 +118,30 @@ pub enum KpiOutcome {
     /// Computed, and kept from being published.
     Withheld {
         reason: String,
+        /// Whether the data is too old, and nothing else is wrong.
+        is_late: bool,
     },
     Failed {
         error: Error,
     },
 }
 
+impl KpiOutcome {
+    fn is_late(&self) -> bool {
+        matches!(self, KpiOutcome::Withheld { is_late: true, .. })
+    }
+}
+
 impl RunReport {
-    /// 0 if all was published, 1 if nothing was, 6 if a part was, 4 if the plain copies could not be written.
+    /// 0 if all was published, 3 if only late data was not, 1 if nothing was, 6 if a part was, 4 if the plain copies could
+    /// not be written.
     pub fn exit_code(&self) -> u8 {
         let good = self.kpis.iter().filter(|(_, outcome)| matches!(outcome, KpiOutcome::Published { .. })).count();
         let storage = |(_, outcome): &(String, KpiOutcome)| matches!(outcome, KpiOutcome::Failed { error } if error.kind() == ErrorKind::Storage);
         let is_bug = |(_, outcome): &(String, KpiOutcome)| matches!(outcome, KpiOutcome::Failed { error } if error.kind() == ErrorKind::Internal);
+        let late = self.kpis.iter().filter(|(_, outcome)| outcome.is_late()).count();
         match (good, self.kpis.len()) {
+            (good, all) if late > 0 && good + late == all && self.unpublished.is_none() => 3,
             (0, _) if self.kpis.iter().any(is_bug) => 101,
             (good, all) if good == all && self.unpublished.is_none() => 0,
             (good, all) if good == all => 4,
@@ -240,30 +255,27 @@ impl Engine {
             computed = work => computed,
             () = options.stop.notified() => Err(Error::new(ErrorKind::Interrupted, "the run was stopped before it published anything")),
         };
-        let (inputs, survey, outcomes) = match computed {
+        let computed = match computed {
             Ok(computed) => computed,
             Err(error) => {
                 run.abandon(error.message()).await;
                 return Err(error);
             }
         };
-        let judged = match self.judge(&store, &mut run, &survey, &inputs, outcomes).await {
-            Ok(judged) => judged,
-            Err(error) => {
-                run.abandon(error.message()).await;
-                return Err(error);
-            }
-        };
+        let inputs = computed.inputs;
+        let judged =
+            match self.judge(&store, &mut run, &computed.survey, &inputs, computed.outcomes, &computed.tested).await {
+                Ok(judged) => judged,
+                Err(error) => {
+                    run.abandon(error.message()).await;
+                    return Err(error);
+                }
+            };
         self.publish(run, options, judged, &inputs, started).await
     }
 
-    /// The files read, what the survey found, and the values of each KPI.
-    async fn compute(
-        &self,
-        run: &mut Run,
-        selected: &BTreeSet<String>,
-        listener: Listener<'_>,
-    ) -> Result<(Inputs, Survey, Outcomes)> {
+    /// Looks at the data, tests it, and computes each KPI.
+    async fn compute(&self, run: &mut Run, selected: &BTreeSet<String>, listener: Listener<'_>) -> Result<Computed> {
         let model = self.model();
         let inputs = Inputs::pin(model);
         let files = inputs.files.values().map(|files| files.len() as u64).sum();
@@ -271,24 +283,15 @@ impl Engine {
         let mut survey = survey(&self.context, model, selected, self.as_of).await;
         survey.failed.extend(repeated_targets(&self.context, model, selected).await);
         let broken = broken_keys(&self.context, model, selected).await;
+        let tested = beating(run, self.test_what_is_read(selected)).await;
 
         let (ready, mut outcomes) = self.sort_out(selected, &survey, &broken);
         let run_plan = plan::plan(model, Some(&ready));
         run.event(&ManifestEvent::new(Phase::Plan, Status::Done).rows(run_plan.passes.len() as u64)).await?;
         let bounds = Bounds { since: None, until: self.as_of.day };
-        let computed = {
-            let work = execute::execute(&self.context, model, &run_plan, bounds, &survey.extents, listener);
-            tokio::pin!(work);
-            let mut tick = tokio::time::interval(Duration::from_secs(5));
-            loop {
-                tokio::select! {
-                    computed = &mut work => break computed,
-                    _ = tick.tick() => run.heartbeat().await,
-                }
-            }
-        };
-        outcomes.extend(computed);
-        Ok((inputs, survey, outcomes))
+        let work = execute::execute(&self.context, model, &run_plan, bounds, &survey.extents, listener);
+        outcomes.extend(beating(run, work).await);
+        Ok(Computed { inputs, survey, outcomes, tested })
     }
 
     /// The KPIs that can be computed, and the reasons why the others cannot.
@@ -332,6 +335,7 @@ impl Engine {
         survey: &Survey,
         inputs: &Inputs,
         outcomes: Outcomes,
+        tested: &Tested,
     ) -> Result<Judged> {
         let model = self.model();
         let moved = inputs.changed_since(model);
@@ -354,11 +358,13 @@ impl Engine {
                 None => None,
             };
             let without_time = survey.without_time.get(&name).copied();
-            let audits = audit(&result, before.as_deref(), without_time)?;
+            let mut audits = audit(&result, before.as_deref(), without_time)?;
+            let asserted = self.test_result(&result).await;
+            audits.extend(tested.audits(&tables_of(model, kpi), &asserted));
             let failure = audits.iter().find(|audit| audit.status == AuditStatus::Failed);
             let held = kpi.inputs().into_iter().find(|input| !judged.is_good(model, input));
             let reason = match (failure, held, moved.iter().find(|table| tables_of(model, kpi).contains(*table))) {
-                (Some(audit), _, _) => Some(format!("{}: {}", audit.name, audit.detail.clone().unwrap_or_default())),
+                (Some(audit), _, _) => Some(testing::reason(audit, &audits)),
                 (None, Some(input), _) => Some(format!("it needs `{input}`, which is withheld")),
                 (None, None, Some(table)) => {
                     Some(format!("the files of `{table}` changed while they were read; run again"))
@@ -367,7 +373,8 @@ impl Engine {
             };
             if let Some(reason) = reason {
                 run.event(&ManifestEvent::new(Phase::Audit, Status::Withheld).kpi(&name).reason(&reason)).await?;
-                judged.outcomes.insert(name, KpiOutcome::Withheld { reason });
+                let is_late = failure.is_some_and(|audit| audit.name == testing::FRESHNESS);
+                judged.outcomes.insert(name, KpiOutcome::Withheld { reason, is_late });
                 continue;
             }
             judged.add(run, model, inputs, result, audits).await?;
@@ -388,12 +395,16 @@ impl Engine {
         let is_whole = options.select.is_empty();
         if options.fail_fast && judged.outcomes.values().any(|outcome| !matches!(outcome, KpiOutcome::Published { .. }))
         {
+            let mut others =
+                judged.outcomes.values().filter(|outcome| !matches!(outcome, KpiOutcome::Published { .. }));
+            let is_late = others.all(KpiOutcome::is_late);
             judged.candidates.clear();
             judged.scorecard = Scorecard::default();
             for outcome in
                 judged.outcomes.values_mut().filter(|outcome| matches!(outcome, KpiOutcome::Published { .. }))
             {
-                *outcome = KpiOutcome::Withheld { reason: "another KPI failed, and `--fail-fast` is on".into() };
+                let reason = "another KPI failed, and `--fail-fast` is on".into();
+                *outcome = KpiOutcome::Withheld { reason, is_late };
             }
         }
         let run_id = run.id().to_owned();
@@ -492,11 +503,7 @@ impl Engine {
                     let before = selected.len();
                     selected.extend(tagged.map(|kpi| kpi.name.clone()));
                     if selected.len() == before {
-                        let tags: BTreeSet<&str> =
-                            model.defined().flat_map(|kpi| kpi.tags.iter().map(String::as_str)).collect();
-                        let tags: Vec<&str> = tags.into_iter().collect();
-                        return Err(Error::config(format!("no KPI has the tag `{tag}`"))
-                            .with_hint(format!("the tags are {}", tags.join(", "))));
+                        return Err(self.unknown_tag(tag));
                     }
                 }
                 None => {
@@ -506,6 +513,12 @@ impl Engine {
             }
         }
         Ok(selected)
+    }
+
+    fn unknown_tag(&self, tag: &str) -> Error {
+        let tags = self.model().defined().flat_map(|kpi| kpi.tags.iter().map(String::as_str));
+        let tags: Vec<&str> = tags.collect::<BTreeSet<&str>>().into_iter().collect();
+        Error::config(format!("no KPI has the tag `{tag}`")).with_hint(format!("the tags are {}", tags.join(", ")))
     }
 
     fn find(&self, name: &str) -> Result<&Arc<Kpi>> {
@@ -670,6 +683,26 @@ fn why_not_at(model: &Model, kpi: &Kpi, grain: Grain) -> Option<String> {
 fn long_form(kpis: &BTreeMap<String, Vec<RecordBatch>>) -> Result<(SchemaRef, Vec<RecordBatch>)> {
     let rows = kpis.values().flatten().map(report::kpi_values).collect::<Result<Vec<_>>>()?;
     Ok((report::kpi_values_schema(), rows))
+}
+
+/// Waits for work, and tells other runs from time to time that this one is alive.
+async fn beating<T>(run: &mut Run, work: impl Future<Output = T>) -> T {
+    tokio::pin!(work);
+    let mut tick = tokio::time::interval(Duration::from_secs(5));
+    loop {
+        tokio::select! {
+            done = &mut work => break done,
+            _ = tick.tick() => run.heartbeat().await,
+        }
+    }
+}
+
+/// What a run found before anything is judged.
+struct Computed {
+    inputs: Inputs,
+    survey: Survey,
+    outcomes: Outcomes,
+    tested: Tested,
 }
 
 /// The results of a run after the audits.

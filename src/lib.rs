@@ -29,7 +29,7 @@
 //! | 4 | [`compile`] | one KPI, one grain, one set of dimensions as a plan | where the rows come from, which is left open |
 //! | 5 | [`plan`] | which KPIs share a pass | any influence on a value |
 //! | 6 | [`execute`], [`survey`] | queries that run; which days the data covers | publishing |
-//! | 7 | [`audit`], [`materialize`], [`report`], [`store`], [`generate`] | judging, encoding, showing, keeping; sample data | computing |
+//! | 7 | [`audit`], [`testing`], [`materialize`], [`report`], [`store`], [`generate`] | judging, encoding, showing, keeping; sample data | computing |
 //! | 8 | [`engine`] | all of it, in order | decisions about what a value means |
 //! | 9 | the program, `src/bin/kpi` | words, tables, colors, exit codes | computing; only its printer prints |
 //!
@@ -44,6 +44,7 @@
 //! - A **table format**: a file in [`catalog`] that gives a `TableProvider`.
 //! - An **output format**: an encoder in [`materialize`], which is pure.
 //! - A **SQL function**: in [`functions`], which registers all of them in one place.
+//! - A kind of **test**: its keys in [`spec`], its rules in [`validate`], how it is counted in [`testing`].
 //! - A **command**: a file in `src/bin/kpi/commands`, and a variant in `args.rs`.
 //!
 //! # Embedding
@@ -107,6 +108,7 @@ pub mod generate;
 pub mod materialize;
 pub mod report;
 pub mod store;
+pub mod testing;
 
 // Floor 8: the whole pipeline. Read this one first.
 pub mod engine;

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::catalog::MemoryCatalogProviderList;
 use datafusion::common::TableReference;
 use datafusion::datasource::MemTable;
 use datafusion::execution::SessionStateBuilder;
@@ -104,6 +105,15 @@ pub fn without_rows<'a>(
         empty.register_table(TableReference::bare(name), Arc::new(MemTable::try_new(schema, vec![vec![]])?))?;
     }
     Ok(empty)
+}
+
+/// A session like another one, for few rows, in which no table is registered yet.
+pub fn without_tables(context: &SessionContext) -> SessionContext {
+    let state = context.state();
+    let config = state.config().clone().with_create_default_catalog_and_schema(true).with_target_partitions(1);
+    let catalogs = Arc::new(MemoryCatalogProviderList::new());
+    let state = SessionStateBuilder::new_from_existing(state).with_catalog_list(catalogs).with_config(config).build();
+    SessionContext::new_with_state(state)
 }
 
 /// DataFusion's own rules without `aggregate_statistics`: in 55.2 it answers `SUM` of a literal that was projected below

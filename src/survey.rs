@@ -34,17 +34,24 @@ pub struct AsOf {
     pub day: NaiveDate,
     /// Periods that end behind this day are open. Today is never complete; a day that `--as-of` names is.
     pub complete_until: NaiveDate,
+    /// Whether everything up to the day is known, whatever the rows say; so in tests on given rows.
+    pub is_all_known: bool,
 }
 
 impl AsOf {
     /// The end of a named day.
     pub fn end_of(day: NaiveDate) -> Self {
-        AsOf { day, complete_until: day }
+        AsOf { day, complete_until: day, is_all_known: false }
+    }
+
+    /// The end of a day up to which rows that are given are all that there are.
+    pub fn end_of_given(day: NaiveDate) -> Self {
+        AsOf { is_all_known: true, ..AsOf::end_of(day) }
     }
 
     /// Now, while `today` is still running.
     pub fn during(today: NaiveDate) -> Self {
-        AsOf { day: today, complete_until: today.pred_opt().unwrap_or(today) }
+        AsOf { day: today, complete_until: today.pred_opt().unwrap_or(today), is_all_known: false }
     }
 }
 
@@ -311,8 +318,11 @@ async fn without_time_of(
     Ok(rows.first().map_or(0, |rows| rows.column(0).as_primitive::<Int64Type>().value(0)))
 }
 
-/// The last day that the freshness column of a table reaches, up to the day looked at.
-async fn freshness(context: &SessionContext, model: &Model, table: &str, as_of: AsOf) -> Result<Option<NaiveDate>> {
+/// The last day that the freshness column of a table reaches, up to the day looked at. Where everything is known, that day.
+pub async fn freshness(context: &SessionContext, model: &Model, table: &str, as_of: AsOf) -> Result<Option<NaiveDate>> {
+    if as_of.is_all_known {
+        return Ok(Some(as_of.day));
+    }
     let Some(name) = model.tables.get(table).and_then(|table| table.freshness.as_ref()) else { return Ok(None) };
     let calendar = &model.project.calendar;
     let plan = || -> datafusion::common::Result<LogicalPlan> {

@@ -4,6 +4,7 @@ mod cases;
 mod catalogue;
 mod cli;
 mod diagnostics;
+mod given;
 mod laws;
 mod layers;
 mod readme;

@@ -13,6 +13,7 @@ use tempfile::TempDir;
 mod bad_input;
 mod commands;
 mod signals;
+mod testing;
 
 /// A project in a folder of its own, and the transcript of what was run in it.
 struct Project {

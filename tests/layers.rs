@@ -13,7 +13,7 @@ const FLOORS: [&[&str]; 9] = [
     &["compile"],
     &["plan"],
     &["execute", "survey"],
-    &["audit", "generate", "materialize", "report", "store"],
+    &["audit", "generate", "materialize", "report", "store", "testing"],
     &["engine"],
 ];
 

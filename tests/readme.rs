@@ -65,6 +65,9 @@ fn every_key_is_in_the_reference() {
         ("FreshnessSpec", "`freshness`"),
         ("KpiSpec", "`kpi`"),
         ("LongTarget", "`target`"),
+        ("LongColumnTest", "`tests` of a column"),
+        ("RowTestSpec", "`tests` of a table"),
+        ("KpiTestSpec", "`tests` of a KPI"),
     ]);
     let schema = json_schema();
     for (definition, schema) in schema["definitions"].as_object().unwrap() {

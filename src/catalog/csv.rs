@@ -142,6 +142,13 @@ fn look_at(found: &Found, options: &CsvOptions, names: &[String]) -> Result<Vec<
     Ok(guesses)
 }
 
+/// The type that texts look like; none where there are none.
+pub(super) fn guess<'a>(texts: impl Iterator<Item = &'a str>) -> Option<DataType> {
+    let mut guess = Guess::default();
+    texts.for_each(|text| guess.see(text));
+    guess.seen.then(|| guess.data_type())
+}
+
 /// What the values of a column could still be. Text is always left.
 #[derive(Debug, Clone)]
 struct Guess {

@@ -5,6 +5,7 @@
 
 mod csv;
 mod files;
+mod given;
 mod parquet;
 mod periods;
 
@@ -18,6 +19,7 @@ use datafusion::prelude::SessionContext;
 pub use self::csv::{BrokenValue, CsvOptions, find_broken_value, is_code};
 pub use self::files::InputFile;
 use self::files::{Found, find};
+pub use self::given::{BadValue, GivenRows, Known, given};
 pub use self::parquet::find_broken_file;
 pub use self::periods::{PERIODS, Periods, known_days};
 

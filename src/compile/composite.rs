@@ -35,14 +35,14 @@ pub(super) fn plan(compiler: &Compiler, composite: &Composite, cell: &Cell) -> R
     }
     let mut columns = keys(cell);
     for (part, target) in composite.parts.iter().zip(targets) {
-        columns.push(attainment(compiler, part, target)?.alias(attainment_name(part)));
+        columns.push(attainment(compiler, part, target)?.alias(part.attainment_name()));
     }
     columns.push(column(ROWS));
     let plan = plan.project(columns)?;
 
     let zero = || lit(0.0);
-    let known = |part: &Part| when(column(&attainment_name(part)).is_not_null(), lit(part.weight)).otherwise(zero());
-    let weighed = |part: &Part| coalesce(vec![column(&attainment_name(part)) * lit(part.weight), zero()]);
+    let known = |part: &Part| when(column(&part.attainment_name()).is_not_null(), lit(part.weight)).otherwise(zero());
+    let weighed = |part: &Part| coalesce(vec![column(&part.attainment_name()) * lit(part.weight), zero()]);
     let sum = |terms: Vec<Expr>| terms.into_iter().reduce(|one, other| one + other).unwrap_or_else(zero);
     let weight = sum(composite.parts.iter().map(known).collect::<Result<_>>()?);
     let points = sum(composite.parts.iter().map(weighed).collect());
@@ -54,13 +54,8 @@ pub(super) fn plan(compiler: &Compiler, composite: &Composite, cell: &Cell) -> R
     columns.push((lit(100.0) * points).alias(NUMERATOR));
     columns.push(weight.alias(DENOMINATOR));
     columns.push(column(ROWS).alias(OBSERVATIONS));
-    columns.extend(composite.parts.iter().map(|part| column(&attainment_name(part))));
+    columns.extend(composite.parts.iter().map(|part| column(&part.attainment_name())));
     plan.project(columns)
-}
-
-/// The column that holds how far a part has come.
-pub(super) fn attainment_name(part: &Part) -> String {
-    format!("attainment_{}", part.kpi)
 }
 
 /// 1 at the target, and never more than [`HIGHEST`] or less than 0.

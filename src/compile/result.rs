@@ -1,19 +1,16 @@
 //! The columns that every published row has, whatever the KPI: its name, grain, period and breakdown, the value with its
 //! parts, the target and how the value stands against it.
 
-use std::collections::BTreeMap;
-
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::{Result, ScalarValue, internal_datafusion_err};
 use datafusion::logical_expr::{Expr, LogicalPlan, cast, lit, when};
 
 use super::bounds::date;
-use super::composite::attainment_name;
 use super::ripeness::ripe;
 use super::target::{Looked, looked_up};
 use super::{Cell, Compiler, DENOMINATOR, NUMERATOR, OBSERVATIONS, PERIOD_END, PERIOD_START, VALUE, column};
 use crate::functions::period_shift;
-use crate::model::{Better, Dimension, Goal, Kpi, Shape};
+use crate::model::{Better, Dimension, Goal, Kpi, known_dimensions};
 
 /// The relation and the column of what is wanted.
 const TARGET: &str = "target";
@@ -59,17 +56,8 @@ pub fn result_plan(compiler: &Compiler, kpi: &Kpi, cell: &Cell) -> Result<Logica
     columns.insert(columns.len() - 1, target.unwrap_or_else(no_number).alias("target"));
     columns.push(is_complete.alias("is_complete"));
     columns.push(is_ripe.unwrap_or_else(|| lit(true)).alias("is_ripe"));
-    columns.extend(stored(kpi).iter().map(|name| column(name)));
+    columns.extend(kpi.stored().iter().map(|(name, _)| column(name)));
     plan.project(columns)?.build()
-}
-
-/// The columns that a KPI stores beside its value: the aggregates that it is computed from, or the parts of an index.
-fn stored(kpi: &Kpi) -> Vec<String> {
-    match &kpi.shape {
-        Shape::Aggregate(aggregate) => aggregate.measures.iter().map(|measure| measure.name.clone()).collect(),
-        Shape::Composite(composite) => composite.parts.iter().map(attainment_name).collect(),
-        Shape::Arithmetic(_) | Shape::Query(_) => Vec::new(),
-    }
 }
 
 /// Every dimension in a KPI's sets, in the order of the definition.
@@ -79,27 +67,12 @@ fn dimensions(compiler: &Compiler, kpi: &Kpi) -> Result<Vec<(String, Dimension)>
         if found.iter().any(|(known, _)| known == name) {
             continue;
         }
-        let dimension = known_dimensions(compiler, kpi)
+        let dimension = known_dimensions(&compiler.model.kpis, kpi)
             .and_then(|known| known.get(name))
             .ok_or_else(|| internal_datafusion_err!("dimension `{name}` was not prepared"))?;
         found.push((name.clone(), dimension.clone()));
     }
     Ok(found)
-}
-
-fn known_dimensions<'a>(compiler: &'a Compiler, kpi: &'a Kpi) -> Option<&'a BTreeMap<String, Dimension>> {
-    match &kpi.shape {
-        Shape::Aggregate(aggregate) => Some(&aggregate.dimensions),
-        Shape::Query(query) => Some(&query.dimensions),
-        Shape::Arithmetic(arithmetic) => {
-            // A total may lack them.
-            let input = arithmetic.inputs.iter().find(|input| !input.is_total)?;
-            known_dimensions(compiler, compiler.model.kpis.get(&input.kpi)?)
-        }
-        Shape::Composite(composite) => {
-            known_dimensions(compiler, compiler.model.kpis.get(&composite.parts.first()?.kpi)?)
-        }
-    }
 }
 
 fn no_number() -> Expr {

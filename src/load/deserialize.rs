@@ -1,7 +1,8 @@
 //! Reads the types of `spec` out of a tree, by way of serde.
 //!
-//! Two things set this apart from serde's usual deserializers: it answers [`SPANNED`] with places, and its errors say
-//! where in the tree they happened, so that the caller can take that entry out and read on. It does not word messages.
+//! Two things set this apart from serde's usual deserializers: it answers [`SPANNED`] with places and [`SCALAR`] with
+//! texts as written, and its errors say where in the tree they happened, so that the caller can take that entry out and read
+//! on. It does not word messages.
 
 use std::fmt;
 
@@ -11,7 +12,7 @@ use serde::de::{self, DeserializeSeed, IntoDeserializer, MapAccess, SeqAccess, U
 
 use super::tree::{Element, Entry, Node, NodeValue, ScalarKind};
 use crate::diagnostic::Span;
-use crate::spec::SPANNED;
+use crate::spec::{SCALAR, SPANNED};
 
 /// Reads a value, or says the first mistake.
 pub(super) fn deserialize<'n, T: Deserialize<'n>>(node: &'n Node) -> Result<T, Mistake> {
@@ -245,8 +246,13 @@ impl<'de, 'n: 'de> de::Deserializer<'de> for NodeDeserializer<'n> {
         visitor.visit_some(self)
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Mistake> {
-        visitor.visit_newtype_struct(self)
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, Mistake> {
+        match (&self.node.value, name) {
+            (NodeValue::Null, SCALAR) => visitor.visit_unit(),
+            (NodeValue::Scalar { text, .. }, SCALAR) => visitor.visit_str(text),
+            (_, SCALAR) => Err(self.wrong("a word, a number or a boolean")),
+            _ => visitor.visit_newtype_struct(self),
+        }
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mistake> {

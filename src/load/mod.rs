@@ -58,7 +58,7 @@ pub struct BrokenDocument {
 }
 
 /// What a document's first key says it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DocumentKind {
     Project,
     Table,

@@ -147,6 +147,21 @@ fn the_language_is_read() {
     assert_eq!(simple.value.as_ref().unwrap().value, "1");
 }
 
+/// A code such as `007` or an amount such as `1.50` is not what YAML makes of it.
+#[test]
+fn values_of_given_rows_keep_their_text() {
+    let project = tempfile::tempdir().unwrap();
+    let text = "kpi: a\ntests:\n  - given: {t: [{a: 007, b: 1.50, c: null, d: '', e: yes, f: 2025-01-05, g: }]}\n";
+    fs::create_dir(project.path().join("kpis")).unwrap();
+    fs::write(project.path().join("kpis/a.yaml"), text).unwrap();
+    let loaded = load(project.path()).unwrap();
+    let Document::Kpi(kpi) = &loaded.documents[0].document else { panic!("{loaded:?}") };
+    let given = kpi.tests.as_ref().unwrap()[0].given.as_ref().unwrap();
+    let values = given.get("t").unwrap()[0].iter().map(|(_, value)| value.value.0.as_deref());
+    let expected = [Some("007"), Some("1.50"), None, Some(""), Some("yes"), Some("2025-01-05"), None];
+    assert_eq!(values.collect::<Vec<_>>(), expected);
+}
+
 #[test]
 fn values_keep_their_places_however_they_are_written() {
     for (written, value) in [

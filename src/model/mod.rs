@@ -3,6 +3,8 @@
 //! Whoever holds a [`Kpi`] need not check anything again. Only `validate` makes these values; they know no files of
 //! definitions and no places in them.
 
+mod testing;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,6 +25,10 @@ use crate::catalog::{CsvOptions, Periods, Source, is_code};
 use crate::functions;
 use crate::time::{Calendar, Grain};
 
+pub use testing::{
+    Assertion, DataTest, ExpectedRow, Freshness, GivenTest, Place, Rule, SkippedTest, TableTests, TestSeverity, Tests,
+};
+
 /// Everything that can run, and what was left out and why.
 #[derive(Debug, Clone)]
 pub struct Model {
@@ -36,6 +42,7 @@ pub struct Model {
     pub skipped: Vec<Skipped>,
     /// The calendar as a table.
     pub periods: Arc<Periods>,
+    pub tests: Tests,
 }
 
 impl Model {
@@ -203,12 +210,42 @@ impl Kpi {
         }
     }
 
+    /// The columns that it stores beside its value: the aggregates that it is computed from, or the parts of an index.
+    pub fn stored(&self) -> Vec<(String, DataType)> {
+        match &self.shape {
+            Shape::Aggregate(aggregate) => {
+                aggregate.measures.iter().map(|measure| (measure.name.clone(), measure.data_type.clone())).collect()
+            }
+            Shape::Composite(composite) => {
+                composite.parts.iter().map(|part| (part.attainment_name(), DataType::Float64)).collect()
+            }
+            Shape::Arithmetic(_) | Shape::Query(_) => Vec::new(),
+        }
+    }
+
     /// How the rows of its table are aggregated, where it has one.
     pub fn aggregate(&self) -> Option<&Aggregate> {
         match &self.shape {
             Shape::Aggregate(aggregate) => Some(aggregate),
             Shape::Arithmetic(_) | Shape::Composite(_) | Shape::Query(_) => None,
         }
+    }
+}
+
+/// The dimensions that were prepared for a KPI, or for one that it is computed from.
+pub fn known_dimensions<'a>(
+    kpis: &'a BTreeMap<String, Arc<Kpi>>,
+    kpi: &'a Kpi,
+) -> Option<&'a BTreeMap<String, Dimension>> {
+    match &kpi.shape {
+        Shape::Aggregate(aggregate) => Some(&aggregate.dimensions),
+        Shape::Query(query) => Some(&query.dimensions),
+        Shape::Arithmetic(arithmetic) => {
+            // A total may lack them.
+            let input = arithmetic.inputs.iter().find(|input| !input.is_total)?;
+            known_dimensions(kpis, kpis.get(&input.kpi)?)
+        }
+        Shape::Composite(composite) => known_dimensions(kpis, kpis.get(&composite.parts.first()?.kpi)?),
     }
 }
 
@@ -623,6 +660,13 @@ pub struct Part {
     pub weight: f64,
     /// The least value that the KPI can have.
     pub floor: f64,
+}
+
+impl Part {
+    /// The column that holds how far it has come.
+    pub fn attainment_name(&self) -> String {
+        format!("attainment_{}", self.kpi)
+    }
 }
 
 /// A KPI that is one query, which places its rows in periods by the engine's word.

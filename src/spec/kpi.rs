@@ -7,7 +7,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 
-use super::spanned::{Later, OneOrMany, Pairs, Spanned};
+use super::spanned::{OneOrMany, Pairs, Spanned};
+use super::testing::KpiTestSpec;
 
 /// One KPI. With `from` it aggregates a table; without, its `value` is arithmetic over other KPIs.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -60,6 +61,8 @@ pub struct KpiSpec {
     pub minimum_n: Option<Spanned<u64>>,
     /// Dimensions without which the KPI must not be asked.
     pub required_dimensions: Option<Vec<Spanned<String>>>,
+    /// Tests of the definition on given rows, and conditions on its results.
+    pub tests: Option<Vec<Spanned<KpiTestSpec>>>,
 
     /// A trailing window such as `365 days`, or `all` for a running total.
     pub window: Option<Spanned<String>>,
@@ -91,21 +94,10 @@ pub struct KpiSpec {
     /// How long the youngest member of a period needs before its value counts, such as `90 days`.
     pub ripens: Option<Spanned<String>>,
 
-    // The rest of the language: read, and refused by name until it is there.
-    /// Tests of the definition, on rows given beside it. Not in this version.
-    pub tests: Option<Spanned<Later>>,
     /// The query of a `.sql` file; never a key of a YAML document.
     #[serde(skip)]
     #[schemars(skip)]
     pub query: Option<Spanned<String>>,
-}
-
-impl KpiSpec {
-    /// The keys that this version reads but cannot compute yet, as written.
-    pub fn later_keys(&self) -> Vec<(&'static str, crate::diagnostic::Span)> {
-        let keys = [("tests", &self.tests)];
-        keys.into_iter().filter_map(|(key, value)| value.as_ref().map(|value| (key, value.span))).collect()
-    }
 }
 
 /// Which way is good.

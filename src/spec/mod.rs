@@ -10,6 +10,7 @@ pub mod schema;
 mod source;
 mod spanned;
 mod table;
+mod testing;
 
 pub use kpi::{
     At, Better, CohortSpec, ConversionSpec, CountOn, Fill, InputSpec, KpiSpec, PartSpec, StepSpec, StockSpec,
@@ -17,8 +18,11 @@ pub use kpi::{
 };
 pub use project::{ProjectSpec, SettingValue};
 pub use source::{line_column_to_char, source_span};
-pub use spanned::{Later, OneOrMany, Pairs, SPANNED, SPANNED_FIELDS, Spanned};
+pub use spanned::{OneOrMany, Pairs, SCALAR, SPANNED, SPANNED_FIELDS, Spanned};
 pub use table::{ColumnSpec, CsvSpec, DimensionSpec, FreshnessSpec, JoinSpec, TableSpec};
+pub use testing::{
+    ColumnTestSpec, GivenRowSpec, GivenTableSpec, GivenValue, KpiTestSpec, Literal, RowTestSpec, TestSeverity,
+};
 
 /// One YAML document, or the header of one `.sql` file. The first key says what it is.
 #[derive(Debug, Clone)]

@@ -5,7 +5,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::{self, Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use crate::diagnostic::{FileId, Span};
 
@@ -37,6 +37,8 @@ impl<T> std::ops::Deref for Spanned<T> {
 pub const SPANNED: &str = "$kpi::Spanned";
 /// The fields of that struct, in order: file number, first byte, byte behind the last, the value.
 pub const SPANNED_FIELDS: &[&str] = &["file", "start", "end", "value"];
+/// The struct name by which a value asks for the text of a scalar as it was written, and for nothing where there is none.
+pub const SCALAR: &str = "$kpi::Scalar";
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Spanned<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -178,27 +180,5 @@ impl JsonSchema for OneOrMany {
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "oneOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }] })
-    }
-}
-
-/// The value of a key that belongs to the language but not to this version of `kpi`; `validate` refuses it by name.
-#[derive(Debug, Clone)]
-pub struct Later;
-
-impl<'de> Deserialize<'de> for Later {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        IgnoredAny::deserialize(deserializer).map(|_| Later)
-    }
-}
-
-impl JsonSchema for Later {
-    fn inline_schema() -> bool {
-        true
-    }
-    fn schema_name() -> Cow<'static, str> {
-        "Later".into()
-    }
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "description": "Not in this version of kpi." })
     }
 }

@@ -7,7 +7,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 
-use super::spanned::{Later, OneOrMany, Pairs, Spanned};
+use super::spanned::{OneOrMany, Pairs, Spanned};
+use super::testing::{ColumnTestSpec, RowTestSpec};
 
 /// A table of the project: a file, folder or glob of Parquet or CSV files, or the query of a `.sql` file.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -48,6 +49,8 @@ pub struct TableSpec {
     pub condition: Option<Spanned<String>>,
     /// Which column tells how far the data reaches.
     pub freshness: Option<Spanned<FreshnessSpec>>,
+    /// Tests of whole rows, such as `[{condition: paid_at >= ordered_at}]`.
+    pub tests: Option<Vec<Spanned<RowTestSpec>>>,
     /// The query of a `.sql` file; never a key of a YAML document.
     #[serde(skip)]
     #[schemars(skip)]
@@ -83,8 +86,8 @@ pub struct ColumnSpec {
     pub expression: Option<Spanned<String>>,
     /// What the column holds, for people.
     pub description: Option<Spanned<String>>,
-    /// Tests of the column's values. Not in this version.
-    pub tests: Option<Spanned<Later>>,
+    /// Tests of the column's values, such as `[not_null, {min: 0}]`.
+    pub tests: Option<Vec<Spanned<ColumnTestSpec>>>,
 }
 
 /// A many-to-one join: each row of this table finds at most one row of the other.
@@ -171,8 +174,8 @@ impl JsonSchema for DimensionSpec {
 pub struct FreshnessSpec {
     /// The column whose largest value says up to when the data is complete.
     pub column: Spanned<String>,
-    /// How old it may be before a warning, such as `1 day`. Not in this version.
-    pub warn: Option<Spanned<Later>>,
-    /// How old it may be before an error. Not in this version.
-    pub error: Option<Spanned<Later>>,
+    /// How old it may be before a warning, such as `1 day`.
+    pub warn: Option<Spanned<String>>,
+    /// How old it may be before KPIs are withheld as late, such as `3 days`.
+    pub error: Option<Spanned<String>>,
 }

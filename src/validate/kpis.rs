@@ -22,7 +22,7 @@ use super::query::query;
 use super::subject::built_in_dimension;
 use super::tables::Tables;
 use super::target::{Targeted, target};
-use super::{Problems, not_yet, typing};
+use super::{Problems, typing};
 use crate::diagnostic::{Diagnostic, nearest};
 use crate::load::LoadedDocument;
 use crate::model::{Better, Dimension, Kpi, Project, Shape, Skipped, Subject, Within};
@@ -185,14 +185,7 @@ fn kpi(
     problems: &mut Problems,
 ) -> Outcome {
     let before = problems.count();
-    let later = spec.later_keys();
-    for (key, span) in &later {
-        problems.add(not_yet(key, *span));
-    }
     let grains = grains(spec, problems);
-    if !later.is_empty() {
-        return Outcome::Broken;
-    }
     let shaped = shape(context, spec, &grains, all, problems);
     let (shape, value_type) = match shaped {
         Shaped::Ready(shape, value_type) => (shape, value_type),

@@ -5,9 +5,11 @@
 
 mod aggregate;
 mod arithmetic;
+mod assertions;
 mod composite;
 mod expression;
 mod fingerprint;
+mod given;
 mod kpis;
 mod length;
 mod measures;
@@ -16,6 +18,7 @@ mod query;
 mod subject;
 mod tables;
 mod target;
+mod testing;
 mod typing;
 mod variant;
 
@@ -32,7 +35,7 @@ use datafusion::prelude::SessionContext;
 use crate::catalog::Periods;
 use crate::diagnostic::{Diagnostic, Sources, Span, nearest};
 use crate::load::{DocumentKind, LoadedDocument, LoadedProject};
-use crate::model::{Dimension, Kpi, Model, Project, Shape};
+use crate::model::{Dimension, Kpi, Model, Project, Shape, Tests};
 use crate::spec::{Document, ProjectSpec, SettingValue, Spanned};
 use crate::time::Calendar;
 use expression::{Language, Unresolved};
@@ -57,8 +60,19 @@ struct Scope {
     settings: BTreeMap<String, SettingValue>,
 }
 
+pub use given::Given;
+
 /// Checks a loaded project against the data that it names. Tables are registered in `context` under their names.
 pub async fn validate(loaded: &LoadedProject, context: &SessionContext) -> Validated {
+    validate_with(loaded, context, None).await
+}
+
+/// Checks a loaded project against given rows in the place of its data, for a test. Its own tests are left aside.
+pub async fn validate_given(loaded: &LoadedProject, context: &SessionContext, given: &Given) -> Validated {
+    validate_with(loaded, context, Some(given)).await
+}
+
+async fn validate_with(loaded: &LoadedProject, context: &SessionContext, given: Option<&Given>) -> Validated {
     let mut problems = Problems::default();
     let documents = Documents::sort(loaded, &mut problems);
     let project = project(loaded, documents.project, &mut problems);
@@ -76,7 +90,8 @@ pub async fn validate(loaded: &LoadedProject, context: &SessionContext) -> Valid
         functions: &functions,
         aggregates: &aggregates,
     };
-    let specs = tables::Specs { tables: &documents.tables, broken: &documents.broken.tables };
+    let mentioned = given.map(|given| (given, given::mentioned(&language, &documents.tables, &documents.kpis)));
+    let specs = tables::Specs { tables: &documents.tables, broken: &documents.broken.tables, given: mentioned };
     let tables = tables::tables(context, &language, &project.data, &specs, &mut problems).await;
     let state = context.state();
     let kpi_context = kpis::Context {
@@ -89,8 +104,18 @@ pub async fn validate(loaded: &LoadedProject, context: &SessionContext) -> Valid
         broken_kpis: &documents.broken.kpis,
     };
     let (ordered, skipped) = kpis::kpis(&kpi_context, &documents.kpis, &mut problems);
+    let mut tests = Tests::default();
+    if given.is_none() {
+        tests.tables = testing::table_tests(&kpi_context, &mut problems);
+        (tests.assertions, tests.skipped_assertions) =
+            assertions::assertions(&kpi_context, &documents.kpis, (&ordered, &skipped), &mut problems);
+    }
     nothing_is_lost(loaded, &documents, &ordered, &skipped, &mut problems);
-    let periods = calendar_table(context, &project.calendar);
+    let periods = match given {
+        Some(given) => given.periods.clone(),
+        None => Arc::new(Periods::of(&project.calendar).expect("the columns of `periods` fit its schema")),
+    };
+    calendar_table(context, &periods);
     let model = Model {
         periods,
         tables: tables.states.keys().filter_map(|name| Some((name.clone(), tables.ready(name)?.clone()))).collect(),
@@ -98,8 +123,23 @@ pub async fn validate(loaded: &LoadedProject, context: &SessionContext) -> Valid
         kpis: ordered.into_iter().map(|kpi| (kpi.name.clone(), kpi)).collect(),
         skipped,
         project,
+        tests,
     };
-    Validated { model, diagnostics: problems.found, scope: Scope { tables, functions, aggregates, settings } }
+    let scope =
+        Scope { tables, functions: functions.clone(), aggregates: aggregates.clone(), settings: settings.clone() };
+    let mut validated = Validated { model, diagnostics: Vec::new(), scope };
+    if given.is_none() {
+        let given_context = given::GivenContext {
+            session: context,
+            language: &language,
+            tables: &documents.tables,
+            broken_tables: &documents.broken.tables,
+            validated: &validated,
+        };
+        validated.model.tests.given = given::given_tests(&given_context, &documents.kpis, &mut problems);
+    }
+    validated.diagnostics = problems.found;
+    validated
 }
 
 impl Validated {
@@ -416,12 +456,10 @@ fn project(loaded: &LoadedProject, spec: Option<&ProjectSpec>, problems: &mut Pr
     }
 }
 
-fn calendar_table(context: &SessionContext, calendar: &Calendar) -> Arc<Periods> {
-    let periods = Periods::of(calendar).expect("the columns of `periods` fit its schema");
+fn calendar_table(context: &SessionContext, periods: &Periods) {
     let table = periods.table().expect("the rows of `periods` fit its schema");
     // The name is kept free by `check_name`.
     let _ = context.register_table(crate::catalog::PERIODS, table);
-    Arc::new(periods)
 }
 
 /// A path without `.` and `..`, for people.
@@ -447,14 +485,6 @@ fn unknown_zone(zone: &Spanned<String>) -> Diagnostic {
         Some(near) => diagnostic.hint(format!("did you mean `{near}`?")),
         None => diagnostic.hint("write an IANA name such as `America/New_York` or `Europe/Berlin`"),
     }
-}
-
-/// A part of the language that this version does not have.
-fn not_yet(what: &str, span: Span) -> Diagnostic {
-    let what = if what.contains(' ') { what.to_owned() } else { format!("`{what}`") };
-    Diagnostic::error("not-yet-supported", format!("{what} is part of the language, but not of this version of kpi"))
-        .at(span)
-        .hint("leave this definition out for now, or write it as a derived table (a `.sql` file) and aggregate that")
 }
 
 fn functions(context: &SessionContext) -> BTreeSet<String> {

@@ -18,8 +18,9 @@ use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
 
 use super::expression::{Language, Names, Namespace, UNREPEATABLE, Unresolved, list, resolve, resolve_definition};
+use super::given::{Given, Mentioned};
 use super::{Problems, typing};
-use crate::catalog::{self, CsvOptions, Source, SourceError, SourceOptions};
+use crate::catalog::{self, CsvOptions, Format, Source, SourceError, SourceOptions};
 use crate::diagnostic::{Diagnostic, Span, nearest};
 use crate::functions::{instant_of, local_date};
 use crate::model::{Join, JoinPath, Origin, Table, TypedText, Validity, join_alias};
@@ -85,6 +86,8 @@ pub(super) struct Specs<'a> {
     pub tables: &'a BTreeMap<String, &'a TableSpec>,
     /// Tables whose mistakes are reported already.
     pub broken: &'a BTreeSet<String>,
+    /// Rows in the place of files, in a test, with the columns that definitions mention.
+    pub given: Option<(&'a Given, Mentioned)>,
 }
 
 /// Opens and checks every table.
@@ -109,13 +112,13 @@ pub(super) async fn tables(
     }
     let is_sound = |name: &String| !all.broken.contains(name);
     for (name, spec) in specs.iter().filter(|(name, spec)| spec.query.is_none() && is_sound(name)) {
-        let state = from_files(context, language, data, spec, problems).await;
+        let state = from_files(context, language, data, all, spec, problems).await;
         register(context, &mut tables, name, state);
     }
     for (name, spec) in
         in_dependency_order(context, language, specs, problems).into_iter().filter(|(name, _)| is_sound(name))
     {
-        let state = from_query(context, language, &tables, specs, spec, problems).await;
+        let state = from_query(context, language, &tables, all, spec, problems).await;
         register(context, &mut tables, &name, state);
     }
     tables.namespace = namespace(language, &tables, specs, problems);
@@ -144,6 +147,7 @@ async fn from_files(
     context: &SessionContext,
     language: &Language<'_>,
     data: &std::path::Path,
+    all: &Specs<'_>,
     spec: &TableSpec,
     problems: &mut Problems,
 ) -> State {
@@ -156,7 +160,11 @@ async fn from_files(
         return State::Broken;
     };
     let Some(options) = source_options(spec, problems) else { return State::Broken };
-    match catalog::open(context, data, source, &options).await {
+    let opened = match &all.given {
+        Some((given, mentioned)) => given.source(spec, mentioned),
+        None => catalog::open(context, data, source, &options).await,
+    };
+    match opened {
         Err(SourceError::Absent(reason)) => State::Absent(reason),
         Err(SourceError::Unreadable { message, hint }) => {
             let mut diagnostic = Diagnostic::error("unreadable-source", message).at(source.span);
@@ -185,13 +193,28 @@ async fn from_query(
     context: &SessionContext,
     language: &Language<'_>,
     tables: &Tables,
-    specs: &BTreeMap<String, &TableSpec>,
+    all: &Specs<'_>,
     spec: &TableSpec,
     problems: &mut Problems,
 ) -> State {
+    let specs = all.tables;
     let Some(query) = &spec.query else { return State::Broken };
     let Some(statement) = parse_query(language, query, problems) else { return State::Broken };
     let used = used_tables(context, &statement);
+    if let Some((given, mentioned)) = &all.given
+        && given.rows.contains_key(&spec.table.value)
+    {
+        // The rows that it would give are here; what it reads tells their types, if that is at hand.
+        let planned = context.state().statement_to_plan(statement).await.ok();
+        let columns = planned.as_ref().map(|plan| plan.schema().as_arrow());
+        let Some(source) = given.in_place_of_query(spec, columns, mentioned) else { return State::Broken };
+        let name = TableReference::bare(format!("rows of {}", spec.table.value));
+        let raw = LogicalPlanBuilder::scan(name, provider_as_source(source.provider.clone()), None);
+        let Some(raw) = problems.planned(raw, query.span) else { return State::Broken };
+        let (origin, csv) = (Origin::Query { tables: used }, CsvOptions::default());
+        let texts = (source.format == Format::Csv).then_some((&source, &csv));
+        return finish(context, language, spec, raw, texts, origin, problems);
+    }
     for name in &used {
         match tables.states.get(name) {
             Some(State::Ready(_)) => {}
@@ -372,7 +395,7 @@ fn source_options(spec: &TableSpec, problems: &mut Problems) -> Option<SourceOpt
 }
 
 /// The columns of CSV files that are read as something else than text.
-fn typed_texts(spec: &TableSpec, source: &Source) -> Vec<TypedText> {
+pub(super) fn typed_texts(spec: &TableSpec, source: &Source) -> Vec<TypedText> {
     let written = |column: &str| {
         let by_name = |(name, spec): &&(Spanned<String>, Spanned<ColumnSpec>)| {
             spec.from.as_ref().unwrap_or(name).value == column && spec.expression.is_none()
@@ -504,7 +527,11 @@ fn finish(
     }))
 }
 
-fn unknown_column<'a>(name: &Spanned<String>, table: &str, known: impl Iterator<Item = &'a str> + Clone) -> Diagnostic {
+pub(super) fn unknown_column<'a>(
+    name: &Spanned<String>,
+    table: &str,
+    known: impl Iterator<Item = &'a str> + Clone,
+) -> Diagnostic {
     let diagnostic =
         Diagnostic::error("unknown-column", format!("there is no column `{}` in `{table}`", name.value)).at(name.span);
     match nearest(&name.value, known.clone()) {
@@ -531,9 +558,6 @@ fn clean_columns(
     let mut projected = Vec::new();
     let mut used: BTreeSet<String> = BTreeSet::new();
     for (name, column) in spec.columns.iter() {
-        if let Some(tests) = &column.tests {
-            problems.add(super::not_yet("tests", tests.span));
-        }
         let wanted = column.data_type.as_ref().map(|data_type| parse_type(data_type, problems));
         let wanted = match wanted {
             Some(None) => continue,
@@ -1038,7 +1062,7 @@ fn validity(
     (problems.count() == before).then(|| Validity { from: from.value.clone(), to: to.value.clone() })
 }
 
-fn join_columns(join: &Spanned<JoinSpec>) -> Vec<(String, String)> {
+pub(super) fn join_columns(join: &Spanned<JoinSpec>) -> Vec<(String, String)> {
     let split = |text: &str| match text.split_once('=') {
         Some((here, there)) => (here.trim().to_owned(), there.trim().to_owned()),
         None => (text.trim().to_owned(), text.trim().to_owned()),

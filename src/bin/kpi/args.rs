@@ -16,8 +16,9 @@ use kpi::time::Grain;
     name = "kpi",
     version,
     before_help = "Example: kpi init sample && cd sample && kpi run",
-    after_help = "Exit codes: 0 done, 1 a KPI failed, 2 wrong usage or definitions, 4 storage, disk or memory,\n\
-                  5 another run was first, 6 published in part, 101 a mistake in kpi, 130 and 143 interrupted",
+    after_help = "Exit codes: 0 done, 1 a KPI or a test failed, 2 wrong usage or definitions, 3 late data,\n\
+                  4 storage, disk or memory, 5 another run was first, 6 published in part,\n\
+                  101 a mistake in kpi, 130 and 143 interrupted",
     max_term_width = 100
 )]
 pub struct Arguments {
@@ -70,6 +71,9 @@ pub enum Command {
     /// Show every mistake in the definitions, without reading data beyond its columns
     #[command(before_help = "Example: kpi check")]
     Check(CheckArguments),
+    /// Run the tests beside the definitions: of KPIs on given rows, and of the data
+    #[command(before_help = "Example: kpi test close_rate table:orders")]
+    Test(TestArguments),
     /// List the KPIs
     #[command(before_help = "Example: kpi ls tag:sales")]
     Ls(LsArguments),
@@ -113,6 +117,27 @@ pub struct CheckArguments {
     /// Print the mistakes as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct TestArguments {
+    /// Names of KPIs, tag:NAME for all with a tag, table:NAME for the data of a table; without any, everything
+    #[arg(value_name = "KPI|tag:NAME|table:NAME")]
+    pub select: Vec<String>,
+    /// Only tests on given rows, or only those of the data
+    #[arg(long, value_name = "KIND")]
+    pub only: Option<Kind>,
+    /// Print the outcomes as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Kind {
+    /// On given rows; they need no data
+    Given,
+    /// Of the data, and of the results computed from it
+    Data,
 }
 
 #[derive(Debug, Args)]

@@ -8,6 +8,7 @@ mod run;
 mod schema;
 mod show;
 mod sql;
+mod test;
 
 pub use check::check;
 pub use generate::generate;
@@ -17,6 +18,7 @@ pub use run::run;
 pub use schema::schema;
 pub use show::show;
 pub use sql::sql;
+pub use test::test;
 
 use kpi::error::{Error, Result};
 use kpi::model::Skipped;

@@ -109,7 +109,7 @@ fn tell(printer: &Printer, report: &RunReport) {
                     printer.note(format_args!("`{name}`: {changes}"));
                 }
             }
-            KpiOutcome::Withheld { reason } => printer.failure(format_args!("`{name}` is withheld: {reason}")),
+            KpiOutcome::Withheld { reason, .. } => printer.failure(format_args!("`{name}` is withheld: {reason}")),
             KpiOutcome::Failed { error } => printer.failure(format_args!("`{name}` failed: {error}")),
         }
     }
@@ -164,7 +164,9 @@ fn outcome_json(name: &str, outcome: &KpiOutcome) -> Value {
         KpiOutcome::Published { rows, warnings, changes } => {
             json!({ "kpi": name, "outcome": "published", "rows": rows, "warnings": warnings, "changes": changes })
         }
-        KpiOutcome::Withheld { reason } => json!({ "kpi": name, "outcome": "withheld", "reason": reason }),
+        KpiOutcome::Withheld { reason, is_late } => {
+            json!({ "kpi": name, "outcome": "withheld", "reason": reason, "is_late": is_late })
+        }
         KpiOutcome::Failed { error } => json!({ "kpi": name, "outcome": "failed", "error": error_json(error) }),
     }
 }
