@@ -11,7 +11,7 @@ use datafusion::logical_expr::{BinaryExpr, Expr, JoinType, LogicalPlanBuilder, O
 use super::bounds::date;
 use super::table::scan_table;
 use super::{Cell, Compiler, PERIOD_START, VALUE, column, day_of, null_safe, of, period_of};
-use crate::model::{Goal, Kpi, Measure, Shape, Target, TargetTable};
+use crate::model::{Goal, Kpi, Measure, Shape, Target, TargetTable, has_dimension};
 
 /// Rows with what is wanted of each.
 pub(super) struct Looked {
@@ -44,7 +44,7 @@ pub(super) fn looked_up(
         }
         Goal::Kpi { kpi: wanted, .. } => {
             let wanted = compiler.kpi(wanted)?;
-            if !cell.dimensions.iter().all(|name| has_dimension(compiler, wanted, name)) {
+            if !cell.dimensions.iter().all(|name| has_dimension(compiler.model, wanted, name)) {
                 return none(plan);
             }
             beside(plan, cell, compiler.kpi_plan(wanted, cell)?, relation)?
@@ -63,18 +63,6 @@ pub(super) fn looked_up(
         None => value,
     };
     Ok(Looked { plan, target: Some(target) })
-}
-
-/// Whether a KPI can be broken down by a dimension.
-fn has_dimension(compiler: &Compiler, kpi: &Kpi, name: &str) -> bool {
-    match &kpi.shape {
-        Shape::Aggregate(aggregate) => aggregate.dimensions.contains_key(name),
-        Shape::Query(query) => query.dimensions.contains_key(name),
-        Shape::Arithmetic(_) | Shape::Composite(_) => {
-            let inputs = kpi.value_inputs();
-            inputs.iter().all(|input| compiler.kpi(input).is_ok_and(|input| has_dimension(compiler, input, name)))
-        }
-    }
 }
 
 /// The wanted values beside the rows.

@@ -261,6 +261,18 @@ pub fn below<'a>(model: &'a Model, kpis: &BTreeSet<String>) -> Vec<&'a Kpi> {
     model.order.iter().filter(|name| found.contains(name.as_str())).map(|name| model.kpis[name].as_ref()).collect()
 }
 
+/// Whether a KPI can be broken down by a dimension.
+pub fn has_dimension(model: &Model, kpi: &Kpi, name: &str) -> bool {
+    match &kpi.shape {
+        Shape::Aggregate(aggregate) => aggregate.dimensions.contains_key(name),
+        Shape::Query(query) => query.dimensions.contains_key(name),
+        Shape::Arithmetic(_) | Shape::Composite(_) => {
+            let inputs = kpi.value_inputs();
+            inputs.iter().all(|input| model.kpis.get(*input).is_some_and(|input| has_dimension(model, input, name)))
+        }
+    }
+}
+
 /// How a KPI is computed. A new shape is a variant here, its rules in `validate` and a file in `compile`.
 #[derive(Debug, Clone)]
 pub enum Shape {

@@ -7,7 +7,7 @@ mod fuse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::compile::Cell;
-use crate::model::{Goal, Input, Kpi, Model, Shape, Target};
+use crate::model::{Goal, Input, Kpi, Model, Shape, Target, has_dimension};
 
 pub use fuse::{FusedLeaves, Pass, PassRows};
 
@@ -70,14 +70,19 @@ fn read_by(model: &Model, kpi: &Kpi, cells: &BTreeSet<Cell>) -> Vec<(String, BTr
             .collect(),
         Shape::Composite(composite) => composite.parts.iter().map(|part| (part.kpi.clone(), cells.clone())).collect(),
     };
+    // Rows by a dimension that the wanted KPI does not have have no target.
+    let wanted = |target: &str| -> (String, BTreeSet<Cell>) {
+        let knows = |cell: &&Cell| cell.dimensions.iter().all(|name| has_dimension(model, &model.kpis[target], name));
+        (target.to_owned(), cells.iter().filter(knows).cloned().collect())
+    };
     if let Some(Target { goal: Goal::Kpi { kpi, .. }, .. }) = &kpi.target {
-        read.push((kpi.clone(), cells.clone()));
+        read.push(wanted(kpi));
     }
     // Where an input has a target of its own, an index reads that as well.
     if let Shape::Composite(composite) = &kpi.shape {
         for part in &composite.parts {
             if let Some(Target { goal: Goal::Kpi { kpi, .. }, .. }) = &model.kpis[&part.kpi].target {
-                read.push((kpi.clone(), cells.clone()));
+                read.push(wanted(kpi));
             }
         }
     }
