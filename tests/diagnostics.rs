@@ -1,7 +1,7 @@
 //! Mistakes in definitions, each with the message that an analyst gets.
 //!
-//! Each file of `tests/diagnostics/check` joins a project of three sound tables, unless it brings a `project:` of its own,
-//! and is checked together with them; what is said stands in the `.txt` beside it. `KPI_UPDATE_EXPECTED=1` writes these
+//! Each file of `tests/diagnostics/check` joins a project of three sound tables and three KPIs, unless it brings a `project:` of
+//! its own, and is checked together with them; what is said stands in the `.txt` beside it. `KPI_UPDATE_EXPECTED=1` writes these
 //! files; look at each message as somebody who does not know how kpi works: is the caret on the word that is wrong, and
 //! does the hint say what to write? Mistakes of YAML itself are the business of `load`, whose fixtures lie one folder up.
 
@@ -43,6 +43,14 @@ from: orders
 value: sum(amount)
 "#;
 
+const QUERY: &str = r#"/* ---
+kpi: order_gap
+--- */
+SELECT period(order_date) AS period, channel, max(amount) - min(amount) AS value
+FROM orders
+GROUP BY ALL
+"#;
+
 const ORDERS: &str = "order_id,order_date,placed_at,account_id,channel,status,amount,is_gift\n\
                       o1,2025-01-01,2025-01-01 10:00:00,a1,web,paid,10.5,false\n";
 
@@ -78,6 +86,7 @@ async fn check(fixture: &Path) -> String {
         &[
             (&name, text.as_str()),
             ("kpis/zz_tables.yaml", TABLES),
+            ("kpis/zz_query.sql", QUERY),
             ("data/orders.csv", ORDERS),
             ("data/accounts.csv", "account_id,region,owner_id,order_date\na1,north,u1,2025-01-01\n"),
             ("data/users.csv", "user_id,team\nu1,east\n"),

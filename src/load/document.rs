@@ -177,7 +177,7 @@ fn diagnostic(mistake: &Mistake, path: &[usize], root: &Node, kind: DocumentKind
             let span = root.entry_at(path).map_or(span, |entry| entry.key_span);
             Diagnostic::error("missing-key", format!("{} has no `{key}`", place(path)))
                 .at(span)
-                .hint(format!("add a line such as `{}`", example_line(key)))
+                .hint(format!("add a line such as `{}`", example_line(key, &place(path))))
         }
         MistakeKind::WrongType { expected, found } => {
             let message = format!("{}: expected {expected}, found {found}", place(path));
@@ -235,7 +235,7 @@ fn list(words: &[&str]) -> String {
     }
 }
 
-fn example_line(key: &str) -> &'static str {
+fn example_line(key: &str, place: &str) -> &'static str {
     match key {
         "project" => "project: crm",
         "table" => "table: accounts",
@@ -243,6 +243,14 @@ fn example_line(key: &str) -> &'static str {
         "on" => "on: account_id",
         "expression" => "expression: account.region",
         "column" => "column: updated_at",
+        "from" if place.contains("stock") => "from: created_at",
+        "from" => "from: orders",
+        "entity" => "entity: account_id",
+        "within" => "within: 90 days",
+        "step" => "step: qualified",
+        "by" => "by: month",
+        "ages" => "ages: 12",
+        "weight" => "weight: 0.25",
         _ => "key: value",
     }
 }

@@ -94,6 +94,21 @@ pub(super) fn aggregate(
     if problems.count() > before {
         return Shaped::Broken;
     }
+    let of_entity = |name: &&String| {
+        spec.columns.get(name).is_some() || spec.per.iter().any(|per| per.items().iter().any(|key| key.value == **name))
+    };
+    if let Some(name) = dimensions.keys().find(of_entity) {
+        let place = spec.columns.iter().find(|(column, _)| column.value == *name).map(|(column, _)| column.span);
+        problems.add(
+            Diagnostic::error(
+                "reserved-name",
+                format!("`{name}` is a dimension of this KPI and tells of an entity as well"),
+            )
+            .at(place.or(spec.per.as_ref().map(|per| per.span)).unwrap_or(value_span))
+            .hint("give the column another name, or leave the dimension out"),
+        );
+        return Shaped::Broken;
+    }
     if let Some(name) = dimensions.keys().find(|name| is_taken(name, &measures, &subject)) {
         let name = Spanned::new(name.clone(), value_span);
         problems.add(reserved(&name, &format!("under `dimensions` in table `{table_name}`")));
@@ -518,7 +533,7 @@ fn misplaced_keys(spec: &KpiSpec, problems: &mut Problems) {
             fill,
             cohort.is_some() || funnel.is_some(),
             "`fill` would add members that cannot be",
-            "leave `fill` out; every age and every step of a period is there anyway",
+            "leave `fill` out; where nobody is active or went on, the share is 0 anyway",
         ),
         (
             window,

@@ -494,5 +494,5 @@ fn usage(name: &str) -> Diagnostic {
         _ => ("`total` takes a KPI", "such as `total(total_revenue)` or `total(previous(total_revenue))`"),
     };
     Diagnostic::error("wrong-value", message)
-        .hint(format!("{hint}; to look back further or at more than one KPI, give it a KPI of its own"))
+        .hint(format!("{hint}; give anything else a KPI of its own, and name that"))
 }

@@ -190,7 +190,13 @@ fn kpi(
     let (shape, value_type) = match shaped {
         Shaped::Ready(shape, value_type) => (shape, value_type),
         Shaped::Skipped(reason) => return Outcome::Skipped(reason),
-        Shaped::Broken => return Outcome::Broken,
+        Shaped::Broken => {
+            // The rest is looked at all the same, so that every mistake is told at once.
+            if let Some(target) = &spec.target {
+                self::target(context, spec, target, &[], &all.ready, &all.skipped, problems);
+            }
+            return Outcome::Broken;
+        }
     };
     let mut required: Vec<String> = names(&spec.required_dimensions);
     required.extend(built_in_dimension(spec).map(|(name, _)| name.to_owned()).filter(|name| !required.contains(name)));

@@ -7,7 +7,11 @@ use crate::spec::Spanned;
 /// Reads a length of the calendar, such as `365 days` or `1 year`; a mistake names the key.
 pub(super) fn length(text: &Spanned<String>, key: &str) -> Result<Length, Diagnostic> {
     read_length(text).ok_or_else(|| {
-        Diagnostic::error("wrong-value", format!("`{}` is no length of time", text.value))
+        let message = match read_seconds(text) {
+            Some(_) => format!("`{}`: `{key}` counts days of the calendar, or longer", text.value),
+            None => format!("`{}` is no length of time", text.value),
+        };
+        Diagnostic::error("wrong-value", message)
             .at(text.span)
             .hint(format!("write a number and a unit, such as `{key}: 90 days` or `{key}: 3 months`"))
     })

@@ -65,7 +65,9 @@ pub(super) fn query(
     for dimension in &parts.dimensions {
         if RESULT_COLUMNS.contains(&dimension.to_lowercase().as_str()) || dimension.contains([',', '"']) {
             let place = find_word(context.language, sql, dimension);
-            problems.add(reserved(&Spanned::new(dimension.clone(), place), "in the query"));
+            let plain = dimension.to_lowercase().replace([',', '"'], "_");
+            let reserved = reserved(&Spanned::new(dimension.clone(), place), "in the query");
+            problems.add(reserved.hint(format!("give it another name in the query: `{dimension} AS my_{plain}`")));
         }
     }
     let known = |name: &Spanned<String>| parts.dimensions.contains(&name.value);
@@ -180,6 +182,14 @@ fn parts(context: &Context, sql: &Spanned<String>, statement: &Statement, proble
         return None;
     }
     let has = |name: &str| names.iter().any(|known| known == name);
+    if has(NUMERATOR) != has(DENOMINATOR) {
+        let (there, missing) = if has(NUMERATOR) { (NUMERATOR, DENOMINATOR) } else { (DENOMINATOR, NUMERATOR) };
+        problems.add(refuse(
+            &format!("the query has a column `{there}` and no `{missing}`"),
+            "name both sides of the ratio, or neither",
+        ));
+        return None;
+    }
     let (has_ratio, has_observations) = (has(NUMERATOR) && has(DENOMINATOR), has(OBSERVATIONS));
     let of_result = [PERIOD, VALUE, NUMERATOR, DENOMINATOR, OBSERVATIONS];
     let dimensions = names.iter().filter(|name| !of_result.contains(&name.as_str())).cloned().collect();

@@ -8,7 +8,8 @@ use datafusion::common::{Column, DFSchema, TableReference};
 use datafusion::logical_expr::Expr;
 
 use super::aggregate::{Further, Rows, fields, over_measures, table_state, with_bare_columns};
-use super::expression::{Names, Namespace, Parsed, resolve};
+use super::expression::{Names, Namespace, Parsed, Unresolved, list, resolve};
+use super::kpis::Context;
 use super::length::within;
 use super::tables::{Family, State};
 use super::{Problems, typing};
@@ -49,13 +50,13 @@ pub(super) fn subject(
     grains: &[Grain],
     problems: &mut Problems,
 ) -> Option<Subjected> {
-    let value = value_text(spec, problems)?;
+    let value = value_text(rows.context, spec, problems)?;
     let parsed = problems.take(rows.context.language.parse(&value))?;
     if let Some(conversion) = &spec.conversion {
         return conversions(rows, conversion, time, &parsed, problems);
     }
     if let Some(steps) = &spec.funnel {
-        return funnel(rows, steps, &parsed, problems);
+        return funnel(rows, spec, steps, &parsed, problems);
     }
     if spec.per.is_some() {
         return of_entities(rows, spec, placement, grains, &parsed, problems);
@@ -76,9 +77,16 @@ fn subjected(
 }
 
 /// The value as written, or what the shape is asked for most.
-fn value_text(spec: &KpiSpec, problems: &mut Problems) -> Option<Spanned<String>> {
+fn value_text(context: &Context, spec: &KpiSpec, problems: &mut Problems) -> Option<Spanned<String>> {
     if let Some(value) = &spec.value {
         return Some(value.clone());
+    }
+    // Keys that do not go together are reported already, and so is a shape that could not be read.
+    let do_not_fit = (spec.funnel.is_some() && spec.conversion.is_some())
+        || (spec.cohort.is_some() && spec.per.is_none())
+        || context.broken_kpis.contains(&spec.kpi.value);
+    if do_not_fit {
+        return None;
     }
     if let Some(funnel) = &spec.funnel {
         return Some(Spanned::new(format!("count(*) FILTER (WHERE {REACHED}) / count(*)"), funnel.span));
@@ -202,7 +210,11 @@ fn of_entities(
         problems.add(diagnostic);
         return None;
     }
-    let resolved = problems.resolved(resolve(rows.context.language, &namespace, &table, value))?;
+    let resolved = resolve(rows.context.language, &namespace, &table, value);
+    let resolved = problems.resolved(resolved.map_err(|error| match error {
+        Unresolved::Mistake(mistake) => Unresolved::Mistake(Box::new(of_value(*mistake, spec, &columns, is_compared))),
+        other => other,
+    }))?;
     let typed = typing::plan(rows.context.state, resolved.sql, &schema);
     let (expression, _) = problems.planned(typed, value.text.span)?;
     let mut measures = Vec::new();
@@ -220,6 +232,39 @@ fn of_entities(
         None => Subject::Entities(entities),
     };
     Some(subjected(subject, typed, measures, value))
+}
+
+/// A mistake in a value over entities, in words that lead back to the definition.
+fn of_value(mut mistake: Diagnostic, spec: &KpiSpec, columns: &[ComputedColumn], is_compared: bool) -> Diagnostic {
+    let name = mistake.message.split('`').nth(1).unwrap_or_default().to_owned();
+    let boundary =
+        mistake.message.split('`').nth(3).filter(|name| [OPENING, CLOSING].contains(name)).map(str::to_owned);
+    let is_near = mistake.hint.as_ref().is_some_and(|hint| hint.starts_with("did you mean"));
+    match (mistake.code, boundary) {
+        ("unknown-join", Some(boundary)) => {
+            mistake.message =
+                format!("there is no `{boundary}` here: only a `stock` without `at` is read at both ends");
+            mistake.hint = Some(match spec.stock {
+                Some(_) => "leave `at` out to compare both ends, or name the column without it".into(),
+                None => "add `stock: {from: ..., to: ...}` with the days between which a row is there".into(),
+            });
+        }
+        ("unknown-column", _) if is_compared && columns.iter().any(|column| column.name == name) => {
+            mistake.message = format!("`{name}` is there twice: at the start and at the end of the period");
+            mistake.hint = Some(format!("write `opening.{name}` or `closing.{name}`"));
+        }
+        ("unknown-column", _) if !is_near => {
+            let known = list(columns.iter().map(|column| column.name.as_str()));
+            let aggregate = format!("such as `columns: {{{name}: sum({name})}}`");
+            mistake.message = format!("the value looks at entities, and those have no `{name}`");
+            mistake.hint = Some(match columns.is_empty() {
+                true => format!("say what is meant of all rows of an entity, {aggregate}"),
+                false => format!("they have {known}; add what is meant of all rows of an entity, {aggregate}"),
+            });
+        }
+        _ => {}
+    }
+    mistake
 }
 
 /// Whether a column is nothing but the measure of the same name.
@@ -282,12 +327,15 @@ fn cohort_by(
 
 fn funnel(
     rows: &mut Rows,
+    spec: &KpiSpec,
     steps: &Spanned<Vec<Spanned<StepSpec>>>,
     value: &Parsed,
     problems: &mut Problems,
 ) -> Option<Subjected> {
     let before = problems.count();
-    if steps.value.len() < 2 {
+    // A step that could not be read is reported already.
+    let is_read = !rows.context.broken_kpis.contains(&spec.kpi.value);
+    if steps.value.len() < 2 && is_read {
         problems.add(
             Diagnostic::error("wrong-value", "a funnel has two steps or more")
                 .at(steps.span)
@@ -305,7 +353,7 @@ fn funnel(
                     .hint("rename one of them"),
             );
         }
-        if step.condition.is_none() && !found.is_empty() {
+        if step.condition.is_none() && !found.is_empty() && is_read {
             problems.add(
                 Diagnostic::error("missing-key", format!("step `{}` has no `where`", name.value))
                     .at(name.span)

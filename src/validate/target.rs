@@ -67,7 +67,7 @@ fn looked_up(
     if !matches!(better, Some(Better::Higher | Better::Lower)) {
         problems.add(needs_better(target));
     }
-    let (warn, critical) = thresholds(target, 1.0, better.unwrap_or(Better::Higher), problems);
+    let (warn, critical) = shares(target, better.unwrap_or(Better::Higher), problems);
     let (from, until) = (date(&target.from, problems), date(&target.until, problems));
     let goal = match (&target.kpi, &target.table) {
         (Some(kpi), _) => {
@@ -132,7 +132,8 @@ fn table_of_targets(
     if !rows.joins.is_empty() {
         problems.add(
             Diagnostic::error("wrong-value", "the `time` of a table of targets is one of its own columns")
-                .at(name.span),
+                .at(name.span)
+                .hint(format!("name a column of `{}` as its `time`", name.value)),
         );
         return None;
     }
@@ -159,11 +160,23 @@ fn date(text: &Option<Spanned<String>>, problems: &mut Problems) -> Option<Naive
     date
 }
 
+/// `warn` and `critical` as shares of a target that is looked up.
+fn shares(target: &Spanned<TargetSpec>, better: Better, problems: &mut Problems) -> (Option<f64>, Option<f64>) {
+    let hint = match better {
+        Better::Lower => "they are shares of the target here, such as `warn: 1.1` and `critical: 1.5`",
+        Better::Higher | Better::Within | Better::None => {
+            "they are shares of the target here, such as `warn: 0.9` and `critical: 0.5`"
+        }
+    };
+    thresholds(target, 1.0, better, hint, problems)
+}
+
 /// `warn` and `critical`, which lie on the bad side of the target, one behind the other.
 fn thresholds(
     target: &Spanned<TargetSpec>,
     value: f64,
     better: Better,
+    hint: &str,
     problems: &mut Problems,
 ) -> (Option<f64>, Option<f64>) {
     let (warn, critical) = (target.warn.as_ref(), target.critical.as_ref());
@@ -178,7 +191,7 @@ fn thresholds(
             problems.add(
                 Diagnostic::error("wrong-value", format!("`{key}: {}` lies on the good side of {last}", bound.value))
                     .at(bound.span)
-                    .hint("from the target away: value, then warn, then critical"),
+                    .hint(hint),
             );
         }
         last = bound.value;
@@ -212,7 +225,8 @@ fn written(spec: &KpiSpec, target: &Spanned<TargetSpec>, problems: &mut Problems
             None
         }
         (None, Some(value), Some(better @ (Better::Higher | Better::Lower))) => {
-            let (warn, critical) = thresholds(target, value, better, problems);
+            let order = "from the target away: value, then warn, then critical";
+            let (warn, critical) = thresholds(target, value, better, order, problems);
             Some(Goal::Value { value, warn, critical })
         }
         (None, Some(_), _) => {
