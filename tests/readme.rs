@@ -68,6 +68,12 @@ fn every_key_is_in_the_reference() {
         ("LongColumnTest", "`tests` of a column"),
         ("RowTestSpec", "`tests` of a table"),
         ("KpiTestSpec", "`tests` of a KPI"),
+        ("StockSpec", "`stock`"),
+        ("ConversionSpec", "`conversion`"),
+        ("StepSpec", "`funnel`"),
+        ("CohortSpec", "`cohort`"),
+        ("InputSpec", "`inputs`"),
+        ("LongPart", "`composite`"),
     ]);
     let schema = json_schema();
     for (definition, schema) in schema["definitions"].as_object().unwrap() {
