@@ -115,7 +115,7 @@ impl<'a> Compiler<'a> {
             Shape::Aggregate(aggregate) => aggregate::plan(self, kpi, aggregate, cell),
             Shape::Arithmetic(arithmetic) => arithmetic::plan(self, arithmetic, cell),
             Shape::Composite(composite) => composite::plan(self, composite, cell),
-            Shape::Query(query) => query::plan(self, query, cell),
+            Shape::Query(query) => query::plan(self, kpi, query, cell),
         }
     }
 

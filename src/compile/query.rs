@@ -11,15 +11,15 @@ use datafusion::logical_expr::{Expr, LogicalPlanBuilder, cast, lit};
 use super::aggregate::keys;
 use super::bounds::date;
 use super::{Cell, Compiler, DENOMINATOR, NUMERATOR, OBSERVATIONS, PERIOD_START, VALUE, column};
-use crate::model::Query;
+use crate::model::{Kpi, Query};
 
-pub(super) fn plan(compiler: &Compiler, query: &Query, cell: &Cell) -> Result<LogicalPlanBuilder> {
+pub(super) fn plan(compiler: &Compiler, kpi: &Kpi, query: &Query, cell: &Cell) -> Result<LogicalPlanBuilder> {
     let dimensions: BTreeSet<String> = cell.dimensions.iter().cloned().collect();
     let plans = query.plans.get(&(cell.grain, dimensions));
     let plans = plans.ok_or_else(|| internal_datafusion_err!("the query was not prepared for {cell:?}"))?;
     let plan = if compiler.leaves.is_by_name() { &plans.by_name } else { &plans.rows };
     let mut plan = LogicalPlanBuilder::from(plan.as_ref().clone()).alias("answer")?;
-    if let Some(until) = compiler.days.map(|(_, last)| last) {
+    if let Some(until) = compiler.view(kpi).last() {
         plan = plan.filter(column(PERIOD_START).lt_eq(lit(date(until))))?;
     }
     let number = |is_there: bool, name: &str, data_type: DataType| -> Expr {
