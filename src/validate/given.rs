@@ -10,9 +10,11 @@ use chrono::NaiveDate;
 use datafusion::arrow::datatypes::{DataType, Schema};
 use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, Ident};
 
+use super::columns::typed_texts;
 use super::expression::{Language, Order, list, walk};
+use super::joins::join_columns;
 use super::kpis::RESULT_COLUMNS;
-use super::tables::{join_columns, typed_texts, unknown_column};
+use super::tables::unknown_column;
 use super::testing::{place, severity, unknown_table};
 use super::{Problems, Validated, typing};
 use crate::catalog::{GivenRows, Known, Periods, Source, SourceError, given};

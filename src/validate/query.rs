@@ -20,7 +20,8 @@ use futures::FutureExt;
 use std::ops::ControlFlow;
 
 use super::kpis::{Context, RESULT_COLUMNS, Shaped, reserved};
-use super::tables::{State, find_word, invalid_query, parse_query, unrepeatable, used_tables};
+use super::queries::{find_word, invalid_query, parse_query, unrepeatable, used_tables};
+use super::tables::State;
 use super::{Problems, typing};
 use crate::diagnostic::{Diagnostic, nearest};
 use crate::functions::{calendar_arguments, local_date, period_start};

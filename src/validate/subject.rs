@@ -9,9 +9,10 @@ use datafusion::logical_expr::Expr;
 
 use super::aggregate::{Further, Rows, fields, over_measures, table_state, with_bare_columns};
 use super::expression::{Names, Namespace, Parsed, Unresolved, list, resolve};
+use super::joins::Family;
 use super::kpis::Context;
 use super::length::within;
-use super::tables::{Family, State};
+use super::tables::State;
 use super::{Problems, typing};
 use crate::diagnostic::{Diagnostic, Span, nearest};
 use crate::model::{

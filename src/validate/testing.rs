@@ -9,8 +9,9 @@ use datafusion::common::{Column, ScalarValue, TableReference};
 use datafusion::logical_expr::{Expr, lit};
 
 use super::expression::{Unresolved, list, resolve};
+use super::joins::Family;
 use super::kpis::Context;
-use super::tables::{Family, State, unknown_column};
+use super::tables::{State, unknown_column};
 use super::{Problems, typing};
 use crate::diagnostic::{Diagnostic, Sources, Span, nearest};
 use crate::model::{DataTest, Freshness, JoinPath, Place, Rule, SkippedTest, Table, TableTests, TestSeverity};
