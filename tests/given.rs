@@ -71,6 +71,11 @@ fn rows_of_files(case: &Path) -> Option<BTreeMap<String, Value>> {
         return None;
     }
     let loaded = load::load(case).unwrap();
+    // A KPI that is one query has its header in a comment, where this test writes nothing.
+    let is_yaml = |document: &Document| matches!(document, Document::Kpi(kpi) if kpi.query.is_none());
+    if !loaded.documents.iter().any(|document| is_yaml(&document.document)) {
+        return None;
+    }
     let mut given = BTreeMap::new();
     for document in &loaded.documents {
         match &document.document {
