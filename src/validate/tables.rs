@@ -5,6 +5,7 @@
 //! has one row at a time, is not decided here; a run looks at the data.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, SchemaRef, TimeUnit};
@@ -15,9 +16,11 @@ use datafusion::functions::expr_fn::{btrim, character_length, concat, starts_wit
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Volatility, cast, lit, when};
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement;
-use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
+use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, Statement as SqlStatement, visit_expressions_mut};
 
-use super::expression::{Language, Names, Namespace, UNREPEATABLE, Unresolved, list, resolve, resolve_definition};
+use super::expression::{
+    Language, Names, Namespace, UNREPEATABLE, Unresolved, list, resolve, resolve_definition, write_zone,
+};
 use super::given::{Given, Mentioned};
 use super::{Problems, typing};
 use crate::catalog::{self, CsvOptions, Format, Source, SourceError, SourceOptions};
@@ -289,7 +292,15 @@ pub(super) fn unrepeatable(plan: &LogicalPlan) -> Option<String> {
 pub(super) fn parse_query(language: &Language, query: &Spanned<String>, problems: &mut Problems) -> Option<Statement> {
     let mut statements = problems.take(language.parse_statements(query))?;
     match (statements.pop(), statements.is_empty()) {
-        (Some(sql @ SqlStatement::Query(_)), true) => Some(Statement::Statement(Box::new(sql))),
+        (Some(mut sql @ SqlStatement::Query(_)), true) => {
+            let _: ControlFlow<()> = visit_expressions_mut(&mut sql, |expression| {
+                if let SqlExpr::Function(function) = expression {
+                    write_zone(function, language.time_zone);
+                }
+                ControlFlow::Continue(())
+            });
+            Some(Statement::Statement(Box::new(sql)))
+        }
         _ => {
             let first = query.value.split_whitespace().next().unwrap_or_default();
             problems.add(
