@@ -77,7 +77,7 @@ pub async fn survey(context: &SessionContext, model: &Model, kpis: &BTreeSet<Str
         let aggregate = match &kpi.shape {
             Shape::Aggregate(aggregate) => aggregate,
             Shape::Query(query) => {
-                match extent_of_query(context, model, kpi, query, &mut known, as_of).await {
+                match extent_of_query(context, model, query, &mut known, as_of).await {
                     Ok(extent) => survey.extents.extend(extent.map(|extent| (kpi.name.clone(), extent))),
                     Err(error) => drop(survey.failed.insert(kpi.name.clone(), error)),
                 }
@@ -215,29 +215,36 @@ impl<'a> Known<'a> {
 async fn extent_of_query(
     context: &SessionContext,
     model: &Model,
-    kpi: &Kpi,
     query: &Query,
     known: &mut Known<'_>,
     as_of: AsOf,
 ) -> Result<Option<Extent>> {
-    let finest = kpi.grains.iter().min().copied().unwrap_or(Grain::Month);
-    let plans = query.plans.iter().find(|((grain, _), _)| *grain == finest);
-    let Some((_, plans)) = plans else { return Ok(None) };
-    let plan = || -> datafusion::common::Result<LogicalPlan> {
-        let until = lit(ScalarValue::Date32(Some(to_epoch_days(as_of.day))));
-        LogicalPlanBuilder::from(plans.rows.as_ref().clone())
-            .alias("answer")?
-            .filter(column(PERIOD_START).lt_eq(until))?
-            .aggregate(
-                Vec::<Expr>::new(),
-                vec![min(column(PERIOD_START)).alias("first"), max(column(PERIOD_START)).alias("last")],
-            )?
-            .build()
-    };
-    let rows = collect(context, plan().map_err(query_error)?).await?.1;
-    let (Some(first), Some(last_start)) = (date(&rows, 0)?, date(&rows, 1)?) else { return Ok(None) };
     let calendar = &model.project.calendar;
-    let last_day = calendar.period_end(last_start, finest).and_then(|end| end.pred_opt()).unwrap_or(last_start);
+    let (mut first, mut last) = (None, None);
+    let mut seen = BTreeSet::new();
+    for ((grain, _), plans) in &query.plans {
+        // A query can leave a grain without rows, as quotas that are set for quarters do, so each is looked at.
+        if !seen.insert(*grain) {
+            continue;
+        }
+        let plan = || -> datafusion::common::Result<LogicalPlan> {
+            let until = lit(ScalarValue::Date32(Some(to_epoch_days(as_of.day))));
+            LogicalPlanBuilder::from(plans.rows.as_ref().clone())
+                .alias("answer")?
+                .filter(column(PERIOD_START).lt_eq(until))?
+                .aggregate(
+                    Vec::<Expr>::new(),
+                    vec![min(column(PERIOD_START)).alias("first"), max(column(PERIOD_START)).alias("last")],
+                )?
+                .build()
+        };
+        let rows = collect(context, plan().map_err(query_error)?).await?.1;
+        let (Some(first_start), Some(last_start)) = (date(&rows, 0)?, date(&rows, 1)?) else { continue };
+        let last_day = calendar.period_end(last_start, *grain).and_then(|end| end.pred_opt()).unwrap_or(last_start);
+        first = Some(first.map_or(first_start, |first: NaiveDate| first.min(first_start)));
+        last = last.max(Some((last_start, last_day)));
+    }
+    let (Some(first), Some((last_start, last_day))) = (first, last) else { return Ok(None) };
     let mut reach = Some(as_of.day);
     for table in &query.tables {
         let known = known.reach(context, model, table, as_of).await?;

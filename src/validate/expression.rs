@@ -616,7 +616,7 @@ fn check_function(language: &Language, text: &Spanned<String>, function: &Functi
 }
 
 /// `local_date(x)` means the project's zone; the SQL says so.
-fn write_zone(function: &mut Function, time_zone: &str) {
+pub(super) fn write_zone(function: &mut Function, time_zone: &str) {
     let name = function.name.to_string().to_lowercase();
     let Some((_, arguments)) = ZONED.iter().find(|(zoned, _)| *zoned == name) else { return };
     if let FunctionArguments::List(list) = &mut function.args

@@ -3,15 +3,16 @@
 //! What a query gives is not looked at here.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
 
 use datafusion::common::DataFusionError;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement;
-use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
+use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, Statement as SqlStatement, visit_expressions_mut};
 
-use super::expression::{Language, UNREPEATABLE, list};
+use super::expression::{Language, UNREPEATABLE, list, write_zone};
 use super::{Problems, typing};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::spec::{Spanned, TableSpec, line_column_to_char, source_span};
@@ -53,7 +54,15 @@ pub(super) fn unrepeatable(plan: &LogicalPlan) -> Option<String> {
 pub(super) fn parse_query(language: &Language, query: &Spanned<String>, problems: &mut Problems) -> Option<Statement> {
     let mut statements = problems.take(language.parse_statements(query))?;
     match (statements.pop(), statements.is_empty()) {
-        (Some(sql @ SqlStatement::Query(_)), true) => Some(Statement::Statement(Box::new(sql))),
+        (Some(mut sql @ SqlStatement::Query(_)), true) => {
+            let _: ControlFlow<()> = visit_expressions_mut(&mut sql, |expression| {
+                if let SqlExpr::Function(function) = expression {
+                    write_zone(function, language.time_zone);
+                }
+                ControlFlow::Continue(())
+            });
+            Some(Statement::Statement(Box::new(sql)))
+        }
         _ => {
             let first = query.value.split_whitespace().next().unwrap_or_default();
             problems.add(
