@@ -4,10 +4,11 @@
     cargo build --locked
     python tests/duckdb/compare.py                  # options: --accounts 2000 --seed 7 --folder DIR --kpi target/debug/kpi
 
-It makes data with `kpi generate`, runs the KPIs below over it, computes each of them once more with DuckDB at its default
-grain, overall and for one dimension, and compares every value. Data and results stay in `--folder`, if one is named, and are
-taken from there the next time. The queries follow the formulas, not the way in which `kpi` computes them: `p` is a period
-with its first day and the day behind its last one, and `{member}` stands where the dimension goes."""
+It makes data with `kpi generate`, runs the KPIs below over it, those of `shapes.yaml` among them, computes each of them once
+more with DuckDB at its default grain, overall and for one dimension, and compares every value. Data and results stay in
+`--folder`, if one is named, and are taken from there the next time. The queries follow the formulas, not the way in which
+`kpi` computes them: `p` is a period with its first day and the day behind its last one, and `{member}` stands where the
+dimension goes."""
 
 import argparse
 import datetime
@@ -388,7 +389,29 @@ KPIS = {
         " LEFT JOIN products r ON r.product_id = s.product_id)", "s.term_end_date",
         "count(*) FILTER (n.start_date <= s.term_end_date + 30) / count(*)",
         "coalesce(s.end_date >= s.term_end_date, true) AND r.kind = 'service'")),
+    "days_to_customer": ("month", "lead_source", "l.source", events(
+        "(leads l JOIN customers c ON c.account_id = l.converted_account_id"
+        " AND c.first_day BETWEEN l.created_on AND l.created_on + 365)", "c.first_day", "avg(c.first_day - l.created_on)")),
+    "revenue_after_lead": ("month", "lead_source", "l.source", events(
+        "leads l", "l.created_on",
+        "coalesce(sum((SELECT sum(s.net_amount) FROM sales s WHERE s.account_id = l.converted_account_id"
+        " AND s.order_date BETWEEN l.created_on AND l.created_on + 180)), 0) / count(*)")),
+    "buyers_by_age": ("quarter", "age", "k.age", """
+        SELECT p.first, k.age, count(*) FILTER (EXISTS (
+            FROM purchases o WHERE o.account_id = f.account_id AND o.order_date >= p.first + to_months(3 * CAST(k.age AS INTEGER))
+              AND o.order_date < p.first + to_months(3 * CAST(k.age AS INTEGER) + 3))) / count(*)
+        FROM periods p JOIN (SELECT account_id, min(order_date) AS first_order FROM purchases GROUP BY account_id) f
+          ON f.first_order >= p.first AND f.first_order < p.behind, range(5) k(age)
+        WHERE p.grain = 'quarter' AND p.first + to_months(3 * CAST(k.age AS INTEGER) + 3) <= DATE '2026-01-01' GROUP BY ALL"""),
     # Windows and to date.
+    "revenue_to_date": ("month", "region", "a.region", """
+        SELECT p.first, {member}, sum(s.net_amount)
+        FROM periods p JOIN sales s ON s.order_date >= date_trunc('year', p.first) AND s.order_date < p.behind
+        LEFT JOIN accounts a USING (account_id) WHERE p.grain = '{grain}' GROUP BY ALL"""),
+    "buyers_in_90_days": ("month", "segment", "a.segment", """
+        SELECT p.first, {member}, count(DISTINCT o.account_id)
+        FROM periods p JOIN purchases o ON o.order_date >= p.behind - 90 AND o.order_date < p.behind
+        LEFT JOIN accounts a USING (account_id) WHERE p.grain = '{grain}' GROUP BY ALL"""),
     "repeat_purchase_rate": ("month", "segment", "v.segment", """
         SELECT v.first, {member}, count(*) FILTER (v.purchases >= 2) / count(*) FROM (
           SELECT p.first, a.segment, o.account_id, count(*) AS purchases
@@ -443,6 +466,60 @@ KPIS = {
           FROM periods p JOIN sales s ON s.order_date >= p.first - INTERVAL 1 MONTH AND s.order_date < p.first
           LEFT JOIN accounts a USING (account_id) WHERE p.grain = '{grain}') v
         GROUP BY ALL"""),
+    "revenue_share": ("month", "region", "m.region", """
+        SELECT v.first, m.region, coalesce(sum(v.net_amount) FILTER (v.region IS NOT DISTINCT FROM m.region), 0)
+          / nullif(sum(v.net_amount), 0)
+        FROM (
+          SELECT p.first, a.region, s.net_amount
+          FROM periods p JOIN sales s ON s.order_date >= p.first AND s.order_date < p.behind
+          LEFT JOIN accounts a USING (account_id) WHERE p.grain = '{grain}'
+        ) v, (SELECT DISTINCT a.region FROM sales LEFT JOIN accounts a USING (account_id)) m GROUP BY ALL"""),
+    "revenue_against_last_year": ("month", "region", "v.region", """
+        SELECT v.first, {member}, coalesce(sum(v.now), 0) / nullif(sum(v.before), 0) FROM (
+          SELECT p.first, a.region, s.net_amount AS now, NULL AS before
+          FROM periods p JOIN sales s ON s.order_date >= p.first AND s.order_date < p.behind
+          LEFT JOIN accounts a USING (account_id) WHERE p.grain = '{grain}'
+          UNION ALL
+          SELECT p.first, a.region, NULL, s.net_amount
+          FROM periods p JOIN sales s ON s.order_date + INTERVAL 1 YEAR >= p.first AND s.order_date + INTERVAL 1 YEAR < p.behind
+            AND (month(s.order_date), year(s.order_date)) = (month(p.first), year(p.first) - 1)
+          LEFT JOIN accounts a USING (account_id) WHERE p.grain = '{grain}') v
+        GROUP BY ALL"""),
+    "mrr_since_new_year": ("month", "segment", "a.segment", """
+        SELECT p.first, {member},
+          sum(s.mrr) FILTER (s.start_date < p.behind AND coalesce(s.end_date >= p.behind, true))
+          / nullif(sum(s.mrr) FILTER (s.start_date < date_trunc('year', p.first) + INTERVAL 1 MONTH
+            AND coalesce(s.end_date >= date_trunc('year', p.first) + INTERVAL 1 MONTH, true)), 0)
+        FROM periods p, subscriptions s LEFT JOIN accounts a USING (account_id) WHERE p.grain = '{grain}' GROUP BY ALL"""),
+    # Variants, funnels, percentiles and indices.
+    "paid_share_of_leads": ("month", "region", "l.region", events(
+        LEADS, "l.created_on", "count(*) FILTER (l.source = 'paid_ads') / count(*)")),
+    "lead_funnel": ("month", "step", "t.step", events(
+        """(SELECT created_on, s.* FROM (
+              SELECT *, sql_at IS NOT NULL AS s3, s3 OR sal_at IS NOT NULL AS s2, s2 OR mql_at IS NOT NULL AS s1 FROM leads
+            ), LATERAL (VALUES ('created', true, true), ('marketing', true, s1), ('accepted', s1, s2), ('sales', s2, s3))
+              AS s(step, could, did)) t""",
+        "t.created_on", "count(*) FILTER (t.did) / count(*)", "t.could")),
+    "large_deals": ("month", "region", "a.region", deals("quantile_cont(CAST(o.amount AS DOUBLE), 0.9)", "o.is_won")),
+    "service_index": ("month", "team", "v.team", """
+        SELECT first, member, CASE WHEN sum(weight) >= 0.5 THEN 100 * sum(weight * attained) / sum(weight) END FROM (
+          SELECT p.first, {member} AS member, v.target, v.weight, least(CASE WHEN max(v.target) > 1
+            THEN max(v.target) / avg(v.value) ELSE avg(v.value) / max(v.target) END, 1.2) AS attained
+          FROM periods p JOIN (
+            SELECT s.responded_on AS day, u.team, 0.4 AS weight, 0.84 AS target,
+              CASE WHEN s.score >= s.scale_max - 1 THEN 1.0 ELSE 0 END AS value
+            FROM surveys s LEFT JOIN users u USING (user_id) WHERE s.survey_type = 'csat' AND s.score IS NOT NULL
+            UNION ALL
+            SELECT c.closed_on, u.team, 0.3, 0.70,
+              CASE WHEN coalesce(i.contacts, 0) <= 1 AND c.reopened_at IS NULL THEN 1.0 ELSE 0 END
+            FROM cases c LEFT JOIN users u ON u.user_id = c.owner_id LEFT JOIN (
+              SELECT case_id, count(*) AS contacts FROM activities WHERE direction = 'inbound' GROUP BY case_id) i USING (case_id)
+            UNION ALL
+            SELECT c.closed_on, u.team, 0.3, 48, (epoch(c.closed_at) - epoch(c.created_at)) / 3600
+            FROM cases c LEFT JOIN users u ON u.user_id = c.owner_id
+          ) v ON v.day >= p.first AND v.day < p.behind
+          WHERE p.grain = '{grain}' GROUP BY ALL)
+        GROUP BY ALL"""),
     # Quotas of exactly the period.
     "quota_attainment_rate": ("month", "team", "u.team", """
         SELECT p.first, {member}, sum((SELECT coalesce(sum(o.amount), 0) FROM opportunities o
@@ -479,6 +556,7 @@ def compare(options, folder):
     names = options.only or list(KPIS)
     shutil.rmtree(folder / "kpis", ignore_errors=True)
     shutil.copytree(ROOT / "kpis", folder / "kpis")
+    shutil.copy(pathlib.Path(__file__).with_name("shapes.yaml"), folder / "kpis")
     if not (folder / "data").is_dir():
         size = ["--accounts", str(options.accounts), "--seed", str(options.seed)]
         subprocess.run([options.kpi, "generate", "--out", folder / "data", *size], check=True)
