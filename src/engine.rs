@@ -309,7 +309,7 @@ impl Engine {
             let broken_key =
                 everything.iter().find_map(|kpi| partners(model, kpi).iter().find_map(|partner| broken.get(partner)));
             let empty =
-                everything.iter().find(|kpi| kpi.inputs().is_empty() && !survey.extents.contains_key(&kpi.name));
+                everything.iter().find(|kpi| kpi.value_inputs().is_empty() && !survey.extents.contains_key(&kpi.name));
             let unread = everything.iter().find_map(|kpi| survey.failed.get(&kpi.name));
             let error = match (unread.or(broken_key), empty) {
                 (Some(error), _) => error.again(),

@@ -45,7 +45,13 @@ pub(super) fn inputs_together(compiler: &Compiler, inputs: &[Input], cell: &Cell
     for input in inputs {
         columns.push(filled(compiler, input, cell)?.alias(&input.name));
     }
-    let rows: Vec<Expr> = names.iter().map(|name| coalesce(vec![column(&input_rows(name)), lit(0_i64)])).collect();
+    let rows = |input: &&Input| -> Result<Expr> {
+        let rows = column(&input_rows(&input.name));
+        // A query that does not say how many observations it has leaves that open here as well.
+        let is_known = !matches!(&compiler.kpi(&input.kpi)?.shape, Shape::Query(query) if !query.has_observations);
+        Ok(if is_known { coalesce(vec![rows, lit(0_i64)]) } else { rows })
+    };
+    let rows: Vec<Expr> = ordered.iter().map(rows).collect::<Result<_>>()?;
     columns.extend(names.iter().zip(&rows).map(|(name, rows)| rows.clone().alias(input_rows(name))));
     columns.push(if rows.len() == 1 { rows[0].clone() } else { least(rows) }.alias(ROWS));
     plan.project(columns)
@@ -91,7 +97,10 @@ fn since_start(
     unit: Grain,
 ) -> Result<LogicalPlanBuilder> {
     let calendar = compiler.calendar();
-    let at_start = compiler.kpi_plan(kpi, cell)?.alias("at_start")?;
+    let first_of_day = |day| calendar.period_start(calendar.period_start(day, unit)?, cell.grain);
+    // Inside a part of a period, the first period of the year is that part, or it is over and counts as a whole.
+    let days = compiler.days.filter(|(start, _)| first_of_day(*start) == Some(*start));
+    let at_start = Compiler { days, ..*compiler }.kpi_plan(kpi, cell)?.alias("at_start")?;
     let start = |day| calendar.period_start(day, cell.grain);
     let days = extent.and_then(|extent| Some((start(extent.first)?, start(extent.last)?)));
     let (first, last) = days.unwrap_or_else(|| (crate::catalog::known_days().1, crate::catalog::known_days().0));

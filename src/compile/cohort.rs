@@ -17,7 +17,9 @@ use crate::model::{ACTIVE, AGE, AGES, Aggregate, Cohorts, Entities, Placement};
 
 const MEMBERS: &str = "members";
 const AT_AGE: &str = "at_age";
-const COHORT: &str = "cohort";
+// Two words, so that no dimension is called so.
+const COHORT: &str = "appeared in";
+const FIRST_DAY: &str = "first day";
 
 pub(super) fn plan(
     leaves: &TableLeaves,
@@ -81,8 +83,8 @@ fn members(
         plan = plan.filter(to.clone().is_null().or(day_of(to, to_type, calendar).gt(day.clone())))?;
     }
     let groups: Vec<Expr> = counted.keys.iter().map(|(name, key)| key.clone().alias(name)).collect();
-    let plan = plan.aggregate(groups, vec![min(day).alias("first_day")])?;
+    let plan = plan.aggregate(groups, vec![min(day).alias(FIRST_DAY)])?;
     let mut columns: Vec<Expr> = counted.keys.iter().map(|(name, _)| column(name)).collect();
-    columns.push(period_of(column("first_day"), request.cell.grain, calendar).alias(COHORT));
+    columns.push(period_of(column(FIRST_DAY), request.cell.grain, calendar).alias(COHORT));
     plan.project(columns)
 }

@@ -25,10 +25,10 @@ pub(super) fn plan(compiler: &Compiler, composite: &Composite, cell: &Cell) -> R
     let mut targets = Vec::new();
     for part in &composite.parts {
         let names: Vec<String> = plan.schema().fields().iter().map(|field| field.name().clone()).collect();
-        let looked = looked_up(compiler, compiler.kpi(&part.kpi)?, cell, plan, &format!("target of {}", part.kpi))?;
+        let name = format!("target of {}", part.kpi);
+        let looked = looked_up(compiler, compiler.kpi(&part.kpi)?, cell, plan, &name)?;
         let Looked { plan: with_target, target } = looked;
         let mut columns: Vec<Expr> = names.iter().map(|name| column(name)).collect();
-        let name = format!("target of {}", part.kpi);
         columns.push(target.unwrap_or_else(none).alias(&name));
         plan = with_target.project(columns)?;
         targets.push(column(&name));
@@ -58,26 +58,27 @@ pub(super) fn plan(compiler: &Compiler, composite: &Composite, cell: &Cell) -> R
     plan.project(columns)
 }
 
-/// 1 at the target, and never more than [`HIGHEST`] or less than 0.
+/// 1 at the target, and never more than [`HIGHEST`] or less than 0. At the floor or below it nothing is attained, or
+/// everything where less is better; a target that is looked up there cannot be measured by.
 fn attainment(compiler: &Compiler, part: &Part, target: Expr) -> Result<Expr> {
     let kpi = compiler.kpi(&part.kpi)?;
     let value = cast(column(&part.kpi), DataType::Float64);
     let above = |value: Expr| value - lit(part.floor);
-    let share = |over: Expr, under: Expr| -> Result<Expr> {
-        when(under.clone().eq(lit(0.0)), lit(HIGHEST)).otherwise(over / under)
-    };
+    let is_at_floor = value.clone().lt_eq(lit(part.floor));
+    let least_is_best = |share: Expr| when(is_at_floor.clone(), lit(HIGHEST)).otherwise(share);
     let raw = match (kpi.target.as_ref().map(|target| &target.goal), kpi.better) {
         (Some(Goal::Between { low, high }), _) => {
             let is_inside = value.clone().between(lit(*low), lit(*high));
             let below = above(value.clone()) / lit(low - part.floor);
-            let beyond = share(lit(high - part.floor), above(value.clone()))?;
+            let beyond = lit(high - part.floor) / above(value.clone());
             when(is_inside, lit(1.0)).when(value.clone().lt(lit(*low)), below).otherwise(beyond)?
         }
-        (_, Better::Lower) => share(above(target.clone()), above(value.clone()))?,
-        (_, Better::Higher | Better::Within | Better::None) => share(above(value.clone()), above(target.clone()))?,
+        (_, Better::Lower) => least_is_best(above(target.clone()) / above(value.clone()))?,
+        (_, Better::Higher | Better::Within | Better::None) => above(value.clone()) / above(target.clone()),
     };
     let clipped = least(vec![greatest(vec![raw, lit(0.0)]), lit(HIGHEST)]);
-    when(value.is_not_null().and(target.is_not_null()), clipped).end()
+    let can_be_measured = target.clone().gt(lit(part.floor));
+    when(value.is_not_null().and(target.is_not_null()).and(can_be_measured), clipped).end()
 }
 
 fn none() -> Expr {

@@ -3,6 +3,7 @@
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::{Result, ScalarValue, internal_datafusion_err};
+use datafusion::functions::expr_fn::abs;
 use datafusion::logical_expr::{Expr, LogicalPlan, cast, lit, when};
 
 use super::bounds::date;
@@ -52,8 +53,9 @@ pub fn result_plan(compiler: &Compiler, kpi: &Kpi, cell: &Cell) -> Result<Logica
     for name in [VALUE, NUMERATOR, DENOMINATOR, OBSERVATIONS] {
         columns.push(column(name));
     }
-    columns.push(status(kpi, target.as_ref(), is_complete.clone(), is_ripe.clone())?.alias("status"));
-    columns.insert(columns.len() - 1, target.unwrap_or_else(no_number).alias("target"));
+    let status = status(kpi, target.as_ref(), is_complete.clone(), is_ripe.clone())?;
+    columns.push(target.unwrap_or_else(no_number).alias("target"));
+    columns.push(status.alias("status"));
     columns.push(is_complete.alias("is_complete"));
     columns.push(is_ripe.unwrap_or_else(|| lit(true)).alias("is_ripe"));
     columns.extend(kpi.stored().iter().map(|(name, _)| column(name)));
@@ -113,7 +115,8 @@ fn status(kpi: &Kpi, wanted: Option<&Expr>, is_complete: Expr, is_ripe: Option<E
         }
         Goal::Kpi { warn, critical, .. } | Goal::Table { warn, critical, .. } => {
             ladder = ladder.when(reaches(wanted.clone()), lit("on_track"));
-            let share = |share: &f64| wanted.clone() * lit(*share);
+            // So much on the bad side of the target, also where that is below 0.
+            let share = |share: &f64| wanted.clone() - abs(wanted.clone()) * lit(1.0 - *share);
             (warn.as_ref().map(share), critical.as_ref().map(share))
         }
     };

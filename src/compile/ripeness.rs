@@ -9,7 +9,7 @@ use datafusion::logical_expr::{Expr, lit};
 
 use super::bounds::{Extent, date};
 use super::placement::{interval, window_end, window_start};
-use super::{Cell, Compiler, PERIOD_START, column};
+use super::{Cell, Compiler, PERIOD_START, column, period_of};
 use crate::functions::period_shift;
 use crate::model::{AGE, Earlier, Kpi, Length, Placement, Shape, Subject, Window, Within};
 use crate::time::Grain;
@@ -43,8 +43,11 @@ pub(super) fn ripe(compiler: &Compiler, kpi: &Kpi, cell: &Cell) -> Result<Option
                             period_shift().call(vec![column(PERIOD_START), lit(cell.grain.name()), lit(-count)]);
                         with_period(condition, earlier)?
                     }
-                    // The first period of the year is as ripe as any later one.
-                    Some(Earlier::StartOf(_)) => continue,
+                    Some(Earlier::StartOf(unit)) => {
+                        let calendar = compiler.calendar();
+                        let first = period_of(period_of(column(PERIOD_START), unit, calendar), cell.grain, calendar);
+                        with_period(condition, first)?
+                    }
                 });
             }
         }

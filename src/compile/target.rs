@@ -11,7 +11,7 @@ use datafusion::logical_expr::{BinaryExpr, Expr, JoinType, LogicalPlanBuilder, O
 use super::bounds::date;
 use super::table::scan_table;
 use super::{Cell, Compiler, PERIOD_START, VALUE, column, day_of, null_safe, of, period_of};
-use crate::model::{Goal, Kpi, Measure, Shape, Target, TargetTable, has_dimension};
+use crate::model::{Goal, Kpi, Measure, Shape, Target, TargetTable, can_be_asked};
 
 /// Rows with what is wanted of each.
 pub(super) struct Looked {
@@ -44,7 +44,7 @@ pub(super) fn looked_up(
         }
         Goal::Kpi { kpi: wanted, .. } => {
             let wanted = compiler.kpi(wanted)?;
-            if !cell.dimensions.iter().all(|name| has_dimension(compiler.model, wanted, name)) {
+            if !can_be_asked(compiler.model, wanted, &cell.dimensions) {
                 return none(plan);
             }
             beside(plan, cell, compiler.kpi_plan(wanted, cell)?, relation)?

@@ -84,7 +84,7 @@ pub async fn execute(
         .map(|(name, cells)| {
             let kpi = model.kpis[name].clone();
             let plans = cells.iter().map(|cell| {
-                let plan = result_plan(&compiler, &kpi, cell).map_err(|error| internal(&kpi, &error))?;
+                let plan = result_plan(&compiler, &kpi, cell).map_err(|error| not_compiled(&kpi, error))?;
                 Ok((cell.clone(), plan))
             });
             let plans = plans.collect::<Result<Vec<(Cell, LogicalPlan)>, Error>>();
@@ -144,7 +144,11 @@ fn first_line(text: &str) -> String {
     text.lines().next().unwrap_or_default().to_owned()
 }
 
-fn internal(kpi: &Kpi, error: &DataFusionError) -> Error {
+/// What is wrong with the data is said as such; everything else is a mistake of ours.
+fn not_compiled(kpi: &Kpi, error: DataFusionError) -> Error {
+    if matches!(error.find_root(), DataFusionError::Execution(_)) {
+        return query_error(error);
+    }
     Error::internal(format!("KPI `{}` could not be compiled", kpi.name)).with_context("reason", error.strip_backtrace())
 }
 

@@ -261,16 +261,23 @@ pub fn below<'a>(model: &'a Model, kpis: &BTreeSet<String>) -> Vec<&'a Kpi> {
     model.order.iter().filter(|name| found.contains(name.as_str())).map(|name| model.kpis[name].as_ref()).collect()
 }
 
-/// Whether a KPI can be broken down by a dimension.
-pub fn has_dimension(model: &Model, kpi: &Kpi, name: &str) -> bool {
-    match &kpi.shape {
-        Shape::Aggregate(aggregate) => aggregate.dimensions.contains_key(name),
-        Shape::Query(query) => query.dimensions.contains_key(name),
-        Shape::Arithmetic(_) | Shape::Composite(_) => {
-            let inputs = kpi.value_inputs();
-            inputs.iter().all(|input| model.kpis.get(*input).is_some_and(|input| has_dimension(model, input, name)))
+/// Whether a KPI can be asked for a set of dimensions: it has each of them, and all that it must not be asked without.
+pub fn can_be_asked(model: &Model, kpi: &Kpi, dimensions: &[String]) -> bool {
+    let has_all = match &kpi.shape {
+        Shape::Aggregate(aggregate) => dimensions.iter().all(|name| aggregate.dimensions.contains_key(name)),
+        Shape::Query(query) => query.is_prepared_for(dimensions),
+        Shape::Arithmetic(arithmetic) => {
+            let inputs = arithmetic.inputs.iter().filter(|input| !input.is_total);
+            inputs
+                .into_iter()
+                .all(|input| model.kpis.get(&input.kpi).is_some_and(|input| can_be_asked(model, input, dimensions)))
         }
-    }
+        Shape::Composite(composite) => composite
+            .parts
+            .iter()
+            .all(|part| model.kpis.get(&part.kpi).is_some_and(|part| can_be_asked(model, part, dimensions))),
+    };
+    has_all && kpi.required_dimensions.iter().all(|name| dimensions.contains(name))
 }
 
 /// How a KPI is computed. A new shape is a variant here, its rules in `validate` and a file in `compile`.
@@ -313,6 +320,29 @@ impl Aggregate {
     /// Whether its rows can be added up by day, and periods and windows made of days.
     pub fn is_made_of_days(&self) -> bool {
         self.adds_up() && matches!(self.placement, Placement::Event | Placement::Window(_))
+    }
+}
+
+impl Aggregate {
+    /// Whether its query needs a name for itself, so that no dimension can have it.
+    pub fn takes(&self, name: &str) -> bool {
+        let of_entities = match &self.subject {
+            Subject::Entities(entities) => Some(entities),
+            Subject::Cohorts(cohorts) => Some(&cohorts.entities),
+            Subject::Rows | Subject::Conversions(_) | Subject::Funnel(_) => None,
+        };
+        let of_shape: &[&str] = match (&self.subject, &self.placement) {
+            (Subject::Cohorts(_), _) => &[ACTIVE],
+            (_, Placement::Boundaries(_)) => &[OPENING, CLOSING],
+            _ => &[],
+        };
+        of_shape.contains(&name)
+            || self.measures.iter().any(|measure| measure.name == name)
+            || of_entities.is_some_and(|entities| {
+                entities.keys.iter().any(|(key, _)| key == name)
+                    || entities.columns.iter().any(|computed| computed.name == name)
+                    || entities.measures.iter().any(|measure| measure.name == name)
+            })
     }
 }
 
@@ -639,7 +669,7 @@ pub const ROWS: &str = "rows";
 
 /// The column that counts the observations behind an input of arithmetic.
 pub fn input_rows(input: &str) -> String {
-    format!("{input}_{ROWS}")
+    format!("{input} {ROWS}")
 }
 
 /// Arithmetic over the columns of measures or inputs.
@@ -693,6 +723,14 @@ pub struct Query {
     /// Whether it names these columns itself.
     pub has_ratio: bool,
     pub has_observations: bool,
+}
+
+impl Query {
+    /// Whether it can be asked for exactly these dimensions.
+    pub fn is_prepared_for(&self, dimensions: &[String]) -> bool {
+        let asked: BTreeSet<&String> = dimensions.iter().collect();
+        self.plans.keys().any(|(_, set)| set.iter().collect::<BTreeSet<_>>() == asked)
+    }
 }
 
 /// One query, ready to run and ready to show.

@@ -7,7 +7,7 @@ mod fuse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::compile::Cell;
-use crate::model::{Goal, Input, Kpi, Model, Shape, Target, has_dimension};
+use crate::model::{Goal, Input, Kpi, Model, Shape, Target, can_be_asked};
 
 pub use fuse::{FusedLeaves, Pass, PassRows};
 
@@ -72,7 +72,7 @@ fn read_by(model: &Model, kpi: &Kpi, cells: &BTreeSet<Cell>) -> Vec<(String, BTr
     };
     // Rows by a dimension that the wanted KPI does not have have no target.
     let wanted = |target: &str| -> (String, BTreeSet<Cell>) {
-        let knows = |cell: &&Cell| cell.dimensions.iter().all(|name| has_dimension(model, &model.kpis[target], name));
+        let knows = |cell: &&Cell| can_be_asked(model, &model.kpis[target], &cell.dimensions);
         (target.to_owned(), cells.iter().filter(knows).cloned().collect())
     };
     if let Some(Target { goal: Goal::Kpi { kpi, .. }, .. }) = &kpi.target {

@@ -109,11 +109,6 @@ pub(super) fn aggregate(
         );
         return Shaped::Broken;
     }
-    if let Some(name) = dimensions.keys().find(|name| is_taken(name, &measures, &subject)) {
-        let name = Spanned::new(name.clone(), value_span);
-        problems.add(reserved(&name, &format!("under `dimensions` in table `{table_name}`")));
-        return Shaped::Broken;
-    }
     let is_count = |expression: &Expr| match expression {
         Expr::Column(column) => {
             measures.iter().any(|measure| measure.name == column.name && measure.function.is_count())
@@ -149,10 +144,17 @@ pub(super) fn aggregate(
         dimensions,
         fill_zero: spec.fill.as_ref().is_some_and(|fill| fill.value == Fill::Zero),
     };
+    let built_in = subject::built_in_dimension(spec).map(|(name, _)| name);
+    let taken = aggregate.dimensions.keys().find(|name| built_in != Some(name.as_str()) && aggregate.takes(name));
+    if let Some(name) = taken {
+        let name = Spanned::new(name.clone(), value_span);
+        problems.add(reserved(&name, &format!("under `dimensions` in table `{table_name}`")));
+        return Shaped::Broken;
+    }
     Shaped::Ready(Shape::Aggregate(Box::new(aggregate)), value_type)
 }
 
-/// Whether the table is there. What is said of one that is not comes from `what` names it.
+/// Whether the table is there and can be used; a name that does not exist is reported.
 pub(super) fn table_state(context: &Context, table: &Spanned<String>, problems: &mut Problems) -> Result<(), Shaped> {
     match context.tables.states.get(&table.value) {
         Some(State::Ready(_)) => Ok(()),
@@ -172,21 +174,6 @@ pub(super) fn table_state(context: &Context, table: &Spanned<String>, problems: 
             Err(Shaped::Broken)
         }
     }
-}
-
-/// Names that queries of the KPI need for themselves.
-fn is_taken(name: &str, measures: &[Measure], subject: &Subject) -> bool {
-    let of_entities = match subject {
-        Subject::Entities(entities) => Some(entities),
-        Subject::Cohorts(cohorts) => Some(&cohorts.entities),
-        Subject::Rows | Subject::Conversions(_) | Subject::Funnel(_) => None,
-    };
-    measures.iter().any(|measure| measure.name == name)
-        || of_entities.is_some_and(|entities| {
-            entities.keys.iter().any(|(key, _)| key == name)
-                || entities.columns.iter().any(|computed| computed.name == name)
-                || entities.measures.iter().any(|measure| measure.name == name)
-        })
 }
 
 /// The rows of a table, as expressions of a definition see them.

@@ -14,13 +14,15 @@ use datafusion::sql::sqlparser::ast::{
 
 use super::aggregate::window;
 use super::expression::{self, Order, Parsed, Unresolved, list, resolve, walk};
-use super::kpis::{Checked, Context, Shaped, as_dimension, dimension};
+use super::kpis::{Checked, Context, Shaped, as_dimension, dimension, names};
 use super::length::read_length;
 use super::measures::measured_schema;
 use super::variant::{Change, Varied, variant};
-use super::{Problems, typing};
+use super::{Problems, check_name, typing};
 use crate::diagnostic::{Diagnostic, Span};
-use crate::model::{Arithmetic, Earlier, Input, Kpi, Length, Previous, ROWS, Shape, Subject, Value, input_rows};
+use crate::model::{
+    Arithmetic, Earlier, Input, Kpi, Length, Placement, Previous, ROWS, Shape, Subject, Value, Window, input_rows,
+};
 use crate::spec::{KpiSpec, Spanned};
 use crate::time::Grain;
 
@@ -54,7 +56,7 @@ pub(super) fn arithmetic(
             // Unknown names are reported when the order is made; broken ones where they stand.
             return Shaped::Broken;
         }
-        offsets_are_whole(used, name, grains, &all.ready, problems);
+        offsets_are_whole(used.input.earlier, name, used.kpi.span, grains, &all.ready, problems);
         let conditions = alias.and_then(|alias| alias.condition.as_ref()).into_iter().chain(&spec.condition);
         let change = Change { conditions: conditions.collect(), window, place: window_place(spec) };
         let kpi = match variant(context, name, &change, all, problems) {
@@ -92,14 +94,16 @@ pub(super) fn arithmetic(
     }
     for input in &inputs {
         needs_dimensions(&ready[&input.kpi], spec, value.text.span, problems);
-        finer_than_input(&ready[&input.kpi], ready, grains, spec, problems);
+        fits_grains(&ready[&input.kpi], ready, grains, spec, problems);
     }
     // Inputs stand beside dimensions and row counts in one query, so their names must differ from those.
     let dimensions: Vec<String> = spec.by.iter().flatten().flat_map(|set| set.items()).map(|name| name.value).collect();
     let row_counts: Vec<String> = inputs.iter().map(|input| input_rows(&input.name)).collect();
+    let required = names(&spec.required_dimensions);
     let is_taken = |name: &String| {
         ["before", "period_start", ROWS].contains(&name.as_str())
             || dimensions.contains(name)
+            || required.contains(name)
             || row_counts.contains(name)
     };
     if let Some(input) = inputs.iter().find(|input| is_taken(&input.name)) {
@@ -163,6 +167,7 @@ fn window_place(spec: &KpiSpec) -> Option<Span> {
 /// An input that the value does not name is a slip: most likely it was meant.
 fn unused_inputs(spec: &KpiSpec, uses: &Uses, problems: &mut Problems) {
     for (name, _) in spec.inputs.iter() {
+        check_name("input", name, problems);
         if !uses.inputs.iter().any(|used| used.kpi.value == name.value) {
             problems.add(
                 Diagnostic::error("unused-input", format!("the value does not name the input `{}`", name.value))
@@ -173,15 +178,29 @@ fn unused_inputs(spec: &KpiSpec, uses: &Uses, problems: &mut Problems) {
     }
 }
 
+/// Whether a KPI that another one reads, as a part or as its target, means something at every grain of that one.
+pub(super) fn can_be_read(
+    kpi: &Kpi,
+    place: Span,
+    ready: &BTreeMap<String, Arc<Kpi>>,
+    grains: &[Grain],
+    spec: &KpiSpec,
+    problems: &mut Problems,
+) {
+    offsets_are_whole(None, &kpi.name, place, grains, ready, problems);
+    fits_grains(kpi, ready, grains, spec, problems);
+}
+
 /// Looking back, here or below, goes by whole periods of every grain.
 fn offsets_are_whole(
-    used: &Use,
+    earlier: Option<Earlier>,
     kpi: &str,
+    place: Span,
     grains: &[Grain],
     ready: &BTreeMap<String, Arc<Kpi>>,
     problems: &mut Problems,
 ) {
-    for (looker, earlier) in offsets(kpi, used.input.earlier, ready) {
+    for (looker, earlier) in offsets(kpi, earlier, ready) {
         for grain in grains {
             let (is_whole, what) = match earlier {
                 Earlier::Previous(previous) => (
@@ -202,7 +221,7 @@ fn offsets_are_whole(
                 (Some(_), _) => "leave the grain out",
             };
             let message = format!("{who} {what}, and this KPI has the grain {grain}");
-            problems.add(Diagnostic::error("offset-not-whole", message).at(used.kpi.span).hint(hint));
+            problems.add(Diagnostic::error("offset-not-whole", message).at(place).hint(hint));
         }
     }
 }
@@ -255,8 +274,8 @@ pub(super) fn needs_dimensions(input: &Kpi, spec: &KpiSpec, place: Span, problem
     );
 }
 
-/// A grain at which an input means nothing: it is bound to one, or its definition leaves finer ones out.
-pub(super) fn finer_than_input(
+/// A grain at which an input means nothing: it is bound to one, adds up less, or its data is no finer.
+fn fits_grains(
     input: &Kpi,
     ready: &BTreeMap<String, Arc<Kpi>>,
     grains: &[Grain],
@@ -276,6 +295,18 @@ pub(super) fn finer_than_input(
                 .hint(format!("write `grains: [{only}]`")),
         );
     }
+    if let Some((name, unit)) = least_unit(input, ready)
+        && let Some(longer) = grains.iter().find(|grain| **grain > unit)
+    {
+        problems.add(
+            Diagnostic::error(
+                "grain-too-coarse",
+                format!("`{name}` adds up the {unit} to date, which is shorter than a {longer}"),
+            )
+            .at(place(*longer))
+            .hint(format!("leave the grain {longer} out")),
+        );
+    }
     if let Some(finest) = input.finest
         && let Some(finer) = grains.iter().find(|grain| **grain < finest)
     {
@@ -287,6 +318,17 @@ pub(super) fn finer_than_input(
             .at(place(*finer))
             .hint(format!("leave the grain {finer} out")),
         );
+    }
+}
+
+/// The shortest period that a KPI, or one below it, adds up to date.
+fn least_unit<'a>(kpi: &'a Kpi, ready: &'a BTreeMap<String, Arc<Kpi>>) -> Option<(&'a str, Grain)> {
+    match kpi.aggregate().map(|aggregate| &aggregate.placement) {
+        Some(Placement::Window(Window::ToDate(unit))) => Some((kpi.variant_of.as_ref().unwrap_or(&kpi.name), *unit)),
+        _ => {
+            let below = kpi.value_inputs().into_iter().filter_map(|input| least_unit(ready.get(input)?, ready));
+            below.min_by_key(|(_, unit)| *unit)
+        }
     }
 }
 
@@ -320,6 +362,10 @@ pub(super) fn shares_dimension(
     };
     match &kpi.shape {
         Shape::Aggregate(aggregate) => match dimension(context, &aggregate.table, name) {
+            Ok(_) if aggregate.takes(name) => refuse(
+                "it means something else in that KPI".into(),
+                Some(format!("give the dimension another name in table `{}`", aggregate.table)),
+            ),
             Ok(_) => {}
             Err(Unresolved::Mistake(mistake)) => {
                 let mistake = as_dimension(context, *mistake, name, &aggregate.table);
@@ -374,13 +420,13 @@ pub(super) fn inputs_of(context: &Context, value: &Parsed) -> Result<Uses, Box<D
             let kpi = Spanned::new(name.value.clone(), self.place(name.span));
             let column = match earlier {
                 None => name.value.clone(),
-                Some(Earlier::Previous(Previous::Period)) => format!("previous_{}", name.value),
+                Some(Earlier::Previous(Previous::Period)) => format!("previous {}", name.value),
                 Some(Earlier::Previous(Previous::Length(Length { count, unit }))) => {
-                    format!("previous_{}_{count}_{unit}", name.value)
+                    format!("previous {} {count} {unit}", name.value)
                 }
-                Some(Earlier::StartOf(unit)) => format!("start_of_{unit}_{}", name.value),
+                Some(Earlier::StartOf(unit)) => format!("start of {unit} {}", name.value),
             };
-            let column = if is_total { format!("total_{column}") } else { column };
+            let column = if is_total { format!("total {column}") } else { column };
             let input = Input { name: column.clone(), kpi: name.value.clone(), earlier, is_total };
             self.inputs.push(Use { kpi, input });
             SqlExpr::Identifier(Ident { value: column, quote_style: Some('"'), span: name.span })

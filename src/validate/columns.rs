@@ -268,7 +268,7 @@ fn convert(
                     .at(format.span),
             );
         }
-        return value;
+        return wide_integer(value, found);
     };
     match (wanted, &column.format) {
         (DataType::Date32, Some(format)) if is_text => to_date(vec![btrim(vec![value]), lit(format.value.as_str())]),
@@ -306,6 +306,18 @@ fn convert(
         _ if is_text => cast(btrim(vec![value]), wanted.clone()),
         _ if found == wanted => value,
         _ => cast(value, wanted.clone()),
+    }
+}
+
+/// Whole numbers in 64 bits with a sign, as the language has them: narrower ones and those without a sign would wrap in
+/// products and differences.
+fn wide_integer(value: Expr, found: &DataType) -> Expr {
+    match found {
+        DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::UInt8 | DataType::UInt16 | DataType::UInt32 => {
+            cast(value, DataType::Int64)
+        }
+        DataType::UInt64 => cast(value, DataType::Decimal128(20, 0)),
+        _ => value,
     }
 }
 

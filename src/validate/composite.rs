@@ -1,29 +1,35 @@
 //! Indices over other KPIs: every part is there, has a target to be measured by, and a weight.
 
 use super::Problems;
-use super::arithmetic::{finer_than_input, misplaced_keys, needs_dimensions, shares_dimension};
+use super::arithmetic::{can_be_read, misplaced_keys, needs_dimensions, shares_dimension};
 use super::kpis::{Checked, Context, Shaped};
-use super::variant::{Change, Varied, variant};
 use crate::diagnostic::Diagnostic;
-use crate::model::{Composite, Part, Shape};
-use crate::spec::KpiSpec;
+use crate::model::{Composite, Goal, Kpi, Part, ROWS, Shape};
+use crate::spec::{KpiSpec, PartSpec, Spanned};
 use crate::time::Grain;
 use datafusion::arrow::datatypes::DataType;
 
-pub(super) fn composite(context: &Context, spec: &KpiSpec, all: &mut Checked, problems: &mut Problems) -> Shaped {
+pub(super) fn composite(
+    context: &Context,
+    spec: &KpiSpec,
+    grains: &[Grain],
+    all: &Checked,
+    problems: &mut Problems,
+) -> Shaped {
     let before = problems.count();
     misplaced_keys(spec, problems);
     let value = spec.value.as_ref().map(|key| ("value", key.span));
     let window = spec.window.as_ref().or(spec.to_date.as_ref()).map(|key| ("window", key.span));
     let inputs = spec.inputs.iter().next().map(|(name, _)| ("inputs", name.span));
-    for (key, span) in value.into_iter().chain(window).chain(inputs) {
+    // Its parts would be narrowed, and what is wanted of them not.
+    let condition = spec.condition.as_ref().map(|key| ("where", key.span));
+    for (key, span) in value.into_iter().chain(window).chain(inputs).chain(condition) {
         problems.add(
             Diagnostic::error("misplaced-key", format!("`{key}` has no meaning beside `composite`"))
                 .at(span)
                 .hint("an index is made of its parts and their targets; leave it out"),
         );
     }
-    let grains: Vec<Grain> = spec.grains.iter().flatten().filter_map(|word| word.parse().ok()).collect();
     let mut parts = Vec::new();
     for (name, part) in spec.composite.iter() {
         if let Some(reason) = all.skipped.get(&name.value) {
@@ -45,22 +51,50 @@ pub(super) fn composite(context: &Context, spec: &KpiSpec, all: &mut Checked, pr
             );
         }
         needs_dimensions(&kpi, spec, name.span, problems);
-        finer_than_input(&kpi, &all.ready, &grains, spec, problems);
+        can_be_read(&kpi, name.span, &all.ready, grains, spec, problems);
+        is_above_floor(&kpi, name, part, problems);
         let wanted = spec.by.iter().flatten().flat_map(|set| set.items());
         for dimension in wanted.chain(spec.required_dimensions.iter().flatten().cloned()) {
             shares_dimension(context, &kpi, &dimension, &all.ready, problems);
         }
-        let change = Change { conditions: spec.condition.iter().collect(), window: None, place: None };
-        match variant(context, &name.value, &change, all, problems) {
-            Varied::Ready(kpi) => {
-                parts.push(Part { kpi, weight: part.weight, floor: part.floor.unwrap_or(0.0) });
-            }
-            Varied::Missing(table) => return Shaped::Skipped(format!("it needs table `{table}`, which has no data")),
-            Varied::Broken => return Shaped::Broken,
-        }
+        parts.push(Part { kpi: kpi.name.clone(), weight: part.weight, floor: part.floor.unwrap_or(0.0) });
+    }
+    let dimensions: Vec<String> = spec.by.iter().flatten().flat_map(|set| set.items()).map(|name| name.value).collect();
+    let is_taken = |name: &&Spanned<String>| {
+        ["before", "period_start", ROWS].contains(&name.as_str())
+            || dimensions.contains(&name.value)
+            || spec.required_dimensions.iter().flatten().any(|required| required.value == name.value)
+    };
+    if let Some(name) = spec.composite.iter().map(|(name, _)| name).find(is_taken) {
+        problems.add(
+            Diagnostic::error("reserved-name", format!("`{}` means two things in this KPI", name.value))
+                .at(name.span)
+                .hint("give the KPI, or the dimension of that name, another name"),
+        );
     }
     match problems.count() > before {
         true => Shaped::Broken,
         false => Shaped::Ready(Shape::Composite(Composite { parts }), DataType::Float64),
     }
+}
+
+/// A target at the least value that there is says nothing of the way to it.
+fn is_above_floor(kpi: &Kpi, name: &Spanned<String>, part: &Spanned<PartSpec>, problems: &mut Problems) {
+    let wanted = match kpi.target.as_ref().map(|target| &target.goal) {
+        Some(Goal::Value { value, .. }) => *value,
+        Some(Goal::Between { low, .. }) => *low,
+        Some(Goal::Kpi { .. } | Goal::Table { .. }) | None => return,
+    };
+    let floor = part.floor.unwrap_or(0.0);
+    if wanted > floor {
+        return;
+    }
+    problems.add(
+        Diagnostic::error(
+            "wrong-value",
+            format!("the target of `{}` is {wanted}, which is not above the least value, {floor}", name.value),
+        )
+        .at(part.span)
+        .hint(format!("say what the least value is: `{}: {{weight: {}, floor: -100}}`", name.value, part.weight)),
+    );
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::kpis::Context;
-use crate::model::{Goal, Kpi, Shape, Subject, Target};
+use crate::model::{Goal, JoinPath, Kpi, Shape, Subject, Target};
 
 /// What a value depends on, as a digest. Labels and descriptions are not in it.
 pub(super) fn fingerprint(context: &Context, kpi: &Kpi, ready: &BTreeMap<String, Arc<Kpi>>) -> String {
@@ -27,26 +27,17 @@ pub(super) fn fingerprint(context: &Context, kpi: &Kpi, ready: &BTreeMap<String,
     }
     match &kpi.shape {
         Shape::Aggregate(aggregate) => {
-            let every_join =
-                aggregate.joins.iter().chain(aggregate.dimensions.values().flat_map(|dimension| &dimension.joins));
-            let paths: BTreeSet<_> = every_join.cloned().chain([vec![]]).collect();
-            for path in &paths {
-                if let Some(table) = context.tables.table_at(&aggregate.table, path) {
-                    put(&format!("{} {} {:?} {:?}", table.name, table.fingerprint, path, table.freshness));
-                }
-                if let Some((last, before)) = path.split_last()
-                    && let Some(from) = context.tables.table_at(&aggregate.table, before)
-                {
-                    put(&format!("{:?}", from.joins.get(last)));
-                }
-            }
+            let of_dimensions = aggregate.dimensions.values().flat_map(|dimension| &dimension.joins);
+            rows_of(&aggregate.table, aggregate.joins.iter().chain(of_dimensions), context)
+                .iter()
+                .for_each(|text| put(text));
             put(&format!("{} {:?} {}", aggregate.time, aggregate.condition, aggregate.fill_zero));
             aggregate.measures.iter().for_each(|measure| put(&format!("{measure:?}")));
             aggregate.dimensions.iter().for_each(|(name, dimension)| put(&format!("{name} {}", dimension.expression)));
             put(&aggregate.value.expression.to_string());
             put(&format!("{:?} {:?}", aggregate.placement, aggregate.subject));
             if let Subject::Conversions(conversions) = &aggregate.subject {
-                put(&table(&conversions.table));
+                rows_of(&conversions.table, conversions.joins.iter(), context).iter().for_each(|text| put(text));
             }
         }
         Shape::Arithmetic(arithmetic) => {
@@ -63,4 +54,20 @@ pub(super) fn fingerprint(context: &Context, kpi: &Kpi, ready: &BTreeMap<String,
         put(ready.get(input).map_or("", |kpi| kpi.fingerprint.as_str()));
     }
     hasher.finalize().to_hex().to_string()
+}
+
+/// What the rows of a table with their joins depend on.
+fn rows_of<'a>(table: &str, joins: impl Iterator<Item = &'a JoinPath>, context: &Context) -> Vec<String> {
+    let mut texts = Vec::new();
+    for path in joins.cloned().chain([vec![]]).collect::<BTreeSet<JoinPath>>() {
+        if let Some(at) = context.tables.table_at(table, &path) {
+            texts.push(format!("{} {} {path:?} {:?}", at.name, at.fingerprint, at.freshness));
+        }
+        if let Some((last, before)) = path.split_last()
+            && let Some(from) = context.tables.table_at(table, before)
+        {
+            texts.push(format!("{:?}", from.joins.get(last)));
+        }
+    }
+    texts
 }

@@ -21,7 +21,7 @@ use super::order::in_dependency_order;
 use super::query::query;
 use super::subject::built_in_dimension;
 use super::tables::Tables;
-use super::target::{Targeted, target};
+use super::target::{Asked, Targeted, target};
 use super::{Problems, typing};
 use crate::diagnostic::{Diagnostic, nearest};
 use crate::load::LoadedDocument;
@@ -193,7 +193,8 @@ fn kpi(
         Shaped::Broken => {
             // The rest is looked at all the same, so that every mistake is told at once.
             if let Some(target) = &spec.target {
-                self::target(context, spec, target, &[], &all.ready, &all.skipped, problems);
+                let asked = Asked { grains: &grains, dimension_sets: &[] };
+                self::target(context, spec, target, &asked, all, problems);
             }
             return Outcome::Broken;
         }
@@ -211,7 +212,14 @@ fn kpi(
     let target = match &spec.target {
         None => None,
         Some(target) => {
-            match self::target(context, spec, target, &dimension_sets, &all.ready, &all.skipped, problems) {
+            match self::target(
+                context,
+                spec,
+                target,
+                &Asked { grains: &grains, dimension_sets: &dimension_sets },
+                all,
+                problems,
+            ) {
                 Targeted::Ready(target) => Some(target),
                 Targeted::Skipped(reason) => return Outcome::Skipped(reason),
                 Targeted::Broken => None,
@@ -285,7 +293,7 @@ fn shape(context: &Context, spec: &KpiSpec, grains: &[Grain], all: &mut Checked,
         return aggregate(context, spec, table, grains, problems);
     }
     if !spec.composite.is_empty() {
-        return composite(context, spec, all, problems);
+        return composite(context, spec, grains, all, problems);
     }
     let Some(value) = &spec.value else {
         if context.broken_kpis.contains(&spec.kpi.value) {
@@ -379,7 +387,7 @@ fn dimension_sets(spec: &KpiSpec, required: &[String]) -> Vec<Vec<String>> {
     sets
 }
 
-fn names(list: &Option<Vec<Spanned<String>>>) -> Vec<String> {
+pub(super) fn names(list: &Option<Vec<Spanned<String>>>) -> Vec<String> {
     list.iter().flatten().map(|name| name.value.clone()).collect()
 }
 

@@ -183,13 +183,16 @@ impl Validated {
             }
             Shape::Aggregate(aggregate) => {
                 for name in names.iter().filter(|name| !changed.required_dimensions.contains(name)) {
+                    if aggregate.takes(name) {
+                        let hint = format!("give it another name under `dimensions` in table `{}`", aggregate.table);
+                        return Err((format!("`{name}` means something else in `{kpi}`"), Some(hint)));
+                    }
                     let dimension = self.dimension(context, &model.project, &aggregate.table, name)?;
                     aggregate.dimensions.insert(name.clone(), dimension);
                 }
             }
             Shape::Query(query) => {
-                let asked: BTreeSet<String> = names.iter().cloned().collect();
-                if !query.plans.keys().any(|(_, set)| *set == asked) {
+                if !query.is_prepared_for(names) {
                     let known: Vec<&str> = query.dimensions.keys().map(String::as_str).collect();
                     let hint = match known.as_slice() {
                         [] => "it has no dimensions".to_owned(),
@@ -369,9 +372,12 @@ fn check_name(kind: &str, name: &Spanned<String>, problems: &mut Problems) {
             other => other.to_owned(),
         };
         problems.add(
-            Diagnostic::error("invalid-name", format!("`{}` is no name for a {kind}", name.value))
-                .at(name.span)
-                .hint(format!("names are lower-case letters, digits and underscores, such as `{suggestion}`")),
+            Diagnostic::error(
+                "invalid-name",
+                format!("`{}` is no name for {} {kind}", name.value, if kind == "input" { "an" } else { "a" }),
+            )
+            .at(name.span)
+            .hint(format!("names are lower-case letters, digits and underscores, such as `{suggestion}`")),
         );
     } else if let Some((_, word, what)) = taken {
         problems.add(

@@ -63,6 +63,16 @@ pub(super) fn query(
         }
     }
     let Some(parts) = parts(context, sql, &statement, problems) else { return Shaped::Broken };
+    if let (Some(minimum), false) = (&spec.minimum_n, parts.has_observations) {
+        problems.add(
+            Diagnostic::error(
+                "query-columns",
+                "`minimum_n` needs the number of observations, and the query has no `n`",
+            )
+            .at(minimum.span)
+            .hint("add it to the query, such as `count(*) AS n`"),
+        );
+    }
     for dimension in &parts.dimensions {
         if RESULT_COLUMNS.contains(&dimension.to_lowercase().as_str()) || dimension.contains([',', '"']) {
             let place = find_word(context.language, sql, dimension);
@@ -395,14 +405,23 @@ fn leave_out(select: &mut Select, kept: &BTreeSet<String>) {
         }
         let is_left_out = |group: &SqlExpr| {
             items.iter().filter(|item| !is_kept(item)).any(|item| {
-                let by_name =
-                    matches!(group, SqlExpr::Identifier(name) if name_of(item).as_deref() == Some(&name.value));
+                let (of_group, of_item) = (last_name(group), expression(item).as_ref().and_then(last_name));
+                let by_name = of_group.is_some() && (of_group == of_item || of_group == name_of(item));
                 by_name || expression(item).as_ref() == Some(group)
             })
         };
         groups.retain(|group| !is_left_out(group));
     }
     select.projection.retain(is_kept);
+}
+
+/// The column that an expression is nothing but, whatever is written in front of it.
+fn last_name(sql: &SqlExpr) -> Option<String> {
+    match sql {
+        SqlExpr::Identifier(name) => Some(name.value.to_lowercase()),
+        SqlExpr::CompoundIdentifier(parts) => parts.last().map(|name| name.value.to_lowercase()),
+        _ => None,
+    }
 }
 
 fn named(name: &str) -> ObjectName {

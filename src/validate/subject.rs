@@ -396,6 +396,17 @@ fn with_relation(
     let meaning = problems.take(rows.context.language.parse(&meaning))?;
     let target = format!("{name} of {}", rows.table);
     let own = namespace.get_mut(rows.table)?;
+    if own.joins.contains_key(*name) {
+        problems.add(
+            Diagnostic::error(
+                "reserved-name",
+                format!("`{name}` means two things here: a join of `{}` is called so", rows.table),
+            )
+            .at(value.text.span)
+            .hint(format!("give the join of `{}` another name", rows.table)),
+        );
+        return None;
+    }
     own.joins.insert((*name).to_owned(), target.clone());
     own.predicates.insert((*short).to_owned(), meaning);
     own.dimensions.remove(*short);

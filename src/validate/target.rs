@@ -2,17 +2,16 @@
 //!
 //! Whether a value reaches its target is not decided here, but when results are compiled.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
 use chrono::NaiveDate;
 
 use super::Problems;
 use super::aggregate::{Rows, table_state};
-use super::kpis::{Context, Shaped};
+use super::arithmetic::can_be_read;
+use super::kpis::{Checked, Context, Shaped};
 use crate::diagnostic::Diagnostic;
-use crate::model::{Better, Goal, Kpi, Target, TargetTable};
+use crate::model::{Better, Goal, Target, TargetTable};
 use crate::spec::{KpiSpec, Spanned, TargetSpec};
+use crate::time::Grain;
 
 /// What became of a target.
 pub(super) enum Targeted {
@@ -22,20 +21,25 @@ pub(super) enum Targeted {
     Broken,
 }
 
-/// The target of a KPI that is broken down by `dimension_sets`.
+/// What the KPI is asked for, and so its target.
+pub(super) struct Asked<'a> {
+    pub grains: &'a [Grain],
+    pub dimension_sets: &'a [Vec<String>],
+}
+
+/// The target of a KPI.
 pub(super) fn target(
     context: &Context,
     spec: &KpiSpec,
     target: &Spanned<TargetSpec>,
-    dimension_sets: &[Vec<String>],
-    ready: &BTreeMap<String, Arc<Kpi>>,
-    skipped: &BTreeMap<String, String>,
+    asked: &Asked,
+    all: &Checked,
     problems: &mut Problems,
 ) -> Targeted {
     let before = problems.count();
     let found = match (&target.kpi, &target.table) {
         (None, None) => written(spec, target, problems),
-        _ => match looked_up(context, spec, target, dimension_sets, ready, skipped, problems) {
+        _ => match looked_up(context, spec, target, asked, all, problems) {
             Ok(found) => found,
             Err(reason) => return Targeted::Skipped(reason),
         },
@@ -51,9 +55,8 @@ fn looked_up(
     context: &Context,
     spec: &KpiSpec,
     target: &Spanned<TargetSpec>,
-    dimension_sets: &[Vec<String>],
-    ready: &BTreeMap<String, Arc<Kpi>>,
-    skipped: &BTreeMap<String, String>,
+    asked: &Asked,
+    all: &Checked,
     problems: &mut Problems,
 ) -> Result<Option<Target>, String> {
     let better = spec.better.as_ref().map(|better| better.value);
@@ -71,11 +74,14 @@ fn looked_up(
     let (from, until) = (date(&target.from, problems), date(&target.until, problems));
     let goal = match (&target.kpi, &target.table) {
         (Some(kpi), _) => {
-            if let Some(reason) = skipped.get(&kpi.value) {
+            if let Some(reason) = all.skipped.get(&kpi.value) {
                 return Err(format!("its target is `{}`, and {reason}", kpi.value));
             }
+            if let Some(wanted) = all.ready.get(&kpi.value) {
+                can_be_read(wanted, kpi.span, &all.ready, asked.grains, spec, problems);
+            }
             // Unknown ones are reported when the order is made.
-            ready.get(&kpi.value).map(|wanted| Goal::Kpi { kpi: wanted.name.clone(), warn, critical })
+            all.ready.get(&kpi.value).map(|wanted| Goal::Kpi { kpi: wanted.name.clone(), warn, critical })
         }
         (None, Some(table)) => {
             match table_state(context, table, problems) {
@@ -83,7 +89,7 @@ fn looked_up(
                 Err(Shaped::Skipped(reason)) => return Err(format!("its targets are there, and {reason}")),
                 Err(_) => return Ok(None),
             }
-            table_of_targets(context, table, dimension_sets, problems).map(|table| Goal::Table {
+            table_of_targets(context, table, asked.dimension_sets, problems).map(|table| Goal::Table {
                 table,
                 warn,
                 critical,

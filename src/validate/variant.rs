@@ -11,7 +11,7 @@ use super::Problems;
 use super::aggregate::Rows;
 use super::kpis::{Checked, Context};
 use crate::diagnostic::{Diagnostic, Span};
-use crate::model::{Arithmetic, Composite, Input, Kpi, Part, Placement, Shape, Subject, Window};
+use crate::model::{Arithmetic, Input, Kpi, Placement, Shape, Subject, Window};
 use crate::spec::Spanned;
 use crate::time::Grain;
 
@@ -88,24 +88,21 @@ pub(super) fn variant(
             }
             Shape::Arithmetic(Arithmetic { inputs, value: arithmetic.value.clone() })
         }
-        Shape::Composite(composite) => {
-            let mut parts = Vec::new();
-            for part in &composite.parts {
-                match below(&part.kpi) {
-                    Varied::Ready(name) => parts.push(Part { kpi: name, ..part.clone() }),
-                    other => return other,
-                }
-            }
-            Shape::Composite(Composite { parts })
-        }
-        Shape::Query(_) => {
+        Shape::Composite(_) | Shape::Query(_) => {
             let place = change.conditions.first().map(|text| text.span).or(change.place);
-            let diagnostic = Diagnostic::error(
-                "query-as-it-is",
-                format!("`{name}` is one query, which can be neither narrowed nor put over a window from outside"),
-            );
+            let cannot = "which can be neither narrowed nor put over a window from outside";
+            let (diagnostic, hint) = match &kpi.shape {
+                Shape::Query(_) => (
+                    Diagnostic::error("query-as-it-is", format!("`{name}` is one query, {cannot}")),
+                    "put the condition or the window into its query",
+                ),
+                _ => (
+                    Diagnostic::error("index-as-it-is", format!("`{name}` measures KPIs by their targets, {cannot}")),
+                    "narrow the parts, and their targets with them",
+                ),
+            };
             problems.add(match place {
-                Some(place) => diagnostic.at(place).hint("put the condition or the window into its query"),
+                Some(place) => diagnostic.at(place).hint(hint),
                 None => diagnostic,
             });
             return Varied::Broken;
