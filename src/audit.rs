@@ -39,6 +39,9 @@ fn time_name(kpi: &Kpi) -> String {
     kpi.aggregate().map_or_else(|| "time".into(), |aggregate| format!("`{}`", aggregate.time_name))
 }
 
+/// The audit that finds a result without rows.
+pub const NOT_EMPTY: &str = "not_empty";
+
 fn passed(name: &str) -> Audit {
     Audit { name: name.into(), status: AuditStatus::Passed, detail: None }
 }
@@ -50,10 +53,10 @@ fn failed(name: &str, detail: impl Into<String>) -> Audit {
 fn not_empty(result: &KpiResult) -> Audit {
     match result.rows.num_rows() {
         0 => failed(
-            "not_empty",
+            NOT_EMPTY,
             "no row of the table counts; if that can be, say so with `fill: zero`, else look at `where`",
         ),
-        _ => passed("not_empty"),
+        _ => passed(NOT_EMPTY),
     }
 }
 
@@ -108,7 +111,10 @@ fn finite(result: &KpiResult) -> Result<Audit> {
     let broken = values(&result.rows)?.iter().flatten().filter(|value| !value.is_finite()).count();
     Ok(match broken {
         0 => passed("finite"),
-        count => failed("finite", format!("{count} values are NaN or infinite; the data holds such numbers")),
+        count => failed(
+            "finite",
+            format!("{count} values are NaN or infinite; the data holds such numbers, or its query divides by 0"),
+        ),
     })
 }
 

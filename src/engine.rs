@@ -17,7 +17,7 @@ use datafusion::sql::unparser::Unparser;
 use datafusion::sql::unparser::dialect::DefaultDialect;
 use tokio::sync::Notify;
 
-use crate::audit::audit;
+use crate::audit::{NOT_EMPTY, audit};
 use crate::catalog::{self, InputFile};
 use crate::compile::{Bounds, Cell, Compiler, TableLeaves, result_plan, shown_plan};
 use crate::diagnostic::{Diagnostic, Sources, nearest};
@@ -171,7 +171,17 @@ impl Engine {
 
     /// Every mistake in the project's files.
     pub fn diagnostics(&self) -> Vec<Diagnostic> {
-        self.loaded.diagnostics.iter().chain(&self.validated.diagnostics).cloned().collect()
+        let mut told: Vec<Diagnostic> = Vec::new();
+        for diagnostic in self.loaded.diagnostics.iter().chain(&self.validated.diagnostics) {
+            // Several definitions may stand on the same slip.
+            let is_same = |known: &Diagnostic| {
+                known.code == diagnostic.code && known.span == diagnostic.span && known.message == diagnostic.message
+            };
+            if !told.iter().any(is_same) {
+                told.push(diagnostic.clone());
+            }
+        }
+        told
     }
 
     /// The files that diagnostics point into.
@@ -216,7 +226,15 @@ impl Engine {
         let rows =
             datafusion::arrow::compute::concat_batches(&schema, &batches).map_err(|error| query_error(error.into()))?;
         let rows = execute::sorted(&execute::with_schema(&rows, &published)?, &kpi, &cell)?;
-        Ok(Answer { kpi, cell, schema: published, rows })
+        // What a run would not publish is not shown either.
+        let result = KpiResult { kpi: kpi.clone(), schema: published.clone(), rows, elapsed: Duration::ZERO };
+        let audits = audit(&result, None, None)?;
+        let failure = audits.iter().find(|audit| audit.status == AuditStatus::Failed && audit.name != NOT_EMPTY);
+        if let Some(failure) = failure {
+            let detail = failure.detail.clone().unwrap_or_default();
+            return Err(Error::execution(format!("`{}` cannot be shown: {}: {detail}", kpi.name, failure.name)));
+        }
+        Ok(Answer { kpi, cell, schema: published, rows: result.rows })
     }
 
     /// The SQL that DataFusion runs for a KPI, over the tables by their names.
@@ -518,7 +536,11 @@ impl Engine {
     fn unknown_tag(&self, tag: &str) -> Error {
         let tags = self.model().defined().flat_map(|kpi| kpi.tags.iter().map(String::as_str));
         let tags: Vec<&str> = tags.collect::<BTreeSet<&str>>().into_iter().collect();
-        Error::config(format!("no KPI has the tag `{tag}`")).with_hint(format!("the tags are {}", tags.join(", ")))
+        let hint = match tags.as_slice() {
+            [] => "no KPI has tags; `kpi ls` lists them by name".to_owned(),
+            tags => format!("the tags are {}", tags.join(", ")),
+        };
+        Error::config(format!("no KPI has the tag `{tag}`")).with_hint(hint)
     }
 
     fn find(&self, name: &str) -> Result<&Arc<Kpi>> {

@@ -40,6 +40,11 @@ impl Source {
     pub fn schema(&self) -> SchemaRef {
         self.provider.schema()
     }
+
+    /// Whether CSV files have a header and nothing else, beside columns from their folders.
+    pub fn has_no_rows(&self, partitions: usize) -> bool {
+        self.format == Format::Csv && self.empty_columns.len() + partitions >= self.schema().fields().len()
+    }
 }
 
 /// A file format that tables may have.

@@ -10,7 +10,7 @@ use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema};
 use datafusion::logical_expr::Expr;
 
-use super::expression::{Namespace, Parsed, Unresolved, list, resolve};
+use super::expression::{Language, Namespace, Parsed, Unresolved, list, resolve};
 use super::kpis::{Context, Shaped, as_dimension, dimension, reserved};
 use super::length::length;
 use super::measures::{measured_schema, take_measures};
@@ -366,7 +366,7 @@ fn placement(rows: &mut Rows, spec: &KpiSpec, grains: &[Grain], problems: &mut P
         let is_compared = spec.per.is_some() && at.is_none() && spec.cohort.is_none();
         return Some(if is_compared { Placement::Boundaries(stock) } else { Placement::Stock(stock) });
     }
-    match window(spec, grains, problems) {
+    match window(rows.context.language, spec, grains, problems) {
         Ok(Some(window)) => Some(Placement::Window(window)),
         Ok(None) => Some(Placement::Event),
         Err(()) => None,
@@ -374,7 +374,12 @@ fn placement(rows: &mut Rows, spec: &KpiSpec, grains: &[Grain], problems: &mut P
 }
 
 /// The window that a definition asks for.
-pub(super) fn window(spec: &KpiSpec, grains: &[Grain], problems: &mut Problems) -> Result<Option<Window>, ()> {
+pub(super) fn window(
+    language: &Language,
+    spec: &KpiSpec,
+    grains: &[Grain],
+    problems: &mut Problems,
+) -> Result<Option<Window>, ()> {
     let mut told = |diagnostic: Diagnostic| {
         problems.add(diagnostic);
         Err(())
@@ -387,7 +392,7 @@ pub(super) fn window(spec: &KpiSpec, grains: &[Grain], problems: &mut Problems) 
                 .hint("leave one of them out"),
         ),
         (Some(window), None) if window.value == "all" => Ok(Some(Window::All)),
-        (Some(window), None) => match length(window, "window") {
+        (Some(window), None) => match length(language, window, "window") {
             Ok(length) => Ok(Some(Window::Trailing(length))),
             Err(diagnostic) => told(diagnostic),
         },

@@ -43,7 +43,7 @@ pub(super) fn arithmetic(
             return Shaped::Broken;
         }
     };
-    let Ok(window) = window(spec, grains, problems) else { return Shaped::Broken };
+    let Ok(window) = window(context.language, spec, grains, problems) else { return Shaped::Broken };
     unused_inputs(spec, &uses, problems);
     let mut inputs: Vec<Input> = Vec::new();
     for used in &uses.inputs {

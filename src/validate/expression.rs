@@ -141,6 +141,34 @@ impl Language<'_> {
         source_span(file, text.span, &text.value, start, end.max(start + 1))
     }
 
+    /// A text that is no SQL, such as a length of time, with its settings written in.
+    pub fn with_settings(&self, text: &Spanned<String>) -> Result<Spanned<String>, Diagnostic> {
+        let mut written = String::new();
+        let mut rest = text.value.as_str();
+        while let Some((front, behind)) = rest.split_once("{{") {
+            let Some((name, behind)) = behind.split_once("}}") else { break };
+            let name = name.trim();
+            let Some(value) = self.settings.get(name) else { return Err(self.unknown_setting(name).at(text.span)) };
+            written.push_str(front);
+            written.push_str(&match value {
+                SettingValue::Boolean(value) => value.to_string(),
+                SettingValue::Integer(value) => value.to_string(),
+                SettingValue::Number(value) => value.to_string(),
+                SettingValue::Text(value) => value.clone(),
+            });
+            rest = behind;
+        }
+        Ok(Spanned::new(written + rest, text.span))
+    }
+
+    fn unknown_setting(&self, name: &str) -> Diagnostic {
+        let diagnostic = Diagnostic::error("unknown-setting", format!("there is no setting `{name}`"));
+        match nearest(name, self.settings.keys().map(String::as_str)) {
+            Some(name) => diagnostic.hint(format!("did you mean `{name}`?")),
+            None => diagnostic.hint(format!("declare it in the project: `settings: {{{name}: ...}}`")),
+        }
+    }
+
     /// Puts the value of each `{{ name }}` in its place.
     fn write_settings(
         &self,
@@ -175,15 +203,7 @@ impl Language<'_> {
                 ));
             };
             let Some(value) = self.settings.get(&word.value) else {
-                let mut diagnostic =
-                    Diagnostic::error("unknown-setting", format!("there is no setting `{}`", word.value))
-                        .at(self.place(text, at(position + 2)));
-                let hint = match nearest(&word.value, self.settings.keys().map(String::as_str)) {
-                    Some(name) => format!("did you mean `{name}`?"),
-                    None => format!("declare it in the project: `settings: {{{}: ...}}`", word.value),
-                };
-                diagnostic.hint = Some(hint);
-                return Err(Box::new(diagnostic));
+                return Err(Box::new(self.unknown_setting(&word.value).at(self.place(text, at(position + 2)))));
             };
             let span = SqlSpan::new(at(position).start, at(position + 4).end);
             written.push(TokenWithSpan::new(setting_token(value), span));

@@ -16,7 +16,7 @@ use super::arithmetic::arithmetic;
 use super::composite::composite;
 use super::expression::{Language, Unresolved, list, resolve};
 use super::fingerprint::fingerprint;
-use super::length::length;
+use super::length::wait;
 use super::order::in_dependency_order;
 use super::query::query;
 use super::subject::built_in_dimension;
@@ -25,7 +25,7 @@ use super::target::{Asked, Targeted, target};
 use super::{Problems, typing};
 use crate::diagnostic::{Diagnostic, nearest};
 use crate::load::LoadedDocument;
-use crate::model::{Better, Dimension, Kpi, Project, Shape, Skipped, Subject, Within};
+use crate::model::{Better, Dimension, Kpi, Project, Shape, Skipped, Subject};
 use crate::spec::{KpiSpec, Spanned, TableSpec};
 use crate::time::Grain;
 
@@ -227,8 +227,8 @@ fn kpi(
         }
     };
     let ripens = match (&spec.ripens, &shape) {
-        (Some(text), _) => match length(text, "ripens") {
-            Ok(length) => Some(Within::Calendar(length)),
+        (Some(text), _) => match wait(context.language, text, "ripens") {
+            Ok(wait) => Some(wait),
             Err(diagnostic) => {
                 problems.add(diagnostic);
                 None

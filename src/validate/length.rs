@@ -1,13 +1,16 @@
 //! Lengths of time as definitions write them: `90 days`, `1 year`, `24 hours`.
 
+use super::expression::Language;
 use crate::diagnostic::Diagnostic;
 use crate::model::{Length, Within};
 use crate::spec::Spanned;
+use crate::time::Grain;
 
 /// Reads a length of the calendar, such as `365 days` or `1 year`; a mistake names the key.
-pub(super) fn length(text: &Spanned<String>, key: &str) -> Result<Length, Diagnostic> {
-    read_length(text).ok_or_else(|| {
-        let message = match read_seconds(text) {
+pub(super) fn length(language: &Language, text: &Spanned<String>, key: &str) -> Result<Length, Diagnostic> {
+    let text = language.with_settings(text)?;
+    read_length(&text).ok_or_else(|| {
+        let message = match read_seconds(&text) {
             Some(_) => format!("`{}`: `{key}` counts days of the calendar, or longer", text.value),
             None => format!("`{}` is no length of time", text.value),
         };
@@ -18,11 +21,19 @@ pub(super) fn length(text: &Spanned<String>, key: &str) -> Result<Length, Diagno
 }
 
 /// Reads a length of the calendar, or hours and minutes between two instants.
-pub(super) fn within(text: &Spanned<String>, key: &str) -> Result<Within, Diagnostic> {
-    match read_seconds(text) {
+pub(super) fn within(language: &Language, text: &Spanned<String>, key: &str) -> Result<Within, Diagnostic> {
+    match read_seconds(&language.with_settings(text)?) {
         Some(seconds) => Ok(Within::Seconds(seconds)),
-        None => length(text, key).map(Within::Calendar),
+        None => length(language, text, key).map(Within::Calendar),
     }
+}
+
+/// Reads how long something is to be waited for, which may be no time at all.
+pub(super) fn wait(language: &Language, text: &Spanned<String>, key: &str) -> Result<Within, Diagnostic> {
+    if language.with_settings(text)?.trim() == "0 days" {
+        return Ok(Within::Calendar(Length { count: 0, unit: Grain::Day }));
+    }
+    length(language, text, key).map(Within::Calendar)
 }
 
 /// Reads `1 year` or `3 months`.
@@ -54,7 +65,6 @@ fn parts(text: &str) -> Option<(i64, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::time::Grain;
 
     #[test]
     fn a_length_is_a_number_and_a_unit() {

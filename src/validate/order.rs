@@ -18,6 +18,15 @@ pub(super) fn in_dependency_order(
     let mut uses: BTreeMap<&str, Vec<Spanned<String>>> = BTreeMap::new();
     for (name, (_, spec)) in specs {
         uses.insert(name, uses_of(context, spec));
+        for (input, of) in spec.inputs.iter() {
+            if specs.contains_key(&input.value) && of.kpi.value != input.value {
+                problems.add(
+                    Diagnostic::error("reserved-name", format!("`{}` is the name of another KPI", input.value))
+                        .at(input.span)
+                        .hint(format!("give the input another name, such as `narrow_{}`", input.value)),
+                );
+            }
+        }
     }
     for input in uses.values().flatten() {
         if !specs.contains_key(&input.value) && !context.broken_kpis.contains(&input.value) {

@@ -19,6 +19,7 @@ use datafusion::sql::sqlparser::ast::{
 use futures::FutureExt;
 use std::ops::ControlFlow;
 
+use super::expression::{Order, walk};
 use super::kpis::{Context, RESULT_COLUMNS, Shaped, reserved};
 use super::queries::{find_word, invalid_query, parse_query, unrepeatable, used_tables};
 use super::tables::State;
@@ -62,7 +63,7 @@ pub(super) fn query(
             }
         }
     }
-    let Some(parts) = parts(context, sql, &statement, problems) else { return Shaped::Broken };
+    let Some(parts) = parts(context, spec, sql, &statement, problems) else { return Shaped::Broken };
     if let (Some(minimum), false) = (&spec.minimum_n, parts.has_observations) {
         problems.add(
             Diagnostic::error(
@@ -148,7 +149,13 @@ struct Parts {
     has_observations: bool,
 }
 
-fn parts(context: &Context, sql: &Spanned<String>, statement: &Statement, problems: &mut Problems) -> Option<Parts> {
+fn parts(
+    context: &Context,
+    spec: &KpiSpec,
+    sql: &Spanned<String>,
+    statement: &Statement,
+    problems: &mut Problems,
+) -> Option<Parts> {
     let refuse = |message: &str, hint: &str| Diagnostic::error("query-columns", message).at(sql.span).hint(hint);
     let Statement::Statement(statement) = statement else { return None };
     let SqlStatement::Query(query) = statement.as_ref() else { return None };
@@ -203,8 +210,40 @@ fn parts(context: &Context, sql: &Spanned<String>, statement: &Statement, proble
     }
     let (has_ratio, has_observations) = (has(NUMERATOR) && has(DENOMINATOR), has(OBSERVATIONS));
     let of_result = [PERIOD, VALUE, NUMERATOR, DENOMINATOR, OBSERVATIONS];
-    let dimensions = names.iter().filter(|name| !of_result.contains(&name.as_str())).cloned().collect();
+    let dimensions: Vec<String> = names.iter().filter(|name| !of_result.contains(&name.as_str())).cloned().collect();
+    let required = super::kpis::names(&spec.required_dimensions);
+    if dimensions.iter().any(|name| !required.contains(name)) && !groups_plainly(select) {
+        problems.add(refuse(
+            "no dimension can be left out of this query: it does not group by a plain GROUP BY alone",
+            "aggregate with `GROUP BY ALL`, and put DISTINCT, OVER and grouping sets into a table (a `.sql` file); or make \
+             all its dimensions `required_dimensions`",
+        ));
+        return None;
+    }
     Some(Parts { query, dimensions, has_ratio, has_observations })
+}
+
+/// Whether a dimension can be taken out of SELECT and GROUP BY, and what is left is the value of the whole.
+fn groups_plainly(select: &Select) -> bool {
+    let is_plain = match &select.group_by {
+        GroupByExpr::All(modifiers) => modifiers.is_empty(),
+        GroupByExpr::Expressions(groups, modifiers) => {
+            let is_set =
+                |group: &SqlExpr| matches!(group, SqlExpr::GroupingSets(_) | SqlExpr::Rollup(_) | SqlExpr::Cube(_));
+            !groups.is_empty() && modifiers.is_empty() && !groups.iter().any(is_set)
+        }
+    };
+    let mut has_window = false;
+    for item in &select.projection {
+        if let SelectItem::ExprWithAlias { expr, .. } | SelectItem::UnnamedExpr(expr) = item {
+            // Nothing is changed and no visit fails.
+            let _ = walk(&mut expr.clone(), Order::WholeFirst, &mut |sql| {
+                has_window |= matches!(sql, SqlExpr::Function(function) if function.over.is_some());
+                Ok(())
+            });
+        }
+    }
+    is_plain && !has_window && select.distinct.is_none()
 }
 
 fn name_of(item: &SelectItem) -> Option<String> {

@@ -476,7 +476,7 @@ fn conversions(
     let entity = after.expression(&part(there), "`entity`", problems);
     let mut inner = Vec::new();
     let columns = columns(&mut after, &written.columns, &mut inner, problems);
-    let within = match within(&written.within, "within") {
+    let within = match within(context.language, &written.within, "within") {
         Ok(within) => Some(within),
         Err(diagnostic) => {
             problems.add(diagnostic);

@@ -171,6 +171,12 @@ async fn from_files(
             problems.add(diagnostic);
             State::Broken
         }
+        // Without a row and without a type nobody knows what the columns hold.
+        Ok(opened)
+            if all.given.is_none() && opened.has_no_rows(spec.partitioned_by.iter().count()) && !has_types(spec) =>
+        {
+            State::Absent("its files have no rows, and its definition no types".into())
+        }
         Ok(opened) => {
             let provider = provider_as_source(opened.provider.clone());
             let name = format!("files of {}", spec.table.value);
@@ -186,6 +192,10 @@ async fn from_files(
             finish(context, language, spec, raw, Some((&opened, &options.csv)), origin, problems)
         }
     }
+}
+
+fn has_types(spec: &TableSpec) -> bool {
+    spec.columns.iter().any(|(_, column)| column.data_type.is_some())
 }
 
 async fn from_query(
