@@ -209,14 +209,11 @@ impl Engine {
     /// # Errors
     /// `Config` where the question cannot be answered, else as the query fails.
     pub async fn show(&self, question: &Question) -> Result<Answer> {
-        let (model, kpi, cell) = self.understand(question)?;
-        let survey = self.look_at(&model, &kpi).await?;
+        let Prepared { model, kpi, cell, survey, since, bounds } = self.prepare(question).await?;
         // In a test, tables that are not given are empty, and mean it.
         if let Some(error) = self.without_rows(&model, &kpi, &survey).filter(|_| !self.as_of.is_all_known) {
             return Err(error);
         }
-        let since = self.first_period(&model, question, &cell);
-        let bounds = Bounds { since: since.filter(|_| !looks_back(&model, &kpi)), until: self.as_of.day };
         let leaves = TableLeaves { model: &model, bounds, by_name: false };
         let compiler = Compiler { model: &model, leaves: &leaves, extents: &survey.extents, days: None };
         let plan = result_plan(&compiler, &kpi, &cell).map_err(query_error)?;
@@ -246,10 +243,7 @@ impl Engine {
     /// # Errors
     /// `Config` where the question cannot be answered, else as the survey of the data fails.
     pub async fn sql(&self, question: &Question) -> Result<String> {
-        let (model, kpi, cell) = self.understand(question)?;
-        let survey = self.look_at(&model, &kpi).await?;
-        let since = self.first_period(&model, question, &cell);
-        let bounds = Bounds { since: since.filter(|_| !looks_back(&model, &kpi)), until: self.as_of.day };
+        let Prepared { model, kpi, cell, survey, since, bounds } = self.prepare(question).await?;
         let leaves = TableLeaves { model: &model, bounds, by_name: true };
         let compiler = Compiler { model: &model, leaves: &leaves, extents: &survey.extents, days: None };
         let plan = shown_plan(&compiler, &kpi, &cell, since).map_err(query_error)?;
@@ -567,6 +561,15 @@ impl Engine {
         })
     }
 
+    /// What a question means, and what must be known of the data before it is answered.
+    async fn prepare(&self, question: &Question) -> Result<Prepared> {
+        let (model, kpi, cell) = self.understand(question)?;
+        let survey = self.look_at(&model, &kpi).await?;
+        let since = self.first_period(&model, question, &cell);
+        let bounds = Bounds { since: since.filter(|_| !looks_back(&model, &kpi)), until: self.as_of.day };
+        Ok(Prepared { model, kpi, cell, survey, since, bounds })
+    }
+
     /// The model, the KPI and the cell that a question means.
     fn understand(&self, question: &Question) -> Result<(Model, Arc<Kpi>, Cell)> {
         let kpi = self.find(&question.kpi)?;
@@ -722,6 +725,16 @@ async fn beating<T>(run: &mut Run, work: impl Future<Output = T>) -> T {
             _ = tick.tick() => run.heartbeat().await,
         }
     }
+}
+
+/// A question ready to be compiled.
+struct Prepared {
+    model: Model,
+    kpi: Arc<Kpi>,
+    cell: Cell,
+    survey: Survey,
+    since: Option<NaiveDate>,
+    bounds: Bounds,
 }
 
 /// What a run found before anything is judged.

@@ -17,8 +17,8 @@ use kpi::generate::Random;
 use kpi::time::{Calendar, Grain};
 
 use crate::support::{
-    Published, Rows, are_near, block_on, mistakes, open, read_published, run, ways_that_differ, write_files,
-    write_parquet,
+    Published, Rows, Values, are_near, block_on, difference, mistakes, open, read_published, read_values, run,
+    ways_that_differ, write_files, write_parquet,
 };
 
 #[test]
@@ -654,9 +654,6 @@ impl Condition {
 
 // ---- The same values, worked out without SQL.
 
-/// A period and its members, and what a KPI is worth there.
-type Values = BTreeMap<(NaiveDate, Vec<Option<String>>), Option<f64>>;
-
 impl World {
     fn wrong_values(&self, project: &Path, report: &RunReport) -> Vec<String> {
         let mut wrong = Vec::new();
@@ -960,27 +957,4 @@ impl Operation {
             Operation::Growth => Some(ratio()? - 1.0),
         }
     }
-}
-
-fn read_values(rows: &Rows, set: &[&str]) -> Values {
-    let members: Vec<usize> = set.iter().map(|name| rows.index(name)).collect();
-    let (period, value) = (rows.index("period_start"), rows.index("value"));
-    let member = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
-    (rows.cells.iter())
-        .map(|row| {
-            let members = members.iter().map(|index| member(&row[*index])).collect();
-            ((row[period].parse().unwrap(), members), row[value].parse().ok())
-        })
-        .collect()
-}
-
-fn difference(expected: &Values, found: &Values) -> Option<String> {
-    for key in expected.keys().chain(found.keys()) {
-        match (expected.get(key), found.get(key)) {
-            (Some(None), Some(None)) => {}
-            (Some(Some(one)), Some(Some(two))) if are_near(&one.to_string(), &two.to_string()) => {}
-            (one, two) => return Some(format!("{key:?} is {one:?} by hand and {two:?} published")),
-        }
-    }
-    None
 }

@@ -15,7 +15,8 @@ use kpi::generate::Random;
 use kpi::time::{Calendar, Grain};
 
 use crate::support::{
-    Published, Rows, are_near, block_on, mistakes, open, read_published, run, ways_that_differ, write_files,
+    Published, Rows, Values, block_on, difference, mistakes, open, read_published, read_values, run, ways_that_differ,
+    write_files,
 };
 
 #[test]
@@ -164,8 +165,6 @@ struct Kpi {
     values: Reckoning,
 }
 
-/// A period and its members, and what a KPI is worth there.
-type Values = BTreeMap<Key, Option<f64>>;
 type Groups<'a, T> = BTreeMap<Key, Vec<&'a T>>;
 type Key = (NaiveDate, Members);
 type Members = Vec<Option<String>>;
@@ -999,27 +998,4 @@ fn cohort_of_stays(world: &World, by: Grain, set: &[&str], ages: i64) -> Values 
         }
     }
     cohorts(world, by, ages, covered.map(|(_, last)| last), entities)
-}
-
-fn read_values(rows: &Rows, set: &[&str]) -> Values {
-    let members: Vec<usize> = set.iter().map(|name| rows.index(name)).collect();
-    let (period, value) = (rows.index("period_start"), rows.index("value"));
-    let member = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
-    (rows.cells.iter())
-        .map(|row| {
-            let members = members.iter().map(|index| member(&row[*index])).collect();
-            ((row[period].parse().unwrap(), members), row[value].parse().ok())
-        })
-        .collect()
-}
-
-fn difference(expected: &Values, found: &Values) -> Option<String> {
-    for key in expected.keys().chain(found.keys()) {
-        match (expected.get(key), found.get(key)) {
-            (Some(None), Some(None)) => {}
-            (Some(Some(one)), Some(Some(two))) if are_near(&one.to_string(), &two.to_string()) => {}
-            (one, two) => return Some(format!("{key:?} is {one:?} by hand and {two:?} published")),
-        }
-    }
-    None
 }

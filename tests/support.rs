@@ -1,7 +1,7 @@
 //! What the end-to-end tests share: projects in temporary folders, rows as comparable text, and the ways in which one
 //! value can be computed. It holds no expectations.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -308,4 +308,32 @@ async fn fused_without_optimizer(
         Err(error) => Err(error.to_string()),
     };
     outcomes.into_iter().map(|(name, result)| (name, as_text(result))).collect()
+}
+
+/// A period and its members, and what a KPI is worth there.
+pub type Values = BTreeMap<(NaiveDate, Vec<Option<String>>), Option<f64>>;
+
+/// The values in published rows.
+pub fn read_values(rows: &Rows, set: &[&str]) -> Values {
+    let members: Vec<usize> = set.iter().map(|name| rows.index(name)).collect();
+    let (period, value) = (rows.index("period_start"), rows.index("value"));
+    let member = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
+    (rows.cells.iter())
+        .map(|row| {
+            let members = members.iter().map(|index| member(&row[*index])).collect();
+            ((row[period].parse().unwrap(), members), row[value].parse().ok())
+        })
+        .collect()
+}
+
+/// Where published values differ from those worked out by hand.
+pub fn difference(expected: &Values, found: &Values) -> Option<String> {
+    for key in expected.keys().chain(found.keys()) {
+        match (expected.get(key), found.get(key)) {
+            (Some(None), Some(None)) => {}
+            (Some(Some(one)), Some(Some(two))) if are_near(&one.to_string(), &two.to_string()) => {}
+            (one, two) => return Some(format!("{key:?} is {one:?} by hand and {two:?} published")),
+        }
+    }
+    None
 }

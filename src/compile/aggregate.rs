@@ -11,7 +11,8 @@ use datafusion::logical_expr::{Expr, JoinType, LogicalPlanBuilder, cast, lit, wh
 use super::bounds::{Extent, date};
 use super::placement::windows_of_days;
 use super::{
-    Cell, Compiler, DENOMINATOR, NUMERATOR, OBSERVATIONS, PERIOD_START, Request, VALUE, column, null_safe, of,
+    Cell, Compiler, DENOMINATOR, NUMERATOR, OBSERVATIONS, PERIOD_START, Request, VALUE, column, no_number, null_safe,
+    of,
 };
 use crate::catalog::{PERIODS, known_days};
 use crate::model::{Aggregate, Kpi, Measure, Model, Placement, ROWS, Value};
@@ -53,16 +54,15 @@ pub(super) fn value_columns(value: &Value, cell: &Cell) -> Vec<Expr> {
 /// The numerator and denominator of a ratio as doubles, or NULLs.
 fn sides(ratio: &Option<(Expr, Expr)>) -> (Expr, Expr) {
     use datafusion::arrow::datatypes::DataType::Float64;
-    let none = || cast(lit(ScalarValue::Null), Float64);
     match ratio {
         Some((numerator, denominator)) => (cast(numerator.clone(), Float64), cast(denominator.clone(), Float64)),
-        None => (none(), none()),
+        None => (no_number(), no_number()),
     }
 }
 
 /// The columns that identify a row of a cell.
 pub(super) fn keys(cell: &Cell) -> Vec<Expr> {
-    [PERIOD_START].into_iter().chain(cell.dimensions.iter().map(String::as_str)).map(column).collect()
+    key_names(cell).map(column).collect()
 }
 
 /// What a value is where there are no rows and `fill: zero` says that this means none: computed from counts and sums of 0,
@@ -150,7 +150,7 @@ fn keys_of(periods: &str, members: &str, cell: &Cell) -> Vec<Expr> {
     [of(periods, PERIOD_START).alias(PERIOD_START)].into_iter().chain(members).collect()
 }
 
-fn key_names(cell: &Cell) -> impl Iterator<Item = &str> {
+pub(super) fn key_names(cell: &Cell) -> impl Iterator<Item = &str> {
     [PERIOD_START].into_iter().chain(cell.dimensions.iter().map(String::as_str))
 }
 

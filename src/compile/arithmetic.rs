@@ -10,9 +10,9 @@ use datafusion::common::{Result, internal_datafusion_err};
 use datafusion::functions::expr_fn::{coalesce, least};
 use datafusion::logical_expr::{Expr, JoinType, LogicalPlanBuilder, cast, lit, when};
 
-use super::aggregate::{keys, periods, value_columns, value_of_no_rows, with_columns};
+use super::aggregate::{key_names, keys, periods, value_columns, value_of_no_rows, with_columns};
 use super::bounds::{Extent, date};
-use super::{Cell, Compiler, Days, OBSERVATIONS, PERIOD_START, VALUE, column, null_safe, of, period_of};
+use super::{Cell, Compiler, Days, OBSERVATIONS, PERIOD_START, VALUE, column, input_cell, null_safe, of, period_of};
 use crate::functions::period_shift;
 use crate::model::{Arithmetic, Earlier, Input, Kpi, ROWS, Shape, input_rows};
 use crate::time::Grain;
@@ -32,7 +32,7 @@ pub(super) fn inputs_together(compiler: &Compiler, inputs: &[Input], cell: &Cell
     let mut plan = input_plan(compiler, first, extent, cell)?;
     let mut names = vec![first.name.as_str()];
     for input in others {
-        let other = input_plan(compiler, input, extent, &cell_of(compiler, input, cell)?)?;
+        let other = input_plan(compiler, input, extent, &input_cell(compiler.kpi(&input.kpi)?, input, cell))?;
         plan = match input.is_total {
             false => side_by_side(plan, &names, other, &input.name, cell)?,
             true => beside_total(plan, &names, other, input, compiler, cell)?,
@@ -55,16 +55,6 @@ pub(super) fn inputs_together(compiler: &Compiler, inputs: &[Input], cell: &Cell
     columns.extend(names.iter().zip(&rows).map(|(name, rows)| rows.clone().alias(input_rows(name))));
     columns.push(if rows.len() == 1 { rows[0].clone() } else { least(rows) }.alias(ROWS));
     plan.project(columns)
-}
-
-/// The cell at which an input is read: a total has only the dimensions that it must not be asked without.
-fn cell_of(compiler: &Compiler, input: &Input, cell: &Cell) -> Result<Cell> {
-    if !input.is_total {
-        return Ok(cell.clone());
-    }
-    let required = &compiler.kpi(&input.kpi)?.required_dimensions;
-    let dimensions = cell.dimensions.iter().filter(|name| required.contains(name)).cloned().collect();
-    Ok(Cell { grain: cell.grain, dimensions })
 }
 
 /// One input: the keys, its value under its name, and its number of observations.
@@ -162,16 +152,11 @@ fn beside_total(
     compiler: &Compiler,
     cell: &Cell,
 ) -> Result<LogicalPlanBuilder> {
-    let shared = cell_of(compiler, input, cell)?;
+    let shared = input_cell(compiler.kpi(&input.kpi)?, input, cell);
     let (left, total) = (left.alias("before")?, total.alias(&input.name)?);
-    let names = [PERIOD_START].into_iter().chain(shared.dimensions.iter().map(String::as_str));
-    let same: Vec<Expr> = names.map(|name| null_safe(of("before", name), of(&input.name, name))).collect();
+    let same: Vec<Expr> = key_names(&shared).map(|name| null_safe(of("before", name), of(&input.name, name))).collect();
     let joined = left.join_on(total.build()?, JoinType::Left, same)?;
-    let mut columns: Vec<Expr> = [PERIOD_START]
-        .into_iter()
-        .chain(cell.dimensions.iter().map(String::as_str))
-        .map(|name| of("before", name).alias(name))
-        .collect();
+    let mut columns: Vec<Expr> = key_names(cell).map(|name| of("before", name).alias(name)).collect();
     for name in left_inputs {
         columns.push(of("before", name).alias(*name));
         columns.push(of("before", &input_rows(name)).alias(input_rows(name)));
@@ -190,13 +175,12 @@ fn side_by_side(
 ) -> Result<LogicalPlanBuilder> {
     let left = left.alias("before")?;
     let right = right.alias(right_input)?;
-    let key_names: Vec<&str> = [PERIOD_START].into_iter().chain(cell.dimensions.iter().map(String::as_str)).collect();
-    let same: Vec<Expr> = key_names.iter().map(|name| null_safe(of("before", name), of(right_input, name))).collect();
+    let same: Vec<Expr> = key_names(cell).map(|name| null_safe(of("before", name), of(right_input, name))).collect();
     let joined = left.join_on(right.build()?, JoinType::Full, same)?;
     // Where a side has no row, its period is NULL; only then the other side's member counts, which may be NULL itself.
     let is_left = of("before", PERIOD_START).is_not_null();
     let mut columns = Vec::new();
-    for name in key_names {
+    for name in key_names(cell) {
         let key = when(is_left.clone(), of("before", name)).otherwise(of(right_input, name))?;
         columns.push(key.alias(name));
     }

@@ -4,14 +4,14 @@
 //! than half of all weight there is no index.
 
 use datafusion::arrow::datatypes::DataType;
-use datafusion::common::{Result, ScalarValue};
+use datafusion::common::Result;
 use datafusion::functions::expr_fn::{coalesce, greatest, least};
 use datafusion::logical_expr::{Expr, LogicalPlanBuilder, cast, lit, when};
 
 use super::aggregate::keys;
 use super::arithmetic::inputs_together;
 use super::target::{Looked, looked_up};
-use super::{Cell, Compiler, DENOMINATOR, NUMERATOR, OBSERVATIONS, VALUE, column};
+use super::{Cell, Compiler, DENOMINATOR, NUMERATOR, OBSERVATIONS, VALUE, column, no_number};
 use crate::model::{Better, Composite, Goal, Input, Part, ROWS};
 
 /// More than this a part cannot make up for others.
@@ -29,7 +29,7 @@ pub(super) fn plan(compiler: &Compiler, composite: &Composite, cell: &Cell) -> R
         let looked = looked_up(compiler, compiler.kpi(&part.kpi)?, cell, plan, &name)?;
         let Looked { plan: with_target, target } = looked;
         let mut columns: Vec<Expr> = names.iter().map(|name| column(name)).collect();
-        columns.push(target.unwrap_or_else(none).alias(&name));
+        columns.push(target.unwrap_or_else(no_number).alias(&name));
         plan = with_target.project(columns)?;
         targets.push(column(&name));
     }
@@ -79,8 +79,4 @@ fn attainment(compiler: &Compiler, part: &Part, target: Expr) -> Result<Expr> {
     let clipped = least(vec![greatest(vec![raw, lit(0.0)]), lit(HIGHEST)]);
     let can_be_measured = target.clone().gt(lit(part.floor));
     when(value.is_not_null().and(target.is_not_null()).and(can_be_measured), clipped).end()
-}
-
-fn none() -> Expr {
-    cast(lit(ScalarValue::Null), DataType::Float64)
 }

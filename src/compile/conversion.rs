@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use chrono::NaiveDate;
-use datafusion::arrow::datatypes::{DataType, TimeUnit};
+use datafusion::arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, Result, ScalarValue, TableReference, internal_err};
 use datafusion::functions_aggregate::expr_fn::{max, min};
@@ -18,12 +18,11 @@ use datafusion::logical_expr::{
 
 use super::aggregate::of_nothing;
 use super::bounds::Bounds;
-use super::placement::{ARGUMENTS, Counted, interval};
+use super::placement::{ARGUMENTS, Counted, interval, measured};
 use super::table::{TableLeaves, joined_rows};
 use super::{column, day_of, of};
-use crate::model::{
-    Aggregate, CONVERSION, CONVERSION_TIME, Conversions, JoinPath, Measure, Within, measure_expression,
-};
+use crate::functions::utc_timestamp;
+use crate::model::{Aggregate, CONVERSION, CONVERSION_TIME, Conversions, JoinPath, Measure, Within};
 
 // Two words, so that no column is called so.
 const ENTITY: &str = "entity key";
@@ -49,7 +48,7 @@ pub(super) fn conversions(
     let by_day = conversions.is_by_day();
     let happened = |time: &Expr, time_type: &DataType| match by_day {
         true => day_of(time, time_type, calendar),
-        false => cast(time.clone(), instant()),
+        false => cast(time.clone(), utc_timestamp()),
     };
 
     let seen_after = seen.condition(&conversions.time, &conversions.time_type, calendar);
@@ -120,7 +119,7 @@ pub(super) fn conversions(
         Within::Calendar(length) => {
             let day = |name: &str| match by_day {
                 true => column(name),
-                false => day_of(&column(name), &instant(), calendar),
+                false => day_of(&column(name), &utc_timestamp(), calendar),
             };
             day(TIME).lt_eq(day(BASE_TIME) + interval(length))
         }
@@ -131,9 +130,7 @@ pub(super) fn conversions(
     };
     let counts = column(KIND).eq(lit(FOLLOWS)).and(column(NUMBER).gt(lit(0_i64))).and(near);
     let mut aggregates = vec![min(column(TIME)).alias(TIME)];
-    aggregates.extend(measures.iter().map(|measure| {
-        measure_expression(measure.function, measure.arguments.clone(), measure.filter.clone()).alias(&measure.name)
-    }));
+    aggregates.extend(measures.iter().map(measured));
     let found = numbered
         .filter(counts)?
         .aggregate(vec![column(ENTITY).alias(ENTITY), column(NUMBER).alias(NUMBER)], aggregates)?;
@@ -228,8 +225,4 @@ fn moved_name(name: &Column, table: &str) -> String {
 
 fn is_of_conversion(name: &Column) -> bool {
     name.relation.as_ref().is_some_and(|relation| relation.table() == CONVERSION)
-}
-
-fn instant() -> DataType {
-    DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
 }

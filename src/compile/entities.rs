@@ -6,13 +6,11 @@
 use datafusion::common::Result;
 use datafusion::logical_expr::{Expr, LogicalPlanBuilder, lit};
 
-use super::aggregate::{keys, with_columns};
-use super::placement::place;
+use super::aggregate::{key_names, keys, with_columns};
+use super::placement::{aggregates, place};
 use super::table::{TableLeaves, dimension_keys};
-use super::{Cell, PERIOD_START, Request, column};
-use crate::model::{
-    Aggregate, CLOSING, Entities, MeasureFunction, OPENING, Placement, ROWS, boundary_column, measure_expression,
-};
+use super::{Cell, Request, column};
+use crate::model::{Aggregate, CLOSING, Entities, OPENING, Placement, boundary_column};
 
 pub(super) fn plan(
     leaves: &TableLeaves,
@@ -57,14 +55,6 @@ pub(super) fn one_by_one(
 
 /// The aggregates of a KPI over rows that have its period, dimensions and columns by name.
 pub(super) fn together(rows: LogicalPlanBuilder, aggregate: &Aggregate, cell: &Cell) -> Result<LogicalPlanBuilder> {
-    let groups: Vec<Expr> = [PERIOD_START]
-        .into_iter()
-        .chain(cell.dimensions.iter().map(String::as_str))
-        .map(|name| column(name).alias(name))
-        .collect();
-    let measures = aggregate.measures.iter().map(|measure| {
-        measure_expression(measure.function, measure.arguments.clone(), measure.filter.clone()).alias(&measure.name)
-    });
-    let rows_counted = measure_expression(MeasureFunction::Count, Vec::new(), None).alias(ROWS);
-    rows.aggregate(groups, measures.chain([rows_counted]).collect::<Vec<_>>())
+    let groups: Vec<Expr> = key_names(cell).map(|name| column(name).alias(name)).collect();
+    rows.aggregate(groups, aggregates(&aggregate.measures))
 }

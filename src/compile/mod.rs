@@ -28,16 +28,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::NaiveDate;
-use datafusion::common::{Column, Result, TableReference, internal_datafusion_err};
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Union, lit};
+use datafusion::arrow::datatypes::DataType;
+use datafusion::common::{Column, Result, ScalarValue, TableReference, internal_datafusion_err};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Union, cast, lit};
 
 pub use bounds::{Bounds, Extent, day_of};
-pub use placement::rolled_up;
+pub use placement::{rolled_up, with_types_of};
 pub use result::{BREAKDOWN_OVERALL, breakdown, result_plan};
 pub use table::{RowTime, TableLeaves, joined_rows};
 
-use crate::functions::{calendar_arguments, period_start};
-use crate::model::{Aggregate, Kpi, Model, Placement, Shape};
+use crate::functions::{calendar_arguments, period_shift, period_start};
+use crate::model::{Aggregate, Input, Kpi, Model, Placement, Shape};
 use crate::time::{Calendar, Grain};
 
 pub use crate::model::{DENOMINATOR, NUMERATOR, OBSERVATIONS, PERIOD_END, PERIOD_START, VALUE};
@@ -175,6 +176,22 @@ fn rows_of(rows: Vec<Vec<Expr>>) -> Result<LogicalPlanBuilder> {
         [only] => LogicalPlanBuilder::from(only.as_ref().clone()),
         _ => LogicalPlanBuilder::from(LogicalPlan::Union(Union::try_new(rows)?)),
     })
+}
+
+/// The cell at which an input is read: a total has only the dimensions that it must not be asked without.
+pub fn input_cell(kpi: &Kpi, input: &Input, cell: &Cell) -> Cell {
+    let is_read = |name: &&String| !input.is_total || kpi.required_dimensions.contains(name);
+    Cell { grain: cell.grain, dimensions: cell.dimensions.iter().filter(is_read).cloned().collect() }
+}
+
+/// The first day of the period behind another one.
+fn next_period(period_start: Expr, grain: Grain) -> Expr {
+    period_shift().call(vec![period_start, lit(grain.name()), lit(1_i64)])
+}
+
+/// NULL as a double.
+fn no_number() -> Expr {
+    cast(lit(ScalarValue::Null), DataType::Float64)
 }
 
 /// A column of a named part of a join.

@@ -13,9 +13,8 @@ use datafusion::logical_expr::{Expr, JoinType, LogicalPlanBuilder, cast, lit, wh
 
 use super::aggregate::{out_of_range, periods};
 use super::bounds::date;
-use super::{Cell, PERIOD_START, View, column, day_of, of, period_of};
+use super::{Cell, PERIOD_START, View, column, day_of, next_period, of, period_of};
 use crate::catalog::known_days;
-use crate::functions::period_shift;
 use crate::model::{
     Aggregate, At, CLOSING, Length, Measure, MeasureFunction, Model, OPENING, Placement, ROWS, Stock, Window,
     boundary_column, measure_expression,
@@ -56,11 +55,18 @@ fn events(calendar: &Calendar, counted: Counted, grain: Grain) -> Result<Logical
     counted.plan.aggregate(groups, aggregates(&counted.measures))
 }
 
-fn aggregates(measures: &[Measure]) -> Vec<Expr> {
-    let measures = measures.iter().map(|measure| {
-        measure_expression(measure.function, measure.arguments.clone(), measure.filter.clone()).alias(&measure.name)
-    });
-    measures.chain([measure_expression(MeasureFunction::Count, Vec::new(), None).alias(ROWS)]).collect()
+/// A measure over rows, by its name.
+pub(super) fn measured(measure: &Measure) -> Expr {
+    measure_expression(measure.function, measure.arguments.clone(), measure.filter.clone()).alias(&measure.name)
+}
+
+/// The measures and the number of rows.
+pub(super) fn aggregates(measures: &[Measure]) -> Vec<Expr> {
+    measures
+        .iter()
+        .map(measured)
+        .chain([measure_expression(MeasureFunction::Count, Vec::new(), None).alias(ROWS)])
+        .collect()
 }
 
 fn windows(model: &Model, counted: Counted, window: Window, grain: Grain, view: View) -> Result<LogicalPlanBuilder> {
@@ -106,7 +112,7 @@ pub fn rolled_up(function: MeasureFunction, part: Expr) -> Expr {
 }
 
 /// The sum of parts may have a wider type than the whole had.
-fn with_types_of<'k>(
+pub fn with_types_of<'k>(
     plan: LogicalPlanBuilder,
     measures: &[Measure],
     keys: impl Iterator<Item = &'k str>,
@@ -269,7 +275,7 @@ fn inside(window: Window, day: Expr) -> Vec<Expr> {
 /// The day behind a window: that behind its period, or behind the last day that is known.
 pub(super) fn window_end(period_start: Expr, grain: Grain, last: NaiveDate) -> Expr {
     let behind = last.checked_add_days(Days::new(1)).unwrap_or(NaiveDate::MAX);
-    least(vec![period_shift().call(vec![period_start, lit(grain.name()), lit(1_i64)]), lit(date(behind))])
+    least(vec![next_period(period_start, grain), lit(date(behind))])
 }
 
 /// The first day of a window; `None` where it has all days.

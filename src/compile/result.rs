@@ -9,8 +9,10 @@ use datafusion::logical_expr::{Expr, LogicalPlan, cast, lit, when};
 use super::bounds::date;
 use super::ripeness::ripe;
 use super::target::{Looked, looked_up};
-use super::{Cell, Compiler, DENOMINATOR, NUMERATOR, OBSERVATIONS, PERIOD_END, PERIOD_START, VALUE, column};
-use crate::functions::period_shift;
+use super::{
+    Cell, Compiler, DENOMINATOR, NUMERATOR, OBSERVATIONS, PERIOD_END, PERIOD_START, VALUE, column, next_period,
+    no_number,
+};
 use crate::model::{Better, Dimension, Goal, Kpi, known_dimensions};
 
 /// The relation and the column of what is wanted.
@@ -28,7 +30,7 @@ pub fn breakdown(dimensions: &[String]) -> String {
 /// have are NULL in it, and `breakdown` tells them from the member NULL.
 pub fn result_plan(compiler: &Compiler, kpi: &Kpi, cell: &Cell) -> Result<LogicalPlan> {
     let plan = compiler.kpi_plan(kpi, cell)?;
-    let one_later = period_shift().call(vec![column(PERIOD_START), lit(cell.grain.name()), lit(1_i64)]);
+    let one_later = next_period(column(PERIOD_START), cell.grain);
     let complete_until = compiler.extent(kpi).map(|extent| extent.complete_until);
     let is_complete = match complete_until {
         Some(last) => one_later.clone().lt_eq(lit(date(last.succ_opt().unwrap_or(last)))),
@@ -75,10 +77,6 @@ fn dimensions(compiler: &Compiler, kpi: &Kpi) -> Result<Vec<(String, Dimension)>
         found.push((name.clone(), dimension.clone()));
     }
     Ok(found)
-}
-
-fn no_number() -> Expr {
-    cast(lit(ScalarValue::Null), DataType::Float64)
 }
 
 fn value_as_double() -> Expr {

@@ -9,7 +9,7 @@ use datafusion::logical_expr::{Expr, lit};
 
 use super::bounds::{Extent, date};
 use super::placement::{interval, window_end, window_start};
-use super::{Cell, Compiler, PERIOD_START, column, period_of};
+use super::{Cell, Compiler, PERIOD_START, column, next_period, period_of};
 use crate::functions::period_shift;
 use crate::model::{AGE, Earlier, Kpi, Length, Placement, Shape, Subject, Window, Within};
 use crate::time::Grain;
@@ -19,7 +19,7 @@ pub(super) fn ripe(compiler: &Compiler, kpi: &Kpi, cell: &Cell) -> Result<Option
     let Some(extent) = compiler.extent(kpi) else { return Ok(None) };
     let mut conditions = Vec::new();
     if let Some(wait) = kpi.ripens {
-        conditions.push(has_waited(period_end(cell), wait, extent));
+        conditions.push(has_waited(next_period(column(PERIOD_START), cell.grain), wait, extent));
     }
     match &kpi.shape {
         Shape::Aggregate(aggregate) => {
@@ -82,10 +82,6 @@ fn is_full(compiler: &Compiler, window: Window, extent: Extent, cell: &Cell) -> 
         // What lies before the data is not part of a total since a beginning.
         Window::All | Window::ToDate(_) => None,
     }
-}
-
-fn period_end(cell: &Cell) -> Expr {
-    period_shift().call(vec![column(PERIOD_START), lit(cell.grain.name()), lit(1_i64)])
 }
 
 /// The day behind the last one of which everything is known.

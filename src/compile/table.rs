@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use chrono::NaiveDate;
 
-use datafusion::arrow::datatypes::{DataType, TimeUnit};
+use datafusion::arrow::datatypes::DataType;
 use datafusion::common::{Column, DataFusionError, Result, TableReference, internal_datafusion_err};
 use datafusion::datasource::{ViewTable, provider_as_source};
 use datafusion::logical_expr::builder::table_source;
@@ -16,6 +16,7 @@ use datafusion::logical_expr::{Expr, JoinType, LogicalPlanBuilder, cast, lit};
 use super::bounds::{Bounds, day_of};
 use super::placement::{Counted, place};
 use super::{Cell, Leaves, Request, View, cohort, conversion, entities, funnel};
+use crate::functions::utc_timestamp;
 use crate::model::{
     Aggregate, Dimension, JoinPath, Kpi, Measure, Model, Placement, Subject, Table, Validity, join_alias,
 };
@@ -204,7 +205,7 @@ fn was_valid(
     let [time, first, end] = sides.map(|(value, data_type)| match () {
         () if is_alike => value.clone(),
         () if is_by_day => day_of(value, data_type, calendar),
-        () => cast(value.clone(), DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))),
+        () => cast(value.clone(), utc_timestamp()),
     });
     let has_not_ended = to.is_null().or(time.clone().lt(end));
     Ok(first.lt_eq(time).and(has_not_ended))

@@ -8,6 +8,7 @@ use datafusion::common::tree_node::TreeNode;
 use datafusion::functions_aggregate::expr_fn::max;
 use datafusion::logical_expr::{BinaryExpr, Expr, JoinType, LogicalPlanBuilder, Operator, cast, lit, when};
 
+use super::aggregate::key_names;
 use super::bounds::date;
 use super::table::scan_table;
 use super::{Cell, Compiler, PERIOD_START, VALUE, column, day_of, null_safe, of, period_of};
@@ -72,7 +73,7 @@ fn beside(
     wanted: LogicalPlanBuilder,
     relation: &str,
 ) -> Result<(LogicalPlanBuilder, Expr)> {
-    let names: Vec<&str> = [PERIOD_START].into_iter().chain(cell.dimensions.iter().map(String::as_str)).collect();
+    let names: Vec<&str> = key_names(cell).collect();
     // Under names of their own, so that the row's columns keep theirs.
     let wanted_name = |name: &str| format!("wanted {name}");
     let mut columns: Vec<Expr> = names.iter().map(|name| column(name).alias(wanted_name(name))).collect();

@@ -167,7 +167,7 @@ impl ScalarUDFImpl for InstantOf {
     }
 }
 
-fn utc_timestamp() -> DataType {
+pub fn utc_timestamp() -> DataType {
     DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
 }
 

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use chrono::NaiveDate;
 use datafusion::arrow::array::StringArray;
 use datafusion::arrow::compute::{CastOptions, cast_with_options};
-use datafusion::arrow::datatypes::{DataType, SchemaRef, TimeUnit};
+use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::ScalarValue;
 use datafusion::functions_aggregate::approx_percentile_cont::approx_percentile_cont_udaf;
 use datafusion::functions_aggregate::expr_fn::{
@@ -459,7 +459,7 @@ impl Conversions {
 
     /// The type of the time that events are put in order by.
     pub fn order_type(&self) -> DataType {
-        if self.is_by_day() { DataType::Date32 } else { DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())) }
+        if self.is_by_day() { DataType::Date32 } else { functions::utc_timestamp() }
     }
 }
 

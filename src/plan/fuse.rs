@@ -21,6 +21,7 @@ use datafusion::logical_expr::{Expr, GroupingSet, LogicalPlan, LogicalPlanBuilde
 
 use crate::compile::{
     Bounds, Cell, Leaves, PERIOD_START, Request, TableLeaves, column, day_of, joined_rows, period_of, rolled_up,
+    with_types_of,
 };
 use crate::model::{Aggregate, JoinPath, Kpi, MeasureFunction, Model, Placement, ROWS, Shape, measure_expression};
 use crate::time::{Grain, to_epoch_days};
@@ -240,14 +241,7 @@ impl Pass {
             columns.push(whole.alias(*name));
         }
         let plan = plan.aggregate(groups, columns)?.filter(column(ROWS).gt(lit(0_i64)))?;
-        // The sum of parts may have a wider type than the whole had.
-        let mut columns: Vec<Expr> =
-            [PERIOD_START].into_iter().chain(cell.dimensions.iter().map(String::as_str)).map(column).collect();
-        for measure in &aggregate.measures {
-            columns.push(cast(column(&measure.name), measure.data_type.clone()).alias(&measure.name));
-        }
-        columns.push(column(ROWS));
-        plan.project(columns)
+        with_types_of(plan, &aggregate.measures, cell.dimensions.iter().map(String::as_str))
     }
 
     /// The measures of a KPI as this pass computes them, in the KPI's order, the number of its rows last.

@@ -6,7 +6,7 @@ mod fuse;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::compile::Cell;
+use crate::compile::{Cell, input_cell};
 use crate::model::{Goal, Input, Kpi, Model, Shape, Target, can_be_asked};
 
 pub use fuse::{FusedLeaves, Pass, PassRows};
@@ -55,19 +55,14 @@ fn needed_cells(model: &Model, kpis: &[(String, Vec<Cell>)]) -> BTreeMap<String,
 
 /// The cells at which a KPI reads those that it is computed from or judged by.
 fn read_by(model: &Model, kpi: &Kpi, cells: &BTreeSet<Cell>) -> Vec<(String, BTreeSet<Cell>)> {
-    let total_of = |input: &Input| {
-        let required = &model.kpis[&input.kpi].required_dimensions;
-        let of = |cell: &Cell| Cell {
-            grain: cell.grain,
-            dimensions: cell.dimensions.iter().filter(|name| required.contains(name)).cloned().collect(),
-        };
-        cells.iter().map(of).collect()
+    let cells_of = |input: &Input| -> BTreeSet<Cell> {
+        cells.iter().map(|cell| input_cell(&model.kpis[&input.kpi], input, cell)).collect()
     };
     let mut read: Vec<(String, BTreeSet<Cell>)> = match &kpi.shape {
         Shape::Aggregate(_) | Shape::Query(_) => Vec::new(),
-        Shape::Arithmetic(arithmetic) => (arithmetic.inputs.iter())
-            .map(|input| (input.kpi.clone(), if input.is_total { total_of(input) } else { cells.clone() }))
-            .collect(),
+        Shape::Arithmetic(arithmetic) => {
+            arithmetic.inputs.iter().map(|input| (input.kpi.clone(), cells_of(input))).collect()
+        }
         Shape::Composite(composite) => composite.parts.iter().map(|part| (part.kpi.clone(), cells.clone())).collect(),
     };
     // Rows by a dimension that the wanted KPI does not have have no target.

@@ -12,7 +12,6 @@ use super::expression::{Names, Namespace, Parsed, Unresolved, list, resolve};
 use super::joins::Family;
 use super::kpis::Context;
 use super::length::within;
-use super::tables::State;
 use super::{Problems, typing};
 use crate::diagnostic::{Diagnostic, Span, nearest};
 use crate::model::{
@@ -448,7 +447,6 @@ fn conversions(
         }
         Err(_) => return None,
     }
-    debug_assert!(matches!(context.tables.states.get(&written.from.value), Some(State::Ready(_))));
     let (here, there) = match written.entity.split_once('=') {
         Some((here, there)) => (here.trim(), there.trim()),
         None => (written.entity.trim(), written.entity.trim()),
