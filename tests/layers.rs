@@ -73,7 +73,12 @@ fn some_knowledge_has_one_home() {
     let rules: [Rule; 5] = [
         (&["serde_saphyr"], &|path| path.starts_with("src/load/"), "only `load` knows YAML"),
         (&["clap::", "comfy_table::", "indicatif::"], &in_program, "only the program knows words and colors"),
-        (&["println!", "eprintln!", "print!(", "eprint!(", "dbg!("], &|_| false, "the printer writes, nobody prints"),
+        (
+            &["println!", "eprintln!", "print!(", "eprint!(", "dbg!("],
+            // A build script talks to cargo by printing.
+            &|path| path == "src/load/embed_catalogue.rs",
+            "the printer writes, nobody prints",
+        ),
         (
             &["io::stdout", "io::stderr", "stdout()", "stderr()"],
             &|path| path == "src/bin/kpi/printer.rs",

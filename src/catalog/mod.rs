@@ -3,6 +3,7 @@
 //! One file per format. Nothing is renamed, cast or filtered here; that belongs to a table's definition and is done in
 //! `validate`. A catalog never writes.
 
+mod absent;
 mod csv;
 mod files;
 mod given;
@@ -16,6 +17,7 @@ use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::prelude::SessionContext;
 
+pub use self::absent::{absent, empty, with_absent_columns};
 pub use self::csv::{BrokenValue, CsvOptions, find_broken_value, is_code};
 pub use self::files::InputFile;
 use self::files::{Found, find};

@@ -1,11 +1,14 @@
 //! From the files below `kpis/` to what was written in them, with every mistake at its place.
 //!
-//! A broken file, document or key is a diagnostic; the rest still loads. Nothing here knows whether a name exists or an
+//! A broken file, document or key is a diagnostic; the rest still loads. A project that includes the bundled catalogue has
+//! its definitions as well, as the project's own documents change them. Nothing here knows whether a name exists or an
 //! expression makes sense: that is `validate`. Only this module knows YAML.
 
+mod bundled;
 mod deserialize;
 mod document;
 mod explain;
+mod include;
 mod settings;
 mod sql_file;
 mod tree;
@@ -20,6 +23,7 @@ use std::path::{Path, PathBuf};
 use crate::diagnostic::{Diagnostic, FileId, Sources, Span};
 use crate::error::{Error, Result};
 use crate::spec::{Document, Spanned};
+use tree::{Entry, Node};
 
 pub use settings::override_settings;
 
@@ -48,6 +52,8 @@ pub struct LoadedDocument {
     /// Top-level keys that had mistakes and were left out, under the names they should have. That one of them is missing
     /// needs no second diagnostic.
     pub taken_out: Vec<String>,
+    /// Whether it is a definition of the included catalogue that the project does not change.
+    pub is_included: bool,
 }
 
 /// A document with mistakes that left nothing to work with.
@@ -71,6 +77,14 @@ impl DocumentKind {
             DocumentKind::Project => "project",
             DocumentKind::Table => "table",
             DocumentKind::Kpi => "kpi",
+        }
+    }
+
+    pub fn in_words(self) -> &'static str {
+        match self {
+            DocumentKind::Project => "project",
+            DocumentKind::Table => "table",
+            DocumentKind::Kpi => "KPI",
         }
     }
 
@@ -98,14 +112,14 @@ pub fn load(project_dir: &Path) -> Result<LoadedProject> {
     let Walk { mut files, refused, .. } = walk;
     files.sort();
 
-    let mut project = Parts::default();
+    let mut own = Parts::default();
     for path in &files {
         let shown = path.strip_prefix(project_dir).unwrap_or(path);
         match read_text(path) {
             Ok(text) => {
                 let file = sources.add(shown, text);
                 let folder_tag = folder_tag(path, &definitions);
-                read_file(file, &sources.get(file).text, is_sql(path), folder_tag, &mut project, &mut diagnostics);
+                read_file(file, &sources.get(file).text, is_sql(path), folder_tag, &mut own, &mut diagnostics);
             }
             Err(message) => diagnostics.push(unreadable(&mut sources, shown, message)),
         }
@@ -114,19 +128,83 @@ pub fn load(project_dir: &Path) -> Result<LoadedProject> {
         let shown = path.strip_prefix(project_dir).unwrap_or(&path);
         diagnostics.push(unreadable(&mut sources, shown, message));
     }
-    if project.documents.is_empty() && diagnostics.is_empty() {
+    let Parts { documents: own, broken: mut broken_documents } = own;
+    let written = match include::included(&own) {
+        Some(files) => {
+            let included = catalogue(files, &mut sources, &mut diagnostics);
+            include::combine(included, own, &mut broken_documents, &mut diagnostics)
+        }
+        None => {
+            include::without_catalogue(&own, &mut diagnostics);
+            own
+        }
+    };
+    let mut documents = Vec::with_capacity(written.len());
+    for written in written {
+        match understand(written, &sources, &mut diagnostics) {
+            Understood::Document(document) => documents.push(*document),
+            Understood::Broken(document) => broken_documents.push(document),
+            Understood::Nothing => {}
+        }
+    }
+    if documents.is_empty() && diagnostics.is_empty() {
         let message = format!("there are no definitions in `{}`", definitions.display());
         let hint = "write a file such as `kpis/sales.yaml`, or start from an example with `kpi init DIR`";
         diagnostics.push(Diagnostic::error("empty-project", message).hint(hint));
     }
-    let Parts { documents, broken } = project;
-    Ok(LoadedProject { root: project_dir.to_owned(), sources, documents, broken, diagnostics })
+    Ok(LoadedProject { root: project_dir.to_owned(), sources, documents, broken: broken_documents, diagnostics })
+}
+
+/// The documents of a catalogue that the binary carries.
+fn catalogue(files: &[(&str, &str)], sources: &mut Sources, diagnostics: &mut Vec<Diagnostic>) -> Vec<Written> {
+    let mut parts = Parts::default();
+    for (path, text) in files {
+        let file = sources.add(format!("crm:{path}"), *text);
+        let path = Path::new(path);
+        read_file(file, text, is_sql(path), folder_tag(path, Path::new("")), &mut parts, diagnostics);
+    }
+    let mut documents = parts.documents;
+    documents.iter_mut().for_each(|document| document.stems_from_catalogue = true);
+    documents
 }
 
 #[derive(Default)]
 struct Parts {
-    documents: Vec<LoadedDocument>,
+    documents: Vec<Written>,
     broken: Vec<BrokenDocument>,
+}
+
+/// A document as a tree, before it is read into the types of `spec`.
+#[derive(Debug, Clone)]
+struct Written {
+    file: FileId,
+    folder_tag: Option<String>,
+    root: Node,
+    /// The query behind the header, in a `.sql` file.
+    query: Option<Span>,
+    stems_from_catalogue: bool,
+    /// Whether the project changes what stems from the catalogue.
+    is_changed: bool,
+}
+
+impl Written {
+    fn is(&self, kind: DocumentKind) -> bool {
+        self.first().is_some_and(|entry| entry.key == kind.key())
+    }
+
+    /// What it is and what it is called, if both can be told.
+    fn name(&self) -> Option<(DocumentKind, String)> {
+        let first = self.first()?;
+        Some((DocumentKind::from_key(&first.key)?, first.node.scalar()?.to_owned()))
+    }
+
+    fn entry(&self, key: &str) -> Option<&Entry> {
+        self.root.entries().iter().find(|entry| entry.key == key && !entry.taken_out)
+    }
+
+    fn first(&self) -> Option<&Entry> {
+        self.root.entries().iter().find(|entry| !entry.taken_out)
+    }
 }
 
 /// Reads the documents of one file.
@@ -173,16 +251,30 @@ fn read_document(
         }
         return;
     };
+    let folder_tag = folder_tag.clone();
+    let written = Written { file, folder_tag, root, query, stems_from_catalogue: false, is_changed: false };
+    project.documents.push(written);
+}
+
+enum Understood {
+    Document(Box<LoadedDocument>),
+    Broken(BrokenDocument),
+    Nothing,
+}
+
+fn understand(written: Written, sources: &Sources, diagnostics: &mut Vec<Diagnostic>) -> Understood {
+    let Written { file, folder_tag, root, query, stems_from_catalogue, is_changed } = written;
     match document::read(root, diagnostics) {
         document::Read::Document { document, span, taken_out } => {
             let mut document = *document;
             if let Some(query) = query {
-                attach_query(&mut document, text, query, span, diagnostics);
+                attach_query(&mut document, &sources.get(query.file).text, query, span, diagnostics);
             }
-            project.documents.push(LoadedDocument { file, folder_tag: folder_tag.clone(), span, document, taken_out });
+            let is_included = stems_from_catalogue && !is_changed;
+            Understood::Document(Box::new(LoadedDocument { file, folder_tag, span, document, taken_out, is_included }))
         }
-        document::Read::Broken(broken) => project.broken.push(broken),
-        document::Read::Nothing => {}
+        document::Read::Broken(broken) => Understood::Broken(broken),
+        document::Read::Nothing => Understood::Nothing,
     }
 }
 

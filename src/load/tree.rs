@@ -78,6 +78,43 @@ impl Node {
         }
     }
 
+    /// The entries of a mapping, to change.
+    pub fn entries_mut(&mut self) -> impl Iterator<Item = &mut Entry> {
+        match &mut self.value {
+            NodeValue::Mapping(entries) => entries.iter_mut(),
+            NodeValue::Null | NodeValue::Refused | NodeValue::Scalar { .. } | NodeValue::Sequence(_) => [].iter_mut(),
+        }
+    }
+
+    /// The elements of a sequence, to change.
+    pub fn elements_mut(&mut self) -> impl Iterator<Item = &mut Node> {
+        let elements = match &mut self.value {
+            NodeValue::Sequence(elements) => elements.iter_mut(),
+            NodeValue::Null | NodeValue::Refused | NodeValue::Scalar { .. } | NodeValue::Mapping(_) => [].iter_mut(),
+        };
+        elements.map(|element| &mut element.node)
+    }
+
+    /// The text of a word, number or boolean.
+    pub fn scalar(&self) -> Option<&str> {
+        match &self.value {
+            NodeValue::Scalar { text, .. } => Some(text),
+            NodeValue::Null | NodeValue::Refused | NodeValue::Sequence(_) | NodeValue::Mapping(_) => None,
+        }
+    }
+
+    /// Puts another text in the place of a scalar; its place in the file stays.
+    pub fn set_scalar(&mut self, text: String) {
+        self.value = NodeValue::Scalar { text, kind: ScalarKind::Text };
+    }
+
+    /// Puts another word in the place of this one.
+    pub fn rename_scalar(&mut self, before: &str, after: &str) {
+        if self.scalar() == Some(before) {
+            self.set_scalar(after.to_owned());
+        }
+    }
+
     /// The node at a path of positions.
     pub fn at(&self, path: &[usize]) -> Option<&Node> {
         let Some((&first, rest)) = path.split_first() else {

@@ -38,25 +38,45 @@ pub struct Model {
     pub kpis: BTreeMap<String, Arc<Kpi>>,
     /// KPI names, inputs before the KPIs that use them.
     pub order: Vec<String>,
-    /// KPIs whose tables have no data.
+    /// KPIs whose tables have no data, or lack columns.
     pub skipped: Vec<Skipped>,
+    /// Breakdowns that are left out for want of columns, by KPI.
+    pub left_out: BTreeMap<String, Vec<LeftOut>>,
     /// The calendar as a table.
     pub periods: Arc<Periods>,
     pub tests: Tests,
 }
 
 impl Model {
-    /// The KPIs that have a definition of their own, by name.
+    /// The KPIs that have a definition of their own and are to be seen, by name.
     pub fn defined(&self) -> impl Iterator<Item = &Arc<Kpi>> {
-        self.kpis.values().filter(|kpi| kpi.variant_of.is_none())
+        self.kpis.values().filter(|kpi| kpi.variant_of.is_none() && !kpi.is_hidden)
     }
 }
 
-/// A KPI that cannot run because a table has no data.
+/// A KPI that cannot run because a table has no data, or lacks columns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Skipped {
     pub kpi: String,
     pub reason: String,
+    /// What would have to be there, by table; empty where the definitions do not tell.
+    pub needs: BTreeMap<String, Need>,
+}
+
+/// A breakdown that cannot be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftOut {
+    pub dimensions: Vec<String>,
+    pub needs: BTreeMap<String, Need>,
+}
+
+/// What a table would have to have for a KPI.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Need {
+    /// Whether it has no files at all.
+    pub is_absent: bool,
+    /// The columns that are lacking, as the files should name them.
+    pub columns: BTreeSet<String>,
 }
 
 /// What holds for the whole project.
@@ -82,8 +102,24 @@ pub struct Table {
     /// The column whose largest value says how far the data reaches.
     pub freshness: Option<String>,
     pub origin: Origin,
+    /// What every look at its rows reads: its standard filter, or all that its query does.
+    pub reads: Reads,
+    /// What its definition knows and the files do not have.
+    pub lacks: Lacks,
     /// The definition in words that change when the meaning does; part of the KPIs' fingerprints.
     pub fingerprint: String,
+}
+
+/// Columns of tables from files, by table.
+pub type Reads = BTreeMap<String, BTreeSet<String>>;
+
+/// What a table's definition knows and its files do not have. Nothing that needs it is in a model that can run.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Lacks {
+    /// Why there are no files, where there are none.
+    pub files: Option<String>,
+    /// Columns, with the names that the files should have for them.
+    pub columns: BTreeMap<String, BTreeSet<String>>,
 }
 
 /// Where the rows of a table come from.
@@ -187,6 +223,10 @@ pub struct Kpi {
     pub value_type: DataType,
     /// The KPI that it is a variant of, where it is only a part of others: narrowed, or over a window.
     pub variant_of: Option<String>,
+    /// Whether it is there for other KPIs only, and neither listed nor run by itself.
+    pub is_hidden: bool,
+    /// What its value reads, down to the files; breakdowns may read more.
+    pub reads: Reads,
     /// Changes when the value may: the definition, those of its tables and inputs, and the calendar.
     pub fingerprint: String,
 }

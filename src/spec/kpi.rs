@@ -7,6 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 
+use super::project::Override;
 use super::spanned::{OneOrMany, Pairs, Spanned};
 use super::testing::KpiTestSpec;
 
@@ -16,6 +17,13 @@ use super::testing::KpiTestSpec;
 pub struct KpiSpec {
     /// The KPI's name in snake_case.
     pub kpi: Spanned<String>,
+    /// Where the included catalogue has a KPI of this name: `merge` changes the keys written here, `replace` all of it.
+    #[serde(rename = "override")]
+    pub overrides: Option<Spanned<Override>>,
+    /// Another name for a KPI of the included catalogue, which what refers to it follows.
+    pub rename: Option<Spanned<String>>,
+    /// `true`: it is not listed, run or published by itself; other KPIs may need it.
+    pub hide: Option<Spanned<bool>>,
     /// The name that people see.
     pub label: Option<Spanned<String>>,
     /// What it measures, in one or two plain sentences.

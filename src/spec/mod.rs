@@ -16,10 +16,10 @@ pub use kpi::{
     At, Better, CohortSpec, ConversionSpec, CountOn, Fill, InputSpec, KpiSpec, PartSpec, StepSpec, StockSpec,
     TargetSpec,
 };
-pub use project::{ProjectSpec, SettingValue};
+pub use project::{IncludeSpec, Override, ProjectSpec, SettingValue};
 pub use source::{line_column_to_char, source_span};
 pub use spanned::{OneOrMany, Pairs, SCALAR, SPANNED, SPANNED_FIELDS, Spanned};
-pub use table::{ColumnSpec, CsvSpec, DimensionSpec, FreshnessSpec, JoinSpec, TableSpec};
+pub use table::{ColumnSpec, CsvSpec, DimensionSpec, FreshnessSpec, JoinSpec, MissingColumns, MissingFiles, TableSpec};
 pub use testing::{
     ColumnTestSpec, GivenRowSpec, GivenTableSpec, GivenValue, KpiTestSpec, Literal, RowTestSpec, TestSeverity,
 };

@@ -5,9 +5,10 @@ use std::fmt;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
-use serde::de::{self, Deserializer, Visitor};
+use serde::de::{self, Deserializer, MapAccess, Visitor};
 
 use super::spanned::{Pairs, Spanned};
+use crate::diagnostic::{FileId, Span};
 
 /// What holds for the whole project. Exactly one per project.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -32,6 +33,69 @@ pub struct ProjectSpec {
     /// Values for `{{ name }}` in expressions.
     #[serde(default)]
     pub settings: Pairs<Spanned<SettingValue>>,
+    /// The bundled catalogue, with its tables, KPIs, objectives and settings: `include: crm`, or a mapping.
+    pub include: Option<Spanned<IncludeSpec>>,
+}
+
+/// Which catalogue a project includes, and which of its KPIs.
+#[derive(Debug, Clone)]
+pub struct IncludeSpec {
+    /// Without a place of its own where only the name was written; then the key's value is its place.
+    pub catalogue: Spanned<String>,
+    pub kpis: Option<Vec<Spanned<String>>>,
+    pub hide: Option<Vec<Spanned<String>>>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct LongInclude {
+    /// The catalogue's name: `crm`.
+    catalogue: Spanned<String>,
+    /// The KPIs wanted of it, by name, `tag:NAME` or `objective:NAME`. Default: all. What they need comes along unseen.
+    kpis: Option<Vec<Spanned<String>>>,
+    /// KPIs that nobody wants to see, by name, `tag:NAME` or `objective:NAME`.
+    hide: Option<Vec<Spanned<String>>>,
+}
+
+impl<'de> Deserialize<'de> for IncludeSpec {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct IncludeVisitor;
+        impl<'de> Visitor<'de> for IncludeVisitor {
+            type Value = IncludeSpec;
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("the name of a catalogue, or a mapping with `catalogue`")
+            }
+            fn visit_str<E: de::Error>(self, name: &str) -> Result<Self::Value, E> {
+                let nowhere = Span { file: FileId(0), start: 0, end: 0 };
+                Ok(IncludeSpec { catalogue: Spanned::new(name.to_owned(), nowhere), kpis: None, hide: None })
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                let long = LongInclude::deserialize(de::value::MapAccessDeserializer::new(map))?;
+                Ok(IncludeSpec { catalogue: long.catalogue, kpis: long.kpis, hide: long.hide })
+            }
+        }
+        deserializer.deserialize_any(IncludeVisitor)
+    }
+}
+
+impl JsonSchema for IncludeSpec {
+    fn schema_name() -> Cow<'static, str> {
+        "IncludeSpec".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let long = generator.subschema_for::<LongInclude>();
+        json_schema!({ "oneOf": [{ "type": "string" }, long] })
+    }
+}
+
+/// What a document is to the included definition of its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Override {
+    /// The keys written here take the place of those of the included definition; the others stay.
+    Merge,
+    /// This definition takes the place of the included one.
+    Replace,
 }
 
 /// The value of a setting: a number, a text or a boolean.

@@ -7,6 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 
+use super::project::{Override, SettingValue};
 use super::spanned::{OneOrMany, Pairs, Spanned};
 use super::testing::{ColumnTestSpec, RowTestSpec};
 
@@ -16,10 +17,16 @@ use super::testing::{ColumnTestSpec, RowTestSpec};
 pub struct TableSpec {
     /// The table's name in snake_case, as expressions use it.
     pub table: Spanned<String>,
+    /// Where the included catalogue has a table of this name: `merge` changes the keys written here, `replace` all of it.
+    #[serde(rename = "override")]
+    pub overrides: Option<Spanned<Override>>,
     /// What one row is, for people.
     pub description: Option<Spanned<String>>,
     /// A file, a folder or a glob below the project's `data`, such as `orders/*.parquet`. Left out in `.sql` files.
     pub source: Option<Spanned<String>>,
+    /// What becomes of the table while there are no such files: `skip` (the default) skips what stands on it; `empty` takes
+    /// it for a table without rows, of the columns that it declares with a `type`.
+    pub missing_files: Option<Spanned<MissingFiles>>,
     /// How CSV files are written.
     pub csv: Option<Spanned<CsvSpec>>,
     /// Hive folders (`month=2025-01/`) and their types; filters on them skip whole folders.
@@ -32,6 +39,9 @@ pub struct TableSpec {
     /// The period that one row stands for, where it is longer than a day: `month` for monthly balances. KPIs over the table
     /// have no finer grain.
     pub grain: Option<Spanned<String>>,
+    /// What becomes of columns that are declared with a `type` and that the files lack: `error` (the default), or `skip`,
+    /// which skips the KPIs that need one.
+    pub missing_columns: Option<Spanned<MissingColumns>>,
     /// Columns to rename, cast, clean or describe. Only what needs saying.
     #[serde(default)]
     pub columns: Pairs<Spanned<ColumnSpec>>,
@@ -55,6 +65,26 @@ pub struct TableSpec {
     #[serde(skip)]
     #[schemars(skip)]
     pub query: Option<Spanned<String>>,
+}
+
+/// What becomes of a table without files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MissingFiles {
+    /// What stands on it is skipped.
+    Skip,
+    /// It has no rows.
+    Empty,
+}
+
+/// What becomes of declared columns that the files lack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MissingColumns {
+    /// A mistake.
+    Error,
+    /// KPIs and breakdowns that need one are left out.
+    Skip,
 }
 
 /// How the CSV files of a table are written. Every key has a default.
@@ -84,6 +114,9 @@ pub struct ColumnSpec {
     pub time_zone: Option<Spanned<String>>,
     /// A cleaned or computed value: SQL over the columns as the file names them.
     pub expression: Option<Spanned<String>>,
+    /// What stands where the files have no value: in empty cells, and everywhere if they lack the column.
+    #[serde(rename = "default")]
+    pub default_value: Option<Spanned<SettingValue>>,
     /// What the column holds, for people.
     pub description: Option<Spanned<String>>,
     /// Tests of the column's values, such as `[not_null, {min: 0}]`.

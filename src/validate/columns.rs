@@ -6,8 +6,10 @@ use std::collections::BTreeSet;
 
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, DFSchema, TableReference};
-use datafusion::functions::expr_fn::{btrim, character_length, concat, starts_with, to_date, to_timestamp_micros};
+use datafusion::common::{Column, DFSchema, ScalarValue, TableReference};
+use datafusion::functions::expr_fn::{
+    btrim, character_length, coalesce, concat, starts_with, to_date, to_timestamp_micros,
+};
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlanBuilder, cast, lit, when};
 use datafusion::prelude::SessionContext;
 
@@ -18,7 +20,7 @@ use crate::catalog::{CsvOptions, Source};
 use crate::diagnostic::{Diagnostic, nearest};
 use crate::functions::{instant_of, local_date};
 use crate::model::TypedText;
-use crate::spec::{ColumnSpec, Spanned, TableSpec};
+use crate::spec::{ColumnSpec, SettingValue, Spanned, TableSpec};
 
 /// The columns of CSV files that are read as something else than text.
 pub(super) fn typed_texts(spec: &TableSpec, source: &Source) -> Vec<TypedText> {
@@ -116,13 +118,19 @@ pub(super) fn clean_columns(
             };
             used.insert(name.value.clone());
             let read_as = ReadAs { column, null_values: &[], suggested: None, time_zone: language.time_zone };
-            projected.push(convert(expression, &found, wanted.as_ref(), &read_as, problems).alias(&name.value));
+            let value = convert(expression, &found, wanted.as_ref(), &read_as, problems);
+            projected.push(or_default(value, column, wanted.as_ref(), problems).alias(&name.value));
             continue;
         }
         let from = column.from.as_ref().unwrap_or(name);
         let Some((qualifier, field)) =
             raw.schema().iter().find(|(_, field)| field.name() == &from.value).map(|(q, f)| (q.cloned(), f.clone()))
         else {
+            if column.default_value.is_some() {
+                let nothing = lit(ScalarValue::Null);
+                projected.push(or_default(nothing, column, wanted.as_ref(), problems).alias(&name.value));
+                continue;
+            }
             let mut diagnostic = unknown_column(from, &spec.table.value, raw_names.iter().map(String::as_str));
             if column.from.is_none() {
                 diagnostic.hint = diagnostic.hint.map(|hint| format!("{hint}; or name the file's column with `from:`"));
@@ -137,7 +145,8 @@ pub(super) fn clean_columns(
         let read_as = ReadAs { column, null_values, suggested, time_zone: language.time_zone };
         let expression = Expr::Column(Column::new(qualifier, field.name()));
         let expression = if is_guess { without_codes(expression, wanted.as_ref()) } else { expression };
-        projected.push(convert(expression, field.data_type(), wanted.as_ref(), &read_as, problems).alias(&name.value));
+        let value = convert(expression, field.data_type(), wanted.as_ref(), &read_as, problems);
+        projected.push(or_default(value, column, wanted.as_ref(), problems).alias(&name.value));
     }
     let mut rest = Vec::new();
     for (qualifier, field) in raw.schema().iter() {
@@ -153,6 +162,34 @@ pub(super) fn clean_columns(
     }
     rest.extend(projected);
     rest
+}
+
+/// A value, or what the definition puts in the place of none.
+fn or_default(value: Expr, column: &ColumnSpec, wanted: Option<&DataType>, problems: &mut Problems) -> Expr {
+    let Some(default) = &column.default_value else { return value };
+    let literal = match &default.value {
+        SettingValue::Boolean(value) => ScalarValue::from(*value),
+        SettingValue::Integer(value) => ScalarValue::from(*value),
+        SettingValue::Number(value) => ScalarValue::from(*value),
+        SettingValue::Text(value) => ScalarValue::from(value.as_str()),
+    };
+    let literal = match wanted.map(|wanted| literal.cast_to(wanted)) {
+        Some(Ok(literal)) => literal,
+        None => literal,
+        Some(Err(_)) => {
+            let type_name = wanted.map(typing::type_name).unwrap_or_default();
+            problems.add(
+                Diagnostic::error("wrong-type", format!("`default` is no {type_name}"))
+                    .at(default.span)
+                    .hint("write a value of the column's `type`"),
+            );
+            return value;
+        }
+    };
+    match value {
+        Expr::Literal(ScalarValue::Null, _) => lit(literal),
+        value => coalesce(vec![value, lit(literal)]),
+    }
 }
 
 fn raw_expression(

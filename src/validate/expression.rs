@@ -539,6 +539,21 @@ pub(super) enum Order {
     PartsFirst,
 }
 
+/// The columns that an expression over the columns of one table names.
+pub(super) fn names_in(sql: &SqlExpr) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    // Nothing is changed and no visit fails.
+    let _ = walk(&mut sql.clone(), Order::WholeFirst, &mut |sql| {
+        match sql {
+            SqlExpr::Identifier(name) => drop(found.insert(name.value.clone())),
+            SqlExpr::CompoundIdentifier(parts) => found.extend(parts.last().map(|name| name.value.clone())),
+            _ => {}
+        }
+        Ok(())
+    });
+    found
+}
+
 /// Visits every expression inside an expression, until one is a mistake.
 ///
 /// One function for all visits: each visitor of its own would compile the whole grammar of SQL once more.

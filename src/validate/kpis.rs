@@ -25,7 +25,7 @@ use super::target::{Asked, Targeted, target};
 use super::{Problems, typing};
 use crate::diagnostic::{Diagnostic, nearest};
 use crate::load::LoadedDocument;
-use crate::model::{Better, Dimension, Kpi, Project, Shape, Skipped, Subject};
+use crate::model::{Better, Dimension, Kpi, Project, Reads, Shape, Skipped, Subject};
 use crate::spec::{KpiSpec, Spanned, TableSpec};
 use crate::time::Grain;
 
@@ -69,7 +69,7 @@ pub(super) fn kpis(
     }
     let Checked { ordered, skipped, .. } = all;
     let ordered = prepare_inputs(context, ordered);
-    (ordered, skipped.into_iter().map(|(kpi, reason)| Skipped { kpi, reason }).collect())
+    (ordered, skipped.into_iter().map(|(kpi, reason)| Skipped { kpi, reason, needs: BTreeMap::new() }).collect())
 }
 
 /// The KPIs checked so far.
@@ -268,6 +268,8 @@ fn kpi(
         finest,
         value_type,
         variant_of: None,
+        is_hidden: false,
+        reads: Reads::new(),
         fingerprint: String::new(),
     };
     Outcome::Ready(Box::new(kpi))

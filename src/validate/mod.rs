@@ -12,13 +12,16 @@ mod definitions;
 mod expression;
 mod fingerprint;
 mod given;
+mod included;
 mod joins;
 mod kpis;
+mod lacking;
 mod length;
 mod measures;
 mod order;
 mod queries;
 mod query;
+mod reads;
 mod subject;
 mod tables;
 mod target;
@@ -107,7 +110,14 @@ async fn validate_with(loaded: &LoadedProject, context: &SessionContext, given: 
         table_specs: &documents.tables,
         broken_kpis: &documents.broken.kpis,
     };
-    let (ordered, skipped) = kpis::kpis(&kpi_context, &documents.kpis, &mut problems);
+    let hidden = included::hidden(documents.project, &documents.kpis, &mut problems);
+    let (checked, mut skipped) = kpis::kpis(&kpi_context, &documents.kpis, &mut problems);
+    let lacking::Sorted { kpis: mut ordered, skipped: lacking, left_out } = lacking::sort_out(&kpi_context, checked);
+    skipped.extend(lacking);
+    skipped.sort_by(|one, other| one.kpi.cmp(&other.kpi));
+    for kpi in ordered.iter_mut().filter(|kpi| hidden.contains(kpi.variant_of.as_ref().unwrap_or(&kpi.name))) {
+        Arc::make_mut(kpi).is_hidden = true;
+    }
     let mut tests = Tests::default();
     if given.is_none() {
         tests.tables = testing::table_tests(&kpi_context, &mut problems);
@@ -115,6 +125,7 @@ async fn validate_with(loaded: &LoadedProject, context: &SessionContext, given: 
             assertions::assertions(&kpi_context, &documents.kpis, (&ordered, &skipped), &mut problems);
     }
     nothing_is_lost(loaded, &documents, &ordered, &skipped, &mut problems);
+    skipped.retain(|skipped| !hidden.contains(&skipped.kpi));
     let periods = match given {
         Some(given) => given.periods.clone(),
         None => Arc::new(Periods::of(&project.calendar).expect("the columns of `periods` fit its schema")),
@@ -122,10 +133,11 @@ async fn validate_with(loaded: &LoadedProject, context: &SessionContext, given: 
     calendar_table(context, &periods);
     let model = Model {
         periods,
-        tables: tables.states.keys().filter_map(|name| Some((name.clone(), tables.ready(name)?.clone()))).collect(),
+        tables: lacking::usable(&tables),
         order: ordered.iter().map(|kpi| kpi.name.clone()).collect(),
         kpis: ordered.into_iter().map(|kpi| (kpi.name.clone(), kpi)).collect(),
         skipped,
+        left_out,
         project,
         tests,
     };
@@ -236,7 +248,15 @@ impl Validated {
             table_specs: &specs,
             broken_kpis: &broken_kpis,
         };
-        kpis::dimension(&context, table, &text).map_err(|problem| match problem {
+        let lacking =
+            |dimension: &Dimension| lacking::needs(tables, &reads::of_dimension_over(tables, table, dimension));
+        let dimension = kpis::dimension(&context, table, &text);
+        if let Ok(needs) = dimension.as_ref().map(lacking)
+            && !needs.is_empty()
+        {
+            return Err((format!("`{name}` cannot be told: {}", lacking::reason(tables, &needs)), None));
+        }
+        dimension.map_err(|problem| match problem {
             Unresolved::Mistake(diagnostic) => (diagnostic.message, diagnostic.hint),
             Unresolved::Missing { table } => (format!("table `{table}` has no data"), None),
             Unresolved::Elsewhere => {

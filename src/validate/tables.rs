@@ -15,15 +15,16 @@ use datafusion::prelude::SessionContext;
 
 use super::columns::{clean_columns, parse_type, typed_texts};
 use super::definitions::{check_definitions, namespace, standard_filter};
-use super::expression::{Language, Namespace, list};
+use super::expression::{Language, Namespace, list, names_in};
 use super::given::{Given, Mentioned};
 use super::joins::joins;
 use super::queries::{find_word, in_dependency_order, invalid_query, parse_query, unrepeatable, used_tables};
+use super::reads::of_plan;
 use super::{Problems, typing};
 use crate::catalog::{self, CsvOptions, Format, Source, SourceError, SourceOptions};
 use crate::diagnostic::{Diagnostic, nearest};
-use crate::model::{Join, JoinPath, Origin, Table, join_alias};
-use crate::spec::{Spanned, TableSpec};
+use crate::model::{Join, JoinPath, Lacks, Origin, Reads, Table, join_alias};
+use crate::spec::{MissingColumns, MissingFiles, Spanned, TableSpec};
 use crate::time::Grain;
 
 /// What became of a `table:` document.
@@ -117,7 +118,11 @@ pub(super) async fn tables(
     for (name, spec) in
         in_dependency_order(context, language, specs, problems).into_iter().filter(|(name, _)| is_sound(name))
     {
-        let state = from_query(context, language, &tables, all, spec, problems).await;
+        let mut state = from_query(context, language, &tables, all, spec, problems).await;
+        if let State::Ready(table) = &mut state {
+            let reads = problems.planned(of_plan(&context.state(), &tables, &table.plan), spec.table.span);
+            Arc::make_mut(table).reads = reads.unwrap_or_default();
+        }
         register(context, &mut tables, &name, state);
     }
     tables.namespace = namespace(language, &tables, specs, problems);
@@ -163,6 +168,10 @@ async fn from_files(
         Some((given, mentioned)) => given.source(spec, mentioned),
         None => catalog::open(context, data, source, &options).await,
     };
+    let (opened, why_absent) = match opened {
+        Err(SourceError::Absent(reason)) => without_files(spec, reason),
+        other => (other, None),
+    };
     match opened {
         Err(SourceError::Absent(reason)) => State::Absent(reason),
         Err(SourceError::Unreadable { message, hint }) => {
@@ -173,11 +182,19 @@ async fn from_files(
         }
         // Without a row and without a type nobody knows what the columns hold.
         Ok(opened)
-            if all.given.is_none() && opened.has_no_rows(spec.partitioned_by.iter().count()) && !has_types(spec) =>
+            if all.given.is_none()
+                && !opened.files.is_empty()
+                && opened.has_no_rows(spec.partitioned_by.iter().count())
+                && !has_types(spec) =>
         {
             State::Absent("its files have no rows, and its definition no types".into())
         }
         Ok(opened) => {
+            let absent = match &all.given {
+                Some(_) => Vec::new(),
+                None => absent_columns(spec, &opened),
+            };
+            let opened = catalog::with_absent_columns(opened, &absent);
             let provider = provider_as_source(opened.provider.clone());
             let name = format!("files of {}", spec.table.value);
             let Ok(raw) = LogicalPlanBuilder::scan(TableReference::bare(name), provider, None) else {
@@ -189,9 +206,70 @@ async fn from_files(
                 csv: options.csv.clone(),
                 texts: typed_texts(spec, &opened),
             };
-            finish(context, language, spec, raw, Some((&opened, &options.csv)), origin, problems)
+            let columns = lacking_columns(language, spec, why_absent.is_some(), &absent);
+            let lacks = Lacks { files: why_absent, columns };
+            finish(context, language, spec, raw, Some((&opened, &options.csv)), (origin, lacks), problems)
         }
     }
+}
+
+/// What stands in the place of files that are not there, and why they are not where what needs them is skipped.
+fn without_files(spec: &TableSpec, reason: String) -> (Result<Source, SourceError>, Option<String>) {
+    let mut columns: Vec<String> = typed_columns(spec).map(|(_, file_name)| file_name.to_owned()).collect();
+    columns.sort();
+    columns.dedup();
+    let is_empty = spec.missing_files.as_ref().is_some_and(|missing| missing.value == MissingFiles::Empty);
+    let skips_columns = spec.missing_columns.as_ref().is_some_and(|missing| missing.value == MissingColumns::Skip);
+    match columns.is_empty() {
+        false if is_empty => match catalog::empty(&columns) {
+            Ok(source) => (Ok(source), None),
+            Err(_) => (Err(SourceError::Absent(reason)), None),
+        },
+        false if skips_columns => (Ok(catalog::absent(&columns)), Some(reason)),
+        _ => (Err(SourceError::Absent(reason)), None),
+    }
+}
+
+/// The columns that come from the files and have a type: name here, name there.
+fn typed_columns(spec: &TableSpec) -> impl Iterator<Item = (&str, &str)> {
+    let from_files =
+        spec.columns.iter().filter(|(_, column)| column.expression.is_none() && column.data_type.is_some());
+    from_files.map(|(name, column)| (name.value.as_str(), column.from.as_ref().unwrap_or(name).value.as_str()))
+}
+
+/// The columns, as the files should name them, that are declared and not there, where that is no mistake.
+fn absent_columns(spec: &TableSpec, opened: &Source) -> Vec<String> {
+    if spec.missing_columns.as_ref().is_none_or(|missing| missing.value == MissingColumns::Error) {
+        return Vec::new();
+    }
+    let schema = opened.schema();
+    let has_default = |name: &str| spec.columns.get(name).is_some_and(|column| column.default_value.is_some());
+    let absent = typed_columns(spec)
+        .filter(|(name, file_name)| !has_default(name) && schema.column_with_name(file_name).is_none());
+    let absent: BTreeSet<String> = absent.map(|(_, file_name)| file_name.to_owned()).collect();
+    absent.into_iter().collect()
+}
+
+/// The columns of the table that the files say nothing of, with what the files would have to have.
+fn lacking_columns(
+    language: &Language,
+    spec: &TableSpec,
+    is_absent_table: bool,
+    absent: &[String],
+) -> BTreeMap<String, BTreeSet<String>> {
+    let is_absent = |name: &String| is_absent_table || absent.contains(name);
+    let mut lacking = BTreeMap::new();
+    for (name, column) in spec.columns.iter() {
+        let read = match &column.expression {
+            Some(expression) => language.parse(expression).map(|parsed| names_in(&parsed.sql)).unwrap_or_default(),
+            None => BTreeSet::from([column.from.as_ref().unwrap_or(name).value.clone()]),
+        };
+        let read: BTreeSet<String> = read.into_iter().filter(is_absent).collect();
+        if !read.is_empty() && column.default_value.is_none() {
+            lacking.insert(name.value.clone(), read);
+        }
+    }
+    lacking
 }
 
 fn has_types(spec: &TableSpec) -> bool {
@@ -222,7 +300,7 @@ async fn from_query(
         let Some(raw) = problems.planned(raw, query.span) else { return State::Broken };
         let (origin, csv) = (Origin::Query { tables: used }, CsvOptions::default());
         let texts = (source.format == Format::Csv).then_some((&source, &csv));
-        return finish(context, language, spec, raw, texts, origin, problems);
+        return finish(context, language, spec, raw, texts, (origin, Lacks::default()), problems);
     }
     for name in &used {
         match tables.states.get(name) {
@@ -252,7 +330,8 @@ async fn from_query(
                 return State::Broken;
             }
             let origin = Origin::Query { tables: used };
-            finish(context, language, spec, LogicalPlanBuilder::from(plan), None, origin, problems)
+            let builder = LogicalPlanBuilder::from(plan);
+            finish(context, language, spec, builder, None, (origin, Lacks::default()), problems)
         }
         Err(error) => {
             problems.add(invalid_query(language, query, &error));
@@ -298,7 +377,7 @@ fn finish(
     spec: &TableSpec,
     raw: LogicalPlanBuilder,
     files: Option<(&Source, &CsvOptions)>,
-    origin: Origin,
+    (origin, lacks): (Origin, Lacks),
     problems: &mut Problems,
 ) -> State {
     let before = problems.count();
@@ -311,13 +390,20 @@ fn finish(
     let schema = plan.schema().inner().clone();
     let columns: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
 
+    let mut filtered_by = BTreeSet::new();
     if let Some(condition) = &spec.condition
         && let Some(filter) = standard_filter(context, language, spec, condition, &columns, plan.schema(), problems)
     {
+        filtered_by.extend(filter.column_refs().into_iter().map(|column| column.name().to_owned()));
         let Some(filtered) = problems.planned(plan.filter(filter), condition.span) else { return State::Broken };
         plan = filtered;
     }
-    let primary_key = spec.primary_key.as_ref().map(|key| key.items()).unwrap_or_default();
+    let lacking = |name: &str| lacks.columns.contains_key(name) && lacks.files.is_none();
+    let mut primary_key = spec.primary_key.as_ref().map(|key| key.items()).unwrap_or_default();
+    if primary_key.iter().any(|column| lacking(column)) {
+        // Nobody can look whether it is one.
+        primary_key.clear();
+    }
     for key in primary_key.iter().chain(spec.freshness.as_ref().map(|freshness| &freshness.column)) {
         if !columns.contains(&key.value) {
             problems.add(unknown_column(key, &spec.table.value, columns.iter().map(String::as_str)));
@@ -345,10 +431,15 @@ fn finish(
         return State::Broken;
     }
     let Some(plan) = problems.planned(plan.build(), spec.table.span) else { return State::Broken };
-    let freshness = freshness.map(|column| column.value.clone());
+    let freshness = freshness.map(|column| column.value.clone()).filter(|column| !lacking(column));
     let csv = files.map(|(_, csv)| csv);
     let identity = format!("{}\n{csv:?}\n{freshness:?}", plan.display_indent_schema());
     let fingerprint = blake3::hash(identity.as_bytes()).to_hex().to_string();
+    let reads = match &origin {
+        Origin::Files { .. } => Reads::from([(spec.table.value.clone(), filtered_by)]),
+        // Known when all tables are.
+        Origin::Query { .. } => Reads::new(),
+    };
     State::Ready(Arc::new(Table {
         name: spec.table.value.clone(),
         plan: Arc::new(plan),
@@ -357,6 +448,8 @@ fn finish(
         joins: BTreeMap::new(),
         freshness,
         origin,
+        reads,
+        lacks,
         fingerprint,
     }))
 }

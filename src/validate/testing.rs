@@ -11,6 +11,8 @@ use datafusion::logical_expr::{Expr, lit};
 use super::expression::{Unresolved, list, resolve};
 use super::joins::Family;
 use super::kpis::Context;
+use super::lacking::{needs, reason};
+use super::reads::of_test;
 use super::tables::{State, unknown_column};
 use super::{Problems, typing};
 use crate::diagnostic::{Diagnostic, Sources, Span, nearest};
@@ -317,6 +319,8 @@ impl Collected<'_> {
     fn freshness(&mut self, spec: &Spanned<FreshnessSpec>, problems: &mut Problems) {
         let Some(freshness) = freshness(self.context, spec, problems) else { return };
         match self.ready(self.table()) {
+            // Without that column nobody can tell, and nobody asks.
+            Ok(table) if table.freshness.is_none() || table.lacks.files.is_some() => {}
             Ok(_) => self.tests.freshness = Some(freshness),
             Err(Unplanned::Absent(reason)) => {
                 let name = format!("how old `{}` is", freshness.column);
@@ -431,7 +435,15 @@ impl Collected<'_> {
         };
         match planned {
             Ok((rule, Needs { joins, time })) => {
-                self.tests.tests.push(DataTest { name, place, severity, rule, joins, time, is_of_key });
+                let test = DataTest { name, place, severity, rule, joins, time, is_of_key };
+                let lacking = needs(self.context.tables, &of_test(self.context.tables, self.table(), &test));
+                match lacking.is_empty() {
+                    true => self.tests.tests.push(test),
+                    false => {
+                        let reason = reason(self.context.tables, &lacking);
+                        self.tests.skipped.push(SkippedTest { name: test.name, place: test.place, reason });
+                    }
+                }
             }
             Err(Unplanned::Absent(reason)) => self.tests.skipped.push(SkippedTest { name, place, reason }),
             Err(Unplanned::Mistake) => {}

@@ -1,0 +1,70 @@
+//! Which KPIs of a project nobody wants to see by themselves: those that say so, and those that an `include` leaves out.
+//!
+//! They are checked like all others, for others may need them. What an included definition says is not judged here.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Problems;
+use crate::diagnostic::{Diagnostic, nearest};
+use crate::load::LoadedDocument;
+use crate::spec::{KpiSpec, ProjectSpec, Spanned};
+
+/// The names of the KPIs that are hidden.
+pub(super) fn hidden(
+    project: Option<&ProjectSpec>,
+    kpis: &BTreeMap<String, (&LoadedDocument, &KpiSpec)>,
+    problems: &mut Problems,
+) -> BTreeSet<String> {
+    let include = project.and_then(|project| project.include.as_ref());
+    let wanted = include.and_then(|include| include.kpis.as_ref()).map(|words| selected(words, kpis, problems));
+    let unwanted = include.and_then(|include| include.hide.as_ref()).map(|words| selected(words, kpis, problems));
+    let is_hidden = |name: &String, document: &LoadedDocument, spec: &KpiSpec| {
+        let says_so = spec.hide.as_ref().is_some_and(|hide| hide.value);
+        let is_left_out = document.is_included && wanted.as_ref().is_some_and(|wanted| !wanted.contains(name));
+        says_so || is_left_out || unwanted.as_ref().is_some_and(|unwanted| unwanted.contains(name))
+    };
+    let hidden = kpis.iter().filter(|(name, (document, spec))| is_hidden(name, document, spec));
+    hidden.map(|(name, _)| name.clone()).collect()
+}
+
+/// The KPIs that a list of names and `tag:` words means.
+fn selected(
+    words: &[Spanned<String>],
+    kpis: &BTreeMap<String, (&LoadedDocument, &KpiSpec)>,
+    problems: &mut Problems,
+) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for word in words {
+        let Some(tag) = word.strip_prefix("tag:") else {
+            match kpis.contains_key(&word.value) {
+                true => drop(found.insert(word.value.clone())),
+                false => {
+                    let mistake =
+                        Diagnostic::error("unknown-kpi", format!("there is no KPI `{}`", word.value)).at(word.span);
+                    problems.add(match nearest(word, kpis.keys().map(String::as_str)) {
+                        Some(near) => mistake.hint(format!("did you mean `{near}`?")),
+                        None => mistake.hint("write names of KPIs, or `tag:` and a tag; `kpi ls` lists both"),
+                    });
+                }
+            }
+            continue;
+        };
+        let tagged = kpis.iter().filter(|(_, (document, spec))| tags(document, spec).any(|known| known == tag));
+        let before = found.len();
+        found.extend(tagged.map(|(name, _)| name.clone()));
+        if found.len() == before {
+            let all: BTreeSet<&str> = kpis.values().flat_map(|(document, spec)| tags(document, spec)).collect();
+            let mistake = Diagnostic::error("unknown-tag", format!("no KPI has the tag `{tag}`")).at(word.span);
+            problems.add(match nearest(tag, all.iter().copied()) {
+                Some(near) => mistake.hint(format!("did you mean `tag:{near}`?")),
+                None => mistake.hint(format!("the tags are {}", Vec::from_iter(all).join(", "))),
+            });
+        }
+    }
+    found
+}
+
+fn tags<'a>(document: &'a LoadedDocument, spec: &'a KpiSpec) -> impl Iterator<Item = &'a str> {
+    let own = spec.tags.iter().flatten().map(|tag| tag.value.as_str());
+    document.folder_tag.iter().map(String::as_str).chain(own)
+}
