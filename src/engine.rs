@@ -28,6 +28,7 @@ use crate::model::{Earlier, Kpi, Model, Origin, Placement, Shape, Skipped, Subje
 use crate::plan;
 use crate::report::{self, KPI_VALUES, Scorecard};
 use crate::session::{self, SessionOptions};
+use crate::spec::Document;
 use crate::store::{
     self, AuditStatus, Candidate, Commit, CommitOutcome, LogRecord, ManifestEvent, Phase, Run, RunInfo, Status, Store,
     Summary,
@@ -474,10 +475,8 @@ impl Engine {
 
     /// Whether a file defines a KPI of this name, with mistakes or without.
     fn is_written(&self, name: &str) -> bool {
-        let is_read = self.loaded.documents.iter().any(|document| match &document.document {
-            crate::spec::Document::Kpi(kpi) => kpi.kpi.value == name,
-            crate::spec::Document::Project(_) | crate::spec::Document::Table(_) => false,
-        });
+        let is_it = |document: &Document| matches!(document, Document::Kpi(kpi) if kpi.kpi.value == name);
+        let is_read = self.loaded.documents.iter().any(|document| is_it(&document.document));
         is_read || self.loaded.broken.iter().any(|broken| broken.name == name)
     }
 
@@ -574,6 +573,14 @@ impl Engine {
     fn understand(&self, question: &Question) -> Result<(Model, Arc<Kpi>, Cell)> {
         let kpi = self.find(&question.kpi)?;
         let grain = question.grain.or(kpi.grains.first().copied()).unwrap_or(Grain::Month);
+        if let Some((name, minimum)) = minimum_grain(self.model(), kpi).filter(|(_, minimum)| grain < *minimum) {
+            let whose = if name == kpi.name { "it".to_owned() } else { format!("`{name}`") };
+            return Err(Error::config(format!(
+                "`{}` says nothing by {grain}: {whose} has `minimum_grain: {minimum}`",
+                kpi.name
+            ))
+            .with_hint(format!("ask for `--grain {minimum}`")));
+        }
         if let Some(finest) = kpi.grains.iter().min().filter(|finest| grain < **finest) {
             return Err(Error::config(format!(
                 "`{}` is not meant to be read by {grain}; its finest grain is {finest}",
@@ -685,6 +692,15 @@ fn looks_back(model: &Model, kpi: &Kpi) -> bool {
         Shape::Composite(_) | Shape::Query(_) => false,
     };
     is_found || kpi.inputs().iter().any(|input| model.kpis.get(*input).is_some_and(|below| looks_back(model, below)))
+}
+
+/// The coarsest `minimum_grain` of a KPI and those below it, and whose it is.
+fn minimum_grain<'a>(model: &'a Model, kpi: &'a Kpi) -> Option<(&'a str, Grain)> {
+    let name = kpi.variant_of.as_ref().unwrap_or(&kpi.name);
+    let own = kpi.minimum_grain.map(|grain| (name.as_str(), grain));
+    let below = kpi.value_inputs().into_iter().filter_map(|input| minimum_grain(model, model.kpis.get(input)?));
+    // Its own is told where one below is no coarser.
+    below.chain(own).max_by_key(|(_, grain)| *grain)
 }
 
 /// Why a KPI, or one below it, cannot be read at a grain that no definition names.

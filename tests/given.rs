@@ -82,7 +82,7 @@ fn rows_of_files(case: &Path) -> Option<BTreeMap<String, Value>> {
             Document::Table(table) if table.query.is_none() => {
                 given.insert(table.table.value.clone(), rows_of(case, table)?);
             }
-            Document::Project(_) | Document::Table(_) | Document::Kpi(_) => {}
+            Document::Project(_) | Document::Objective(_) | Document::Table(_) | Document::Kpi(_) => {}
         }
     }
     Some(given)

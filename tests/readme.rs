@@ -57,6 +57,7 @@ fn sessions_show_what_the_program_prints() {
 fn every_key_is_in_the_reference() {
     let headings = BTreeMap::from([
         ("ProjectSpec", "`project`"),
+        ("ObjectiveSpec", "`objective`"),
         ("TableSpec", "`table`"),
         ("CsvSpec", "`csv`"),
         ("ColumnSpec", "`columns`"),
@@ -68,6 +69,7 @@ fn every_key_is_in_the_reference() {
         ("LongColumnTest", "`tests` of a column"),
         ("RowTestSpec", "`tests` of a table"),
         ("KpiTestSpec", "`tests` of a KPI"),
+        ("BenchmarkSpec", "`benchmarks`"),
         ("StockSpec", "`stock`"),
         ("ConversionSpec", "`conversion`"),
         ("StepSpec", "`funnel`"),

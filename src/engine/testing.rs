@@ -278,7 +278,7 @@ impl Engine {
         let written: BTreeMap<&str, (&LoadedDocument, &KpiSpec)> = (self.loaded.documents.iter())
             .filter_map(|document| match &document.document {
                 Document::Kpi(kpi) => Some((kpi.kpi.value.as_str(), (document, kpi))),
-                Document::Project(_) | Document::Table(_) => None,
+                Document::Project(_) | Document::Objective(_) | Document::Table(_) => None,
             })
             .collect();
         if words.is_empty() {
@@ -321,7 +321,7 @@ impl Engine {
         let written = || {
             self.loaded.documents.iter().filter_map(|document| match &document.document {
                 Document::Table(table) => Some(table.table.value.as_str()),
-                Document::Project(_) | Document::Kpi(_) => None,
+                Document::Project(_) | Document::Objective(_) | Document::Kpi(_) => None,
             })
         };
         if written().any(|known| known == name) {
@@ -338,6 +338,7 @@ impl Engine {
 fn name_of(document: &Document) -> (DocumentKind, String) {
     match document {
         Document::Project(project) => (DocumentKind::Project, project.project.value.clone()),
+        Document::Objective(objective) => (DocumentKind::Objective, objective.objective.value.clone()),
         Document::Table(table) => (DocumentKind::Table, table.table.value.clone()),
         Document::Kpi(kpi) => (DocumentKind::Kpi, kpi.kpi.value.clone()),
     }
@@ -351,7 +352,7 @@ fn mentioned_in(document: &Document) -> Vec<(DocumentKind, String)> {
     };
     let (mut tables, mut kpis): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
     match document {
-        Document::Project(_) => {}
+        Document::Project(_) | Document::Objective(_) => {}
         Document::Table(table) => {
             tables.extend(table.joins.iter().map(|(_, join)| join.table.value.clone()));
             tables.extend(table.query.iter().flat_map(words));

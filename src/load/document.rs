@@ -7,7 +7,7 @@ use super::deserialize::{Mistake, MistakeKind, deserialize};
 use super::tree::{Entry, Node, NodeValue, ScalarKind, shorten};
 use super::{BrokenDocument, DocumentKind};
 use crate::diagnostic::{Diagnostic, Span, nearest};
-use crate::spec::{Document, KpiSpec, ProjectSpec, TableSpec};
+use crate::spec::{Document, KpiSpec, ObjectiveSpec, ProjectSpec, TableSpec};
 
 /// What could be read of a document.
 pub(super) enum Read {
@@ -40,6 +40,10 @@ pub(super) fn read(mut root: Node, diagnostics: &mut Vec<Diagnostic>) -> Read {
             let spec = recover::<ProjectSpec>(&mut root, kind, &name, &mut taken_out, diagnostics);
             spec.map(|spec| (spec.project.span, Document::Project(spec)))
         }
+        DocumentKind::Objective => {
+            let spec = recover::<ObjectiveSpec>(&mut root, kind, &name, &mut taken_out, diagnostics);
+            spec.map(|spec| (spec.objective.span, Document::Objective(spec)))
+        }
         DocumentKind::Table => {
             let spec = recover::<TableSpec>(&mut root, kind, &name, &mut taken_out, diagnostics);
             spec.map(|spec| (spec.table.span, Document::Table(spec)))
@@ -62,7 +66,8 @@ fn kind(root: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<DocumentKind> 
         NodeValue::Mapping(entries) => entries,
         NodeValue::Refused => return None,
         NodeValue::Null | NodeValue::Scalar { .. } | NodeValue::Sequence(_) => {
-            let message = format!("a document starts with `project:`, `table:` or `kpi:`, found {}", root.describe());
+            let found = root.describe();
+            let message = format!("a document starts with `project:`, `objective:`, `table:` or `kpi:`, found {found}");
             diagnostics.push(unknown_document(message).at(root.span).hint(EXAMPLE));
             return None;
         }
@@ -80,7 +85,7 @@ fn kind(root: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<DocumentKind> 
 
 fn unknown_first_key(first: &Entry, entries: &[Entry]) -> Diagnostic {
     let written = shorten(&first.key);
-    if matches!(first.key.as_str(), "objective" | "calendar") {
+    if first.key == "calendar" {
         let message = format!("`{written}:` documents are not in this version of kpi");
         return Diagnostic::error("not-yet-supported", message).hint("leave the document out for now");
     }
@@ -98,7 +103,7 @@ fn unknown_first_key(first: &Entry, entries: &[Entry]) -> Diagnostic {
     }
 }
 
-const EXAMPLE: &str = "the first key is `project`, `table` or `kpi`, such as `kpi: close_rate`";
+const EXAMPLE: &str = "the first key is `project`, `objective`, `table` or `kpi`, such as `kpi: close_rate`";
 
 fn unknown_document(message: impl Into<String>) -> Diagnostic {
     Diagnostic::error("unknown-document", message)
@@ -240,6 +245,9 @@ fn example_line(key: &str, place: &str) -> &'static str {
         "project" => "project: crm",
         "table" => "table: accounts",
         "kpi" => "kpi: close_rate",
+        "objective" => "objective: loyal_customers",
+        "value" => "value: 0.25",
+        "source" => "source: Customer survey of 2025",
         "on" => "on: account_id",
         "expression" => "expression: account.region",
         "column" => "column: updated_at",

@@ -67,6 +67,7 @@ pub struct BrokenDocument {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DocumentKind {
     Project,
+    Objective,
     Table,
     Kpi,
 }
@@ -75,6 +76,7 @@ impl DocumentKind {
     pub fn key(self) -> &'static str {
         match self {
             DocumentKind::Project => "project",
+            DocumentKind::Objective => "objective",
             DocumentKind::Table => "table",
             DocumentKind::Kpi => "kpi",
         }
@@ -85,11 +87,13 @@ impl DocumentKind {
             DocumentKind::Project => "project",
             DocumentKind::Table => "table",
             DocumentKind::Kpi => "KPI",
+            DocumentKind::Objective => "objective",
         }
     }
 
     fn from_key(key: &str) -> Option<Self> {
-        [DocumentKind::Project, DocumentKind::Table, DocumentKind::Kpi].into_iter().find(|kind| kind.key() == key)
+        let all = [DocumentKind::Project, DocumentKind::Objective, DocumentKind::Table, DocumentKind::Kpi];
+        all.into_iter().find(|kind| kind.key() == key)
     }
 }
 
@@ -288,11 +292,15 @@ fn attach_query(document: &mut Document, text: &str, query: Span, name: Span, di
     match document {
         Document::Table(table) => table.query = query,
         Document::Kpi(kpi) => kpi.query = query,
-        Document::Project(_) => {
-            let mistake = Diagnostic::error("unknown-document", "a `.sql` file holds a table or a KPI, not a project");
-            diagnostics.push(mistake.at(name).hint("write the project into a file that ends in `.yaml`"));
-        }
+        Document::Project(_) => diagnostics.push(without_query("project", "a project", name)),
+        Document::Objective(_) => diagnostics.push(without_query("objective", "an objective", name)),
     }
+}
+
+fn without_query(kind: &str, with_article: &str, name: Span) -> Diagnostic {
+    let message = format!("a `.sql` file holds a table or a KPI, not {with_article}");
+    let hint = format!("write the {kind} into a file that ends in `.yaml`");
+    Diagnostic::error("unknown-document", message).at(name).hint(hint)
 }
 
 /// The kind and name of a document that is no YAML, from the first line that looks like them.

@@ -16,7 +16,7 @@ use crate::spec::{Document, ProjectSpec, SettingValue};
 pub fn override_settings(loaded: &mut LoadedProject, values: &BTreeMap<String, String>) -> Result<()> {
     let project = loaded.documents.iter_mut().find_map(|document| match &mut document.document {
         Document::Project(project) => Some((project, document.taken_out.is_empty())),
-        Document::Table(_) | Document::Kpi(_) => None,
+        Document::Objective(_) | Document::Table(_) | Document::Kpi(_) => None,
     });
     let Some((project, is_whole)) = project else { return Ok(()) };
     for (name, text) in values {

@@ -370,7 +370,7 @@ fn no_text_can_break_loading() {
         read_file(file, &text, is_sql, None, &mut parts, &mut diagnostics);
         render_text(&diagnostics, &sources, false);
         crate::diagnostic::to_json(&diagnostics, &sources);
-        for span in diagnostics.iter().filter_map(|d| d.span).chain(parts.documents.iter().map(|d| d.span)) {
+        for span in diagnostics.iter().filter_map(|d| d.span).chain(parts.documents.iter().map(|d| d.root.span)) {
             assert!(span.start <= span.end && span.end <= text.len(), "{span:?} in {text:?}");
             assert!(text.get(span.start..span.end).is_some(), "{span:?} splits a character of {text:?}");
         }

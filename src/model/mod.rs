@@ -3,6 +3,7 @@
 //! Whoever holds a [`Kpi`] need not check anything again. Only `validate` makes these values; they know no files of
 //! definitions and no places in them.
 
+mod purpose;
 mod testing;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,6 +26,7 @@ use crate::catalog::{CsvOptions, Periods, Source, is_code};
 use crate::functions;
 use crate::time::{Calendar, Grain};
 
+pub use purpose::{Benchmark, Objective};
 pub use testing::{
     Assertion, DataTest, ExpectedRow, Freshness, GivenTest, Place, Rule, SkippedTest, TableTests, TestSeverity, Tests,
 };
@@ -33,6 +35,7 @@ pub use testing::{
 #[derive(Debug, Clone)]
 pub struct Model {
     pub project: Project,
+    pub objectives: BTreeMap<String, Objective>,
     pub tables: BTreeMap<String, Arc<Table>>,
     /// Every KPI by name, also those variants that others are made of.
     pub kpis: BTreeMap<String, Arc<Kpi>>,
@@ -203,22 +206,37 @@ pub struct Kpi {
     pub label: String,
     pub description: Option<String>,
     pub formula: Option<String>,
+    /// The common mistake that the definition avoids.
+    pub avoids: Option<String>,
     pub unit: Option<String>,
     pub better: Better,
     pub owner: Option<String>,
+    /// How often it is looked at: by day where that is daily.
+    pub review: Option<Grain>,
+    /// The name of the objective that it serves; where a project has no objectives, words.
+    pub objective: Option<String>,
+    /// What somebody decides when it moves.
+    pub decides: Option<String>,
+    /// The KPIs that must not suffer while this one improves.
+    pub guardrails: Vec<String>,
     pub tags: Vec<String>,
-    /// The file that defines it, for people.
+    /// The file that defines it and the line, counted from 1, for people.
     pub file: PathBuf,
+    pub line: usize,
     pub shape: Shape,
     /// What it is broken down by, overall (the empty set) first unless it must not be asked without dimensions.
     pub dimension_sets: Vec<Vec<String>>,
     pub required_dimensions: Vec<String>,
     pub grains: Vec<Grain>,
+    /// The finest grain at which its value says something, where the definition names one.
+    pub minimum_grain: Option<Grain>,
     pub target: Option<Target>,
+    /// What others reach. Nothing is judged by it.
+    pub benchmarks: Vec<Benchmark>,
     pub minimum_n: Option<u64>,
     /// How long after a period its value is only preliminary.
     pub ripens: Option<Within>,
-    /// The finest grain at which its data says something, where that is not the day.
+    /// The finest grain at which it can be read, where that is not the day: its own minimum, or that of what it is made of.
     pub finest: Option<Grain>,
     pub value_type: DataType,
     /// The KPI that it is a variant of, where it is only a part of others: narrowed, or over a window.
@@ -865,16 +883,24 @@ fn months(grain: Grain) -> Option<i64> {
 /// Which way is good.
 pub use crate::spec::Better;
 
+/// What kind of target it is.
+pub use crate::spec::TargetForm;
+
 /// What is wanted of a KPI, and from when until when.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Target {
     pub goal: Goal,
+    pub form: TargetForm,
+    /// The value from which it sets out.
+    pub baseline: Option<f64>,
+    /// Who answers for reaching it.
+    pub owner: Option<String>,
     pub from: Option<NaiveDate>,
     /// The last day.
     pub until: Option<NaiveDate>,
 }
 
-/// The form of a target. The `warn` and `critical` of a target that is looked up are shares of it.
+/// What is to be reached. The `warn` and `critical` of a target that is looked up are shares of it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Goal {
     /// A value to reach, on the side that `better` names.

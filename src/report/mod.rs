@@ -1,10 +1,12 @@
 //! What people and their tools see of results: the long table over all KPIs, the scorecard, and numbers as people read
 //! them. Pure; nothing is read, written or printed here.
 
+mod benchmark;
 mod number;
 mod scorecard;
 mod values;
 
+pub use benchmark::format_benchmark;
 pub use number::{format_change, format_number, format_period};
 pub use scorecard::{Scorecard, ScorecardRow, scorecard};
 pub use values::{KPI_VALUES, kpi_values, kpi_values_schema};

@@ -49,13 +49,17 @@ pub struct KpiSpec {
     pub by: Option<Vec<Spanned<OneOrMany>>>,
     /// The periods to compute: day, week, month, quarter, year. The first is the one people look at.
     pub grains: Option<Vec<Spanned<String>>>,
-    /// What is wanted: a number, or a mapping with value, warn, critical, between, from, until.
+    /// The finest period in which the value says something. Asking for a finer one is refused.
+    pub minimum_grain: Option<Spanned<String>>,
+    /// What is wanted: a number, or a mapping with value, warn, critical, between, from, until and more.
     pub target: Option<Spanned<TargetSpec>>,
+    /// What others reach, each with its source; shown beside the values and never judged against.
+    pub benchmarks: Option<Vec<Spanned<BenchmarkSpec>>>,
     /// Who answers for it.
     pub owner: Option<Spanned<String>>,
     /// How often it is looked at: daily, weekly, monthly, quarterly, yearly.
     pub review: Option<Spanned<String>>,
-    /// The objective that it serves.
+    /// The objective that it serves, by name.
     pub objective: Option<Spanned<String>>,
     /// What somebody decides when it moves.
     pub decides: Option<Spanned<String>>,
@@ -265,6 +269,49 @@ pub struct InputSpec {
     pub condition: Option<Spanned<String>>,
 }
 
+/// What others reach, to compare with.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BenchmarkSpec {
+    /// What they reach, in the unit of the KPI.
+    pub value: f64,
+    /// Where the number comes from, so that everybody can look it up.
+    pub source: Spanned<String>,
+    /// The day from which the number is.
+    pub as_of: Option<Spanned<String>>,
+    /// Whom it is about, such as `software` or `retail`.
+    pub sector: Option<Spanned<String>>,
+}
+
+/// What kind of target it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TargetForm {
+    /// Not less than this.
+    Floor,
+    /// Not more than this.
+    Ceiling,
+    /// Between two values.
+    Band,
+    /// An amount to reach in the period.
+    Plan,
+    /// So much, coming from an earlier value.
+    Growth,
+}
+
+impl TargetForm {
+    /// The word of the definitions.
+    pub fn name(self) -> &'static str {
+        match self {
+            TargetForm::Floor => "floor",
+            TargetForm::Ceiling => "ceiling",
+            TargetForm::Band => "band",
+            TargetForm::Plan => "plan",
+            TargetForm::Growth => "growth",
+        }
+    }
+}
+
 /// What is wanted of a KPI: `target: 0.25`, or a mapping.
 #[derive(Debug, Clone, Default)]
 pub struct TargetSpec {
@@ -278,6 +325,11 @@ pub struct TargetSpec {
     pub critical: Option<Spanned<f64>>,
     /// The band of `better: within`, low and high.
     pub between: Option<Spanned<Vec<f64>>>,
+    pub form: Option<Spanned<TargetForm>>,
+    /// The value from which it sets out.
+    pub baseline: Option<Spanned<f64>>,
+    /// Who answers for reaching it.
+    pub owner: Option<Spanned<String>>,
     pub from: Option<Spanned<String>>,
     pub until: Option<Spanned<String>>,
 }
@@ -298,6 +350,12 @@ struct LongTarget {
     critical: Option<Spanned<f64>>,
     /// The band of `better: within`, low and high.
     between: Option<Spanned<Vec<f64>>>,
+    /// What kind of target it is. Default: what `better` says, a floor, a ceiling or a band.
+    form: Option<Spanned<TargetForm>>,
+    /// The value when the target was set, from which it sets out.
+    baseline: Option<Spanned<f64>>,
+    /// Who answers for reaching it.
+    owner: Option<Spanned<String>>,
     /// The first day on which the target holds.
     from: Option<Spanned<String>>,
     /// The last day on which the target holds.
@@ -322,9 +380,9 @@ impl<'de> Deserialize<'de> for TargetSpec {
                 self.visit_f64(value as f64)
             }
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-                let LongTarget { value, kpi, table, warn, critical, between, from, until } =
+                let LongTarget { value, kpi, table, warn, critical, between, form, baseline, owner, from, until } =
                     LongTarget::deserialize(de::value::MapAccessDeserializer::new(map))?;
-                Ok(TargetSpec { value, kpi, table, warn, critical, between, from, until })
+                Ok(TargetSpec { value, kpi, table, warn, critical, between, form, baseline, owner, from, until })
             }
         }
         deserializer.deserialize_any(TargetVisitor)

@@ -5,6 +5,7 @@
 //! turns a `KpiSpec` into a `Kpi`.
 
 mod kpi;
+mod objective;
 mod project;
 pub mod schema;
 mod source;
@@ -13,9 +14,10 @@ mod table;
 mod testing;
 
 pub use kpi::{
-    At, Better, CohortSpec, ConversionSpec, CountOn, Fill, InputSpec, KpiSpec, PartSpec, StepSpec, StockSpec,
-    TargetSpec,
+    At, BenchmarkSpec, Better, CohortSpec, ConversionSpec, CountOn, Fill, InputSpec, KpiSpec, PartSpec, StepSpec,
+    StockSpec, TargetForm, TargetSpec,
 };
+pub use objective::ObjectiveSpec;
 pub use project::{IncludeSpec, Override, ProjectSpec, SettingValue};
 pub use source::{line_column_to_char, source_span};
 pub use spanned::{OneOrMany, Pairs, SCALAR, SPANNED, SPANNED_FIELDS, Spanned};
@@ -28,6 +30,7 @@ pub use testing::{
 #[derive(Debug, Clone)]
 pub enum Document {
     Project(ProjectSpec),
+    Objective(ObjectiveSpec),
     Table(TableSpec),
     Kpi(KpiSpec),
 }

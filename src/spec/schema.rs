@@ -6,13 +6,14 @@
 use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
 
-use super::{KpiSpec, ProjectSpec, TableSpec};
+use super::{KpiSpec, ObjectiveSpec, ProjectSpec, TableSpec};
 
 /// The schema (draft 7, as the YAML language server wants it) of one document of a definition file.
 pub fn json_schema() -> Value {
     let mut generator = SchemaSettings::draft07().into_generator();
     let documents = [
         generator.subschema_for::<ProjectSpec>(),
+        generator.subschema_for::<ObjectiveSpec>(),
         generator.subschema_for::<TableSpec>(),
         generator.subschema_for::<KpiSpec>(),
     ];
@@ -21,7 +22,7 @@ pub fn json_schema() -> Value {
     json!({
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "A definition of kpi",
-        "description": "One document of a file below kpis/. Its first key says what it is: project, table or kpi.",
+        "description": "One document of a file below kpis/. Its first key says what it is: project, objective, table or kpi.",
         "type": "object",
         "oneOf": documents,
         "definitions": definitions,
@@ -67,7 +68,9 @@ mod tests {
     #[test]
     fn every_document_requires_the_key_that_names_it() {
         let schema = json_schema();
-        for (document, key) in [("ProjectSpec", "project"), ("TableSpec", "table"), ("KpiSpec", "kpi")] {
+        let documents =
+            [("ProjectSpec", "project"), ("ObjectiveSpec", "objective"), ("TableSpec", "table"), ("KpiSpec", "kpi")];
+        for (document, key) in documents {
             let definition = &schema["definitions"][document];
             assert_eq!(definition["required"], json!([key]), "{document}");
             assert_eq!(definition["additionalProperties"], json!(false), "{document}");

@@ -17,7 +17,8 @@ pub(super) fn fingerprint(context: &Context, kpi: &Kpi, ready: &BTreeMap<String,
     put("meaning 2");
     put(&format!("{:?}", context.project.calendar));
     put(&format!("{:?} {:?} {:?}", kpi.grains, kpi.dimension_sets, kpi.required_dimensions));
-    put(&format!("{:?} {:?} {:?} {:?} {:?}", kpi.target, kpi.better, kpi.minimum_n, kpi.unit, kpi.ripens));
+    let target = kpi.target.as_ref().map(|target| (&target.goal, target.from, target.until));
+    put(&format!("{:?} {:?} {:?} {:?} {:?}", target, kpi.better, kpi.minimum_n, kpi.unit, kpi.ripens));
     let table = |name: &str| {
         let table = context.tables.ready(name);
         table.map_or_else(String::new, |table| format!("{} {} {:?}", table.name, table.fingerprint, table.freshness))

@@ -27,7 +27,7 @@ pub(super) fn hidden(
     hidden.map(|(name, _)| name.clone()).collect()
 }
 
-/// The KPIs that a list of names and `tag:` words means.
+/// The KPIs that a list of names, `tag:` and `objective:` words means.
 fn selected(
     words: &[Spanned<String>],
     kpis: &BTreeMap<String, (&LoadedDocument, &KpiSpec)>,
@@ -35,36 +35,45 @@ fn selected(
 ) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for word in words {
-        let Some(tag) = word.strip_prefix("tag:") else {
-            match kpis.contains_key(&word.value) {
-                true => drop(found.insert(word.value.clone())),
-                false => {
-                    let mistake =
-                        Diagnostic::error("unknown-kpi", format!("there is no KPI `{}`", word.value)).at(word.span);
-                    problems.add(match nearest(word, kpis.keys().map(String::as_str)) {
-                        Some(near) => mistake.hint(format!("did you mean `{near}`?")),
-                        None => mistake.hint("write names of KPIs, or `tag:` and a tag; `kpi ls` lists both"),
-                    });
-                }
+        let (what, name, names_of): (_, _, NamesOf) = match word.split_once(':') {
+            Some(("tag", tag)) => ("tag", tag, tags),
+            Some(("objective", objective)) => ("objective", objective, objectives),
+            _ if kpis.contains_key(&word.value) => {
+                found.insert(word.value.clone());
+                continue;
             }
-            continue;
+            _ => {
+                let mistake =
+                    Diagnostic::error("unknown-kpi", format!("there is no KPI `{}`", word.value)).at(word.span);
+                problems.add(match nearest(word, kpis.keys().map(String::as_str)) {
+                    Some(near) => mistake.hint(format!("did you mean `{near}`?")),
+                    None => mistake.hint("write names of KPIs, `tag:NAME` or `objective:NAME`; `kpi ls` lists them"),
+                });
+                continue;
+            }
         };
-        let tagged = kpis.iter().filter(|(_, (document, spec))| tags(document, spec).any(|known| known == tag));
+        let meant = kpis.iter().filter(|(_, (document, spec))| names_of(document, spec).contains(&name));
         let before = found.len();
-        found.extend(tagged.map(|(name, _)| name.clone()));
+        found.extend(meant.map(|(name, _)| name.clone()));
         if found.len() == before {
-            let all: BTreeSet<&str> = kpis.values().flat_map(|(document, spec)| tags(document, spec)).collect();
-            let mistake = Diagnostic::error("unknown-tag", format!("no KPI has the tag `{tag}`")).at(word.span);
-            problems.add(match nearest(tag, all.iter().copied()) {
-                Some(near) => mistake.hint(format!("did you mean `tag:{near}`?")),
-                None => mistake.hint(format!("the tags are {}", Vec::from_iter(all).join(", "))),
+            let all: BTreeSet<&str> = kpis.values().flat_map(|(document, spec)| names_of(document, spec)).collect();
+            let mistake = Diagnostic::error("unknown-kpi", format!("no KPI has the {what} `{name}`")).at(word.span);
+            problems.add(match nearest(name, all.iter().copied()) {
+                Some(near) => mistake.hint(format!("did you mean `{what}:{near}`?")),
+                None => mistake.hint(format!("they have {}", Vec::from_iter(all).join(", "))),
             });
         }
     }
     found
 }
 
-fn tags<'a>(document: &'a LoadedDocument, spec: &'a KpiSpec) -> impl Iterator<Item = &'a str> {
+type NamesOf = for<'a> fn(&'a LoadedDocument, &'a KpiSpec) -> Vec<&'a str>;
+
+fn tags<'a>(document: &'a LoadedDocument, spec: &'a KpiSpec) -> Vec<&'a str> {
     let own = spec.tags.iter().flatten().map(|tag| tag.value.as_str());
-    document.folder_tag.iter().map(String::as_str).chain(own)
+    document.folder_tag.iter().map(String::as_str).chain(own).collect()
+}
+
+fn objectives<'a>(_: &'a LoadedDocument, spec: &'a KpiSpec) -> Vec<&'a str> {
+    spec.objective.iter().map(|objective| objective.value.as_str()).collect()
 }

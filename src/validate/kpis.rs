@@ -18,6 +18,7 @@ use super::expression::{Language, Unresolved, list, resolve};
 use super::fingerprint::fingerprint;
 use super::length::wait;
 use super::order::in_dependency_order;
+use super::purpose::benchmarks;
 use super::query::query;
 use super::subject::built_in_dimension;
 use super::tables::Tables;
@@ -185,7 +186,8 @@ fn kpi(
     problems: &mut Problems,
 ) -> Outcome {
     let before = problems.count();
-    let grains = grains(spec, problems);
+    let minimum_grain = minimum_grain(spec, problems);
+    let grains = grains(spec, minimum_grain, problems);
     let shaped = shape(context, spec, &grains, all, problems);
     let (shape, value_type) = match shaped {
         Shaped::Ready(shape, value_type) => (shape, value_type),
@@ -241,10 +243,12 @@ fn kpi(
         },
         (None, _) => None,
     };
+    let benchmarks = benchmarks(spec.benchmarks.as_deref().unwrap_or_default(), problems);
+    let review = spec.review.as_ref().and_then(|review| rhythm(review));
     if problems.count() > before || context.broken_kpis.contains(&spec.kpi.value) {
         return Outcome::Broken;
     }
-    let finest = finest(context, &shape, all);
+    let finest = finest(context, &shape, all).max(minimum_grain);
     let text = |text: &Option<Spanned<String>>| text.as_ref().map(|text| text.value.trim().to_owned());
     let mut tags: Vec<String> = document.folder_tag.iter().cloned().chain(names(&spec.tags)).collect();
     tags.dedup();
@@ -253,16 +257,24 @@ fn kpi(
         label: text(&spec.label).unwrap_or_else(|| spec.kpi.value.replace('_', " ")),
         description: text(&spec.description),
         formula: text(&spec.formula),
+        avoids: text(&spec.avoids),
         unit: text(&spec.unit),
         better: spec.better.as_ref().map_or(Better::None, |better| better.value),
         owner: text(&spec.owner),
+        review,
+        objective: text(&spec.objective),
+        decides: text(&spec.decides),
+        guardrails: names(&spec.guardrails),
         tags,
         file: context.language.sources.get(document.file).path.clone(),
+        line: context.language.sources.position(document.file, document.span.start).line,
         shape,
         dimension_sets,
         required_dimensions: required,
         grains,
+        minimum_grain,
         target,
+        benchmarks,
         minimum_n: spec.minimum_n.as_ref().map(|minimum| minimum.value),
         ripens,
         finest,
@@ -349,10 +361,38 @@ pub(super) fn unknown_grain(word: &Spanned<String>) -> Diagnostic {
     }
 }
 
-fn grains(spec: &KpiSpec, problems: &mut Problems) -> Vec<Grain> {
+/// The finest grain that the definition allows.
+fn minimum_grain(spec: &KpiSpec, problems: &mut Problems) -> Option<Grain> {
+    let written = spec.minimum_grain.as_ref()?;
+    let grain = written.parse::<Grain>().ok();
+    if grain.is_none() {
+        problems.add(unknown_grain(written));
+    }
+    grain
+}
+
+fn grains(spec: &KpiSpec, minimum: Option<Grain>, problems: &mut Problems) -> Vec<Grain> {
     // A cohort is read by the length of its ages.
     let default = spec.cohort.as_ref().and_then(|cohort| cohort.by.parse().ok()).unwrap_or(Grain::Month);
-    let Some(written) = &spec.grains else { return vec![default] };
+    let default = minimum.filter(|_| spec.cohort.is_none()).map_or(default, |minimum| minimum.max(default));
+    let grains = match &spec.grains {
+        Some(written) => written_grains(spec, written, problems),
+        None => vec![default],
+    };
+    if let (Some(minimum), Some(written)) = (minimum, &spec.minimum_grain)
+        && let Some(finer) = grains.iter().find(|grain| **grain < minimum)
+    {
+        let word = spec.grains.iter().flatten().find(|word| word.value == finer.name());
+        problems.add(
+            Diagnostic::error("grain-too-fine", format!("the grain {finer} is finer than `minimum_grain: {minimum}`"))
+                .at(word.unwrap_or(written).span)
+                .hint(format!("leave the grain {finer} out, or say `minimum_grain: {finer}`")),
+        );
+    }
+    grains
+}
+
+fn written_grains(spec: &KpiSpec, written: &[Spanned<String>], problems: &mut Problems) -> Vec<Grain> {
     let mut grains = Vec::new();
     for word in written {
         match word.parse::<Grain>() {
@@ -393,6 +433,19 @@ pub(super) fn names(list: &Option<Vec<Spanned<String>>>) -> Vec<String> {
     list.iter().flatten().map(|name| name.value.clone()).collect()
 }
 
+/// How often a KPI may be looked at, each with the period that passes in between.
+const RHYTHMS: [(&str, Grain); 5] = [
+    ("daily", Grain::Day),
+    ("weekly", Grain::Week),
+    ("monthly", Grain::Month),
+    ("quarterly", Grain::Quarter),
+    ("yearly", Grain::Year),
+];
+
+fn rhythm(word: &str) -> Option<Grain> {
+    RHYTHMS.iter().find(|(known, _)| *known == word).map(|(_, grain)| *grain)
+}
+
 /// Words that have a fixed list, and names of other KPIs.
 fn check_words(
     context: &Context,
@@ -400,13 +453,12 @@ fn check_words(
     specs: &BTreeMap<String, (&LoadedDocument, &KpiSpec)>,
     problems: &mut Problems,
 ) {
-    const RHYTHMS: [&str; 5] = ["daily", "weekly", "monthly", "quarterly", "yearly"];
     if let Some(review) = &spec.review
-        && !RHYTHMS.contains(&review.as_str())
+        && rhythm(review).is_none()
     {
         let diagnostic =
             Diagnostic::error("unknown-value", format!("there is no review rhythm `{}`", review.value)).at(review.span);
-        problems.add(match nearest(review, RHYTHMS) {
+        problems.add(match nearest(review, RHYTHMS.map(|(word, _)| word)) {
             Some(near) => diagnostic.hint(format!("did you mean `{near}`?")),
             None => diagnostic.hint("it is daily, weekly, monthly, quarterly or yearly"),
         });

@@ -19,6 +19,7 @@ mod lacking;
 mod length;
 mod measures;
 mod order;
+mod purpose;
 mod queries;
 mod query;
 mod reads;
@@ -110,6 +111,8 @@ async fn validate_with(loaded: &LoadedProject, context: &SessionContext, given: 
         table_specs: &documents.tables,
         broken_kpis: &documents.broken.kpis,
     };
+    let objectives = purpose::objectives(&documents.objectives, &documents.broken.objectives, &mut problems);
+    purpose::named_objectives(&documents.objectives, &documents.broken.objectives, &documents.kpis, &mut problems);
     let hidden = included::hidden(documents.project, &documents.kpis, &mut problems);
     let (checked, mut skipped) = kpis::kpis(&kpi_context, &documents.kpis, &mut problems);
     let lacking::Sorted { kpis: mut ordered, skipped: lacking, left_out } = lacking::sort_out(&kpi_context, checked);
@@ -133,6 +136,7 @@ async fn validate_with(loaded: &LoadedProject, context: &SessionContext, given: 
     calendar_table(context, &periods);
     let model = Model {
         periods,
+        objectives,
         tables: lacking::usable(&tables),
         order: ordered.iter().map(|kpi| kpi.name.clone()).collect(),
         kpis: ordered.into_iter().map(|kpi| (kpi.name.clone(), kpi)).collect(),
@@ -293,14 +297,20 @@ struct Documents<'a> {
     project: Option<&'a ProjectSpec>,
     /// Names of documents whose mistakes are reported already, by kind.
     broken: Broken,
+    objectives: BTreeMap<String, &'a crate::spec::ObjectiveSpec>,
     tables: BTreeMap<String, &'a crate::spec::TableSpec>,
     kpis: BTreeMap<String, (&'a LoadedDocument, &'a crate::spec::KpiSpec)>,
 }
 
 impl<'a> Documents<'a> {
     fn sort(loaded: &'a LoadedProject, problems: &mut Problems) -> Self {
-        let mut documents =
-            Documents { project: None, broken: Broken::default(), tables: BTreeMap::new(), kpis: BTreeMap::new() };
+        let mut documents = Documents {
+            project: None,
+            broken: Broken::default(),
+            objectives: BTreeMap::new(),
+            tables: BTreeMap::new(),
+            kpis: BTreeMap::new(),
+        };
         for broken in &loaded.broken {
             documents.broken.add(broken.kind, &broken.name);
         }
@@ -308,6 +318,7 @@ impl<'a> Documents<'a> {
         for loaded in &loaded.documents {
             let (kind, name) = match &loaded.document {
                 Document::Project(project) => ("project", &project.project),
+                Document::Objective(objective) => ("objective", &objective.objective),
                 Document::Table(table) => ("table", &table.table),
                 Document::Kpi(kpi) => ("KPI", &kpi.kpi),
             };
@@ -331,6 +342,7 @@ impl<'a> Documents<'a> {
             if !loaded.taken_out.is_empty() {
                 let kind = match &loaded.document {
                     Document::Project(_) => DocumentKind::Project,
+                    Document::Objective(_) => DocumentKind::Objective,
                     Document::Table(_) => DocumentKind::Table,
                     Document::Kpi(_) => DocumentKind::Kpi,
                 };
@@ -339,6 +351,9 @@ impl<'a> Documents<'a> {
             }
             match &loaded.document {
                 Document::Project(project) => documents.project = Some(project),
+                Document::Objective(objective) => {
+                    documents.objectives.insert(objective.objective.value.clone(), objective);
+                }
                 Document::Table(table) => {
                     documents.tables.insert(table.table.value.clone(), table);
                 }
@@ -354,6 +369,7 @@ impl<'a> Documents<'a> {
 /// Documents that must not run, since their mistakes are reported already.
 #[derive(Debug, Default)]
 struct Broken {
+    objectives: BTreeSet<String>,
     tables: BTreeSet<String>,
     kpis: BTreeSet<String>,
 }
@@ -362,6 +378,9 @@ impl Broken {
     fn add(&mut self, kind: DocumentKind, name: &str) {
         match kind {
             DocumentKind::Project => {}
+            DocumentKind::Objective => {
+                self.objectives.insert(name.to_owned());
+            }
             DocumentKind::Table => {
                 self.tables.insert(name.to_owned());
             }
@@ -394,7 +413,11 @@ fn check_name(kind: &str, name: &Spanned<String>, problems: &mut Problems) {
         problems.add(
             Diagnostic::error(
                 "invalid-name",
-                format!("`{}` is no name for {} {kind}", name.value, if kind == "input" { "an" } else { "a" }),
+                format!(
+                    "`{}` is no name for {} {kind}",
+                    name.value,
+                    if matches!(kind, "input" | "objective") { "an" } else { "a" }
+                ),
             )
             .at(name.span)
             .hint(format!("names are lower-case letters, digits and underscores, such as `{suggestion}`")),

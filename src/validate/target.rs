@@ -9,7 +9,7 @@ use super::aggregate::{Rows, table_state};
 use super::arithmetic::can_be_read;
 use super::kpis::{Checked, Context, Shaped};
 use crate::diagnostic::Diagnostic;
-use crate::model::{Better, Goal, Target, TargetTable};
+use crate::model::{Better, Goal, Target, TargetForm, TargetTable};
 use crate::spec::{KpiSpec, Spanned, TargetSpec};
 use crate::time::Grain;
 
@@ -97,7 +97,8 @@ fn looked_up(
         }
         (None, None) => None,
     };
-    Ok(goal.map(|goal| Target { goal, from, until }))
+    let form = form(target, better.unwrap_or(Better::Higher), problems);
+    Ok(goal.map(|goal| whole(target, goal, form, (from, until))))
 }
 
 fn table_of_targets(
@@ -153,7 +154,8 @@ fn needs_better(target: &Spanned<TargetSpec>) -> Diagnostic {
         .hint("for a band write `better: within` and `target: {between: [low, high]}`")
 }
 
-fn date(text: &Option<Spanned<String>>, problems: &mut Problems) -> Option<NaiveDate> {
+/// A day, written as one.
+pub(super) fn date(text: &Option<Spanned<String>>, problems: &mut Problems) -> Option<NaiveDate> {
     let text = text.as_ref()?;
     let date: Option<NaiveDate> = text.parse().ok();
     if date.is_none() {
@@ -248,5 +250,81 @@ fn written(spec: &KpiSpec, target: &Spanned<TargetSpec>, problems: &mut Problems
             None
         }
     };
-    (problems.count() == before).then_some(Target { goal: goal?, from, until })
+    let form = form(target, better.unwrap_or(Better::None), problems);
+    (problems.count() == before).then_some(whole(target, goal?, form, (from, until)))
+}
+
+fn whole(spec: &TargetSpec, goal: Goal, form: TargetForm, days: (Option<NaiveDate>, Option<NaiveDate>)) -> Target {
+    let (from, until) = days;
+    let owner = spec.owner.as_ref().map(|owner| owner.value.trim().to_owned());
+    Target { goal, form, baseline: spec.baseline.as_ref().map(|baseline| baseline.value), owner, from, until }
+}
+
+/// What kind of target it is: what is written, if that goes with `better`, else what `better` says.
+fn form(target: &TargetSpec, better: Better, problems: &mut Problems) -> TargetForm {
+    let usual = match better {
+        Better::Higher | Better::None => TargetForm::Floor,
+        Better::Lower => TargetForm::Ceiling,
+        Better::Within => TargetForm::Band,
+    };
+    let Some(form) = &target.form else { return usual };
+    let fitting: &[TargetForm] = match better {
+        Better::Higher => &[TargetForm::Floor, TargetForm::Plan, TargetForm::Growth],
+        Better::Lower => &[TargetForm::Ceiling, TargetForm::Plan, TargetForm::Growth],
+        Better::Within => &[TargetForm::Band],
+        // That `better` is missing is reported already.
+        Better::None => return form.value,
+    };
+    if !fitting.contains(&form.value) {
+        let needed = match form.value {
+            TargetForm::Floor => "higher",
+            TargetForm::Ceiling => "lower",
+            TargetForm::Band => "within",
+            TargetForm::Plan | TargetForm::Growth => "higher` or `better: lower",
+        };
+        problems.add(
+            Diagnostic::error("wrong-value", format!("`form: {}` goes with `better: {needed}`", form.name()))
+                .at(form.span)
+                .hint(format!("with `better: {}` it is `form: {}`", word(better), usual.name())),
+        );
+    }
+    if let (TargetForm::Growth, Some(value)) = (form.value, target.value) {
+        growth(target, form, value, better, problems);
+    }
+    form.value
+}
+
+/// Growth leads from somewhere, and to the good side of it.
+fn growth(target: &TargetSpec, form: &Spanned<TargetForm>, value: f64, better: Better, problems: &mut Problems) {
+    let Some(baseline) = &target.baseline else {
+        problems.add(
+            Diagnostic::error("missing-key", "`form: growth` needs the `baseline` that the value grows from")
+                .at(form.span)
+                .hint("add the value from before, such as `baseline: 0.20`"),
+        );
+        return;
+    };
+    let grows = match better {
+        Better::Lower => value < baseline.value,
+        Better::Higher | Better::Within | Better::None => value > baseline.value,
+    };
+    if !grows {
+        problems.add(
+            Diagnostic::error("wrong-value", format!("{value} is no better than its baseline {}", baseline.value))
+                .at(baseline.span)
+                .hint(match better {
+                    Better::Lower => "to keep what there is, write `form: ceiling`",
+                    Better::Higher | Better::Within | Better::None => "to keep what there is, write `form: floor`",
+                }),
+        );
+    }
+}
+
+fn word(better: Better) -> &'static str {
+    match better {
+        Better::Higher => "higher",
+        Better::Lower => "lower",
+        Better::Within => "within",
+        Better::None => "none",
+    }
 }

@@ -179,6 +179,12 @@ fn show_explains_what_cannot_be_asked() {
     project.kpi(&["show", "revenue", "--since", "yesterday"], 2);
     project.kpi(&["show", "revenue", "-o", "data/orders.csv/revenue.csv"], 4);
     project.kpi(&["show", "revenue", "--memory-limit", "plenty"], 2);
+    project
+        .append("kpis/service/cases.yaml", "---\nkpi: loyalty\nfrom: cases\nvalue: count(*)\nminimum_grain: quarter\n");
+    project
+        .append("kpis/service/cases.yaml", "---\nkpi: loyalty_doubled\nvalue: 2 * loyalty\ngrains: [year, quarter]\n");
+    project.kpi(&["show", "loyalty", "--grain", "month"], 2);
+    project.kpi(&["show", "loyalty_doubled", "--grain", "day"], 2);
     project.expect("show_refused");
 }
 

@@ -13,7 +13,7 @@ use kpi::engine::{Answer, Engine, EngineOptions};
 use kpi::error::{Error, Result};
 use kpi::materialize::{csv, json, markdown, parquet};
 use kpi::model::{Model, is_approximate};
-use kpi::report::{format_number, format_period};
+use kpi::report::{format_benchmark, format_number, format_period};
 use kpi::time::from_epoch_days;
 
 use crate::args::{Format, ShowArguments};
@@ -133,7 +133,14 @@ fn as_table(printer: &Printer, answer: &Answer, model: &Model) -> Result<String>
         true => "\nThe values are approximate, as the definition says.\n",
         false => "",
     };
-    Ok(format!("{}\n\n{}{near}", title(answer), table(printer, &columns, lines)))
+    let mut text = format!("{}\n\n{}{near}", title(answer), table(printer, &columns, lines));
+    if !answer.kpi.benchmarks.is_empty() {
+        text.push('\n');
+    }
+    for benchmark in &answer.kpi.benchmarks {
+        text.push_str(&format!("Benchmark: {}\n", format_benchmark(benchmark, unit, currency)));
+    }
+    Ok(text)
 }
 
 /// `Close rate (close_rate) by month and channel`.
