@@ -7,18 +7,18 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use datafusion::arrow::array::RecordBatch;
-use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::{Statistics, plan_err};
-use datafusion::datasource::MemTable;
+use datafusion::datasource::{MemTable, ViewTable};
 use datafusion::error::Result;
-use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::logical_expr::{Expr, LogicalPlan, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 
 use super::{Format, Source};
 
-/// The source with further columns that it does not have. Their values would be texts, as in a CSV file.
-pub fn with_absent_columns(source: Source, columns: &[String]) -> Source {
+/// The source with further columns that it does not have.
+pub fn with_absent_columns(source: Source, columns: &[Field]) -> Source {
     if columns.is_empty() {
         return source;
     }
@@ -26,8 +26,14 @@ pub fn with_absent_columns(source: Source, columns: &[String]) -> Source {
     Source { provider: Arc::new(provider), ..source }
 }
 
+/// The rows of a query with further columns that it does not give.
+pub fn view_with_absent_columns(plan: LogicalPlan, columns: &[Field]) -> Arc<dyn TableProvider> {
+    let schema = schema(Some(plan.schema().as_arrow()), columns);
+    Arc::new(WithAbsent { files: Some(Arc::new(ViewTable::new(plan, None))), schema })
+}
+
 /// A source without files that has the columns.
-pub fn absent(columns: &[String]) -> Source {
+pub fn absent(columns: &[Field]) -> Source {
     nothing_of(Arc::new(WithAbsent { files: None, schema: schema(None, columns) }))
 }
 
@@ -35,7 +41,7 @@ pub fn absent(columns: &[String]) -> Source {
 ///
 /// # Errors
 /// Where DataFusion does not take the columns, such as two of one name.
-pub fn empty(columns: &[String]) -> Result<Source> {
+pub fn empty(columns: &[Field]) -> Result<Source> {
     let schema = schema(None, columns);
     let rows = RecordBatch::new_empty(schema.clone());
     Ok(nothing_of(Arc::new(MemTable::try_new(schema, vec![vec![rows]])?)))
@@ -45,16 +51,15 @@ fn nothing_of(provider: Arc<dyn TableProvider>) -> Source {
     Source { provider, files: Vec::new(), format: Format::Csv, suggested_types: Vec::new(), empty_columns: Vec::new() }
 }
 
-fn schema(files: Option<&Schema>, columns: &[String]) -> SchemaRef {
+fn schema(files: Option<&Schema>, columns: &[Field]) -> SchemaRef {
     let present = files.into_iter().flat_map(|files| files.fields().iter().cloned());
-    let absent = columns.iter().map(|name| Arc::new(Field::new(name, DataType::Utf8View, true)));
-    Arc::new(Schema::new(present.chain(absent).collect::<Vec<_>>()))
+    Arc::new(Schema::new(present.chain(columns.iter().cloned().map(Arc::new)).collect::<Vec<_>>()))
 }
 
 /// The columns of files, and behind them the absent ones.
 #[derive(Debug)]
 struct WithAbsent {
-    /// None where there are no files at all.
+    /// What there is: files, or a query. None where there is nothing at all.
     files: Option<Arc<dyn TableProvider>>,
     schema: SchemaRef,
 }
@@ -120,6 +125,7 @@ impl TableProvider for WithAbsent {
 #[cfg(test)]
 mod tests {
     use datafusion::arrow::array::Int64Array;
+    use datafusion::arrow::datatypes::DataType;
     use datafusion::prelude::SessionContext;
 
     use super::*;
@@ -128,6 +134,10 @@ mod tests {
         let schema = Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, true)]));
         let rows = RecordBatch::try_new(schema.clone(), vec![Arc::new(Int64Array::from(vec![1, 2, 3]))]).unwrap();
         nothing_of(Arc::new(MemTable::try_new(schema, vec![vec![rows]]).unwrap()))
+    }
+
+    fn text(name: &str) -> Field {
+        Field::new(name, DataType::Utf8View, true)
     }
 
     async fn run(source: Source, sql: &str) -> Result<String> {
@@ -139,15 +149,15 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_there_is_read_and_what_is_not_is_an_error() {
-        let source = || with_absent_columns(files(), &["m".to_owned()]);
+        let source = || with_absent_columns(files(), &[text("m")]);
         assert!(run(source(), "SELECT sum(n) AS s FROM t WHERE n > 1").await.unwrap().contains("| 5 |"));
         assert!(run(source(), "SELECT count(*) AS s FROM (SELECT n, m FROM t)").await.unwrap().contains("| 3 |"));
         for sql in ["SELECT max(m) FROM t", "SELECT n FROM t WHERE m = 'x'", "SELECT * FROM t"] {
             let message = run(source(), sql).await.unwrap_err().to_string();
             assert!(message.contains("the column `m`, which the files lack, was read"), "{sql}: {message}");
         }
-        let message = run(absent(&["m".to_owned()]), "SELECT count(*) FROM t").await.unwrap_err().to_string();
+        let message = run(absent(&[text("m")]), "SELECT count(*) FROM t").await.unwrap_err().to_string();
         assert!(message.contains("a table without files was read"), "{message}");
-        assert!(run(empty(&["m".to_owned()]).unwrap(), "SELECT count(m) AS s FROM t").await.unwrap().contains("| 0 |"));
+        assert!(run(empty(&[text("m")]).unwrap(), "SELECT count(m) AS s FROM t").await.unwrap().contains("| 0 |"));
     }
 }

@@ -17,7 +17,7 @@ use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::prelude::SessionContext;
 
-pub use self::absent::{absent, empty, with_absent_columns};
+pub use self::absent::{absent, empty, view_with_absent_columns, with_absent_columns};
 pub use self::csv::{BrokenValue, CsvOptions, find_broken_value, is_code};
 pub use self::files::InputFile;
 use self::files::{Found, find};

@@ -110,7 +110,7 @@ pub struct ColumnSpec {
     pub data_type: Option<Spanned<String>>,
     /// The format of dates or timestamps written as text, such as `%d/%m/%Y`.
     pub format: Option<Spanned<String>>,
-    /// The time zone of timestamps written without one. Default: UTC.
+    /// The time zone of timestamps written without one, or `project` for that of the project. Default: UTC.
     pub time_zone: Option<Spanned<String>>,
     /// A cleaned or computed value: SQL over the columns as the file names them.
     pub expression: Option<Spanned<String>>,

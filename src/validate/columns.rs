@@ -288,11 +288,12 @@ fn convert(
     let ReadAs { column, null_values, suggested, time_zone } = read_as;
     let is_text = is_text(found);
     let value = if is_text { without_null_words(value, null_values) } else { value };
-    let zone = column.time_zone.as_ref().filter(|zone| match zone.parse::<chrono_tz::Tz>() {
-        Ok(_) => true,
+    let zone = column.time_zone.as_ref().and_then(|zone| match zone.parse::<chrono_tz::Tz>() {
+        Ok(_) => Some(zone.as_str()),
+        Err(_) if zone.value == "project" => Some(*time_zone),
         Err(_) => {
             problems.add(super::unknown_zone(zone));
-            false
+            None
         }
     });
     let Some(wanted) = wanted else {
@@ -313,7 +314,7 @@ fn convert(
             let local = to_timestamp_micros(vec![btrim(vec![value]), lit(format.value.as_str())]);
             // With an offset in the text, what DataFusion reads is UTC already.
             let has_offset = ["%z", "%:z", "%::z", "%:::z", "%#z", "%+"].iter().any(|sign| format.contains(sign));
-            in_zone(local, zone.filter(|_| !has_offset).map_or("UTC", |zone| zone.as_str()))
+            in_zone(local, zone.filter(|_| !has_offset).unwrap_or("UTC"))
         }
         (_, Some(format)) if column.format.is_some() => {
             let reason = if is_text {
@@ -329,14 +330,14 @@ fn convert(
             None => cast(btrim(vec![value]), wanted.clone()),
         },
         (DataType::Date32, None) if is_text && matches!(suggested, Some(DataType::Timestamp(_, _))) => {
-            local_day(in_zone(btrim(vec![value]), zone.map_or("UTC", |zone| zone.as_str())), time_zone)
+            local_day(in_zone(btrim(vec![value]), zone.unwrap_or("UTC")), time_zone)
         }
         (DataType::Date32, None) if matches!(found, DataType::Timestamp(_, _)) => match (found, zone) {
             (DataType::Timestamp(_, None), Some(zone)) => local_day(in_zone(value, zone), time_zone),
             _ => local_day(value, time_zone),
         },
         (DataType::Timestamp(_, _), None) => match (found, zone) {
-            (DataType::Timestamp(_, None), zone) => in_zone(value, zone.map_or("UTC", |zone| zone.as_str())),
+            (DataType::Timestamp(_, None), zone) => in_zone(value, zone.unwrap_or("UTC")),
             _ => cast(value, wanted.clone()),
         },
         (DataType::Utf8View, _) if is_text => value,

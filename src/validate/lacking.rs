@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::kpis::Context;
 use super::reads;
 use super::tables::{State, Tables};
-use crate::model::{Kpi, LeftOut, Need, Reads, Shape, Skipped, Table};
+use crate::model::{Join, Kpi, LeftOut, Need, Origin, Reads, Shape, Skipped, Table};
 
 /// The KPIs that have all they need, those that have not, and the breakdowns that are left out of the former.
 pub(super) struct Sorted {
@@ -97,10 +97,13 @@ pub(super) fn reason(tables: &Tables, needs: &BTreeMap<String, Need>) -> String 
     let mut parts = Vec::new();
     for (name, need) in needs {
         let columns = Vec::from_iter(need.columns.iter().map(String::as_str)).join(", ");
-        let why = tables.ready(name).and_then(|table| table.lacks.files.as_deref());
+        let table = tables.ready(name);
+        let why = table.and_then(|table| table.lacks.files.as_deref());
+        let is_query = table.is_some_and(|table| matches!(table.origin, Origin::Query { .. }));
         parts.push(match (why, columns.is_empty()) {
             (Some(why), true) => format!("table `{name}`, and {why}"),
             (Some(why), false) => format!("table `{name}` ({columns}), and {why}"),
+            (None, _) if is_query => format!("{columns} in table `{name}`, which its query does not give"),
             (None, _) => format!("{columns} in table `{name}`, which its files lack"),
         });
     }
@@ -120,7 +123,7 @@ pub(super) fn usable(tables: &Tables) -> BTreeMap<String, Arc<Table>> {
     }
     let names: BTreeSet<String> = usable.keys().cloned().collect();
     for table in usable.values_mut() {
-        let leads_nowhere = |join: &crate::model::Join| {
+        let leads_nowhere = |join: &Join| {
             let target = tables.ready(&join.table);
             let lacks = |table: &Table, column: &str| table.lacks.columns.contains_key(column);
             !names.contains(&join.table)

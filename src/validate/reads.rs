@@ -197,8 +197,14 @@ impl Rows<'_> {
 /// Adds columns of a table, or, where that is a query, all that it reads.
 fn add(reads: &mut Reads, tables: &Tables, name: &str, columns: impl IntoIterator<Item = String>) {
     let Some(table) = tables.ready(name) else { return };
-    if matches!(table.origin, Origin::Files { .. }) {
-        let known = columns.into_iter().filter(|column| table.schema.column_with_name(column).is_some());
+    let is_query = matches!(table.origin, Origin::Query { .. });
+    let is_known = |column: &String| match is_query {
+        // What a query gives comes from its tables; what it does not give is its own.
+        true => table.lacks.columns.contains_key(column),
+        false => table.schema.column_with_name(column).is_some(),
+    };
+    let known: Vec<String> = columns.into_iter().filter(is_known).collect();
+    if !is_query || !known.is_empty() {
         reads.entry(name.to_owned()).or_default().extend(known);
     }
     merge(reads, table.reads.clone());

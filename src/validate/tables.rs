@@ -7,10 +7,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::{DataType, SchemaRef};
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::{DFSchema, TableReference};
 use datafusion::datasource::{ViewTable, provider_as_source};
-use datafusion::logical_expr::LogicalPlanBuilder;
+use datafusion::error::Result as DataFusionResult;
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 use datafusion::prelude::SessionContext;
 
 use super::columns::{clean_columns, parse_type, typed_texts};
@@ -118,11 +119,7 @@ pub(super) async fn tables(
     for (name, spec) in
         in_dependency_order(context, language, specs, problems).into_iter().filter(|(name, _)| is_sound(name))
     {
-        let mut state = from_query(context, language, &tables, all, spec, problems).await;
-        if let State::Ready(table) = &mut state {
-            let reads = problems.planned(of_plan(&context.state(), &tables, &table.plan), spec.table.span);
-            Arc::make_mut(table).reads = reads.unwrap_or_default();
-        }
+        let state = from_query(context, language, &tables, all, spec, problems).await;
         register(context, &mut tables, &name, state);
     }
     tables.namespace = namespace(language, &tables, specs, problems);
@@ -192,7 +189,7 @@ async fn from_files(
         Ok(opened) => {
             let absent = match &all.given {
                 Some(_) => Vec::new(),
-                None => absent_columns(spec, &opened),
+                None => absent_columns(spec, &opened.schema(), opened.format == Format::Csv),
             };
             let opened = catalog::with_absent_columns(opened, &absent);
             let provider = provider_as_source(opened.provider.clone());
@@ -208,16 +205,16 @@ async fn from_files(
             };
             let columns = lacking_columns(language, spec, why_absent.is_some(), &absent);
             let lacks = Lacks { files: why_absent, columns };
-            finish(context, language, spec, raw, Some((&opened, &options.csv)), (origin, lacks), problems)
+            let known = Known { origin, reads: Reads::new(), lacks };
+            finish(context, language, spec, raw, Some((&opened, &options.csv)), known, problems)
         }
     }
 }
 
 /// What stands in the place of files that are not there, and why they are not where what needs them is skipped.
 fn without_files(spec: &TableSpec, reason: String) -> (Result<Source, SourceError>, Option<String>) {
-    let mut columns: Vec<String> = typed_columns(spec).map(|(_, file_name)| file_name.to_owned()).collect();
-    columns.sort();
-    columns.dedup();
+    let is_csv = spec.source.as_ref().is_some_and(|source| source.contains(".csv"));
+    let columns = typed_columns(spec, is_csv, |_, _| true);
     let is_empty = spec.missing_files.as_ref().is_some_and(|missing| missing.value == MissingFiles::Empty);
     let skips_columns = spec.missing_columns.as_ref().is_some_and(|missing| missing.value == MissingColumns::Skip);
     match columns.is_empty() {
@@ -230,24 +227,39 @@ fn without_files(spec: &TableSpec, reason: String) -> (Result<Source, SourceErro
     }
 }
 
-/// The columns that come from the files and have a type: name here, name there.
-fn typed_columns(spec: &TableSpec) -> impl Iterator<Item = (&str, &str)> {
-    let from_files =
-        spec.columns.iter().filter(|(_, column)| column.expression.is_none() && column.data_type.is_some());
-    from_files.map(|(name, column)| (name.value.as_str(), column.from.as_ref().unwrap_or(name).value.as_str()))
+/// The columns that are declared with a type and computed from no others, as the files should name and write them. A CSV
+/// file would have texts.
+fn typed_columns(spec: &TableSpec, is_csv: bool, is_wanted: impl Fn(&str, &str) -> bool) -> Vec<Field> {
+    let mut columns: BTreeMap<&str, DataType> = BTreeMap::new();
+    for (name, column) in spec.columns.iter().filter(|(_, column)| column.expression.is_none()) {
+        let from = column.from.as_ref().unwrap_or(name).value.as_str();
+        let declared = column.data_type.as_ref();
+        // A type that cannot be read is reported where it stands.
+        let data_type = declared.and_then(|declared| parse_type(declared, &mut Problems::default()));
+        if let Some(data_type) = data_type.filter(|_| is_wanted(name, from)) {
+            columns.insert(from, if is_csv { DataType::Utf8View } else { data_type });
+        }
+    }
+    columns.into_iter().map(|(name, data_type)| Field::new(name, data_type, true)).collect()
 }
 
 /// The columns, as the files should name them, that are declared and not there, where that is no mistake.
-fn absent_columns(spec: &TableSpec, opened: &Source) -> Vec<String> {
+fn absent_columns(spec: &TableSpec, schema: &Schema, is_csv: bool) -> Vec<Field> {
     if spec.missing_columns.as_ref().is_none_or(|missing| missing.value == MissingColumns::Error) {
         return Vec::new();
     }
-    let schema = opened.schema();
     let has_default = |name: &str| spec.columns.get(name).is_some_and(|column| column.default_value.is_some());
-    let absent = typed_columns(spec)
-        .filter(|(name, file_name)| !has_default(name) && schema.column_with_name(file_name).is_none());
-    let absent: BTreeSet<String> = absent.map(|(_, file_name)| file_name.to_owned()).collect();
-    absent.into_iter().collect()
+    typed_columns(spec, is_csv, |name, from| !has_default(name) && schema.column_with_name(from).is_none())
+}
+
+/// The rows of a query with further columns that it does not give.
+fn with_absent_columns(spec: &TableSpec, plan: LogicalPlan, absent: &[Field]) -> DataFusionResult<LogicalPlanBuilder> {
+    let rows = catalog::view_with_absent_columns(plan, absent);
+    LogicalPlanBuilder::scan(
+        TableReference::bare(format!("rows of {}", spec.table.value)),
+        provider_as_source(rows),
+        None,
+    )
 }
 
 /// The columns of the table that the files say nothing of, with what the files would have to have.
@@ -255,9 +267,9 @@ fn lacking_columns(
     language: &Language,
     spec: &TableSpec,
     is_absent_table: bool,
-    absent: &[String],
+    absent: &[Field],
 ) -> BTreeMap<String, BTreeSet<String>> {
-    let is_absent = |name: &String| is_absent_table || absent.contains(name);
+    let is_absent = |name: &String| is_absent_table || absent.iter().any(|field| field.name() == name);
     let mut lacking = BTreeMap::new();
     for (name, column) in spec.columns.iter() {
         let read = match &column.expression {
@@ -300,7 +312,8 @@ async fn from_query(
         let Some(raw) = problems.planned(raw, query.span) else { return State::Broken };
         let (origin, csv) = (Origin::Query { tables: used }, CsvOptions::default());
         let texts = (source.format == Format::Csv).then_some((&source, &csv));
-        return finish(context, language, spec, raw, texts, (origin, Lacks::default()), problems);
+        let known = Known { origin, reads: Reads::new(), lacks: Lacks::default() };
+        return finish(context, language, spec, raw, texts, known, problems);
     }
     for name in &used {
         match tables.states.get(name) {
@@ -329,9 +342,18 @@ async fn from_query(
                 );
                 return State::Broken;
             }
+            let Some(reads) = problems.planned(of_plan(&context.state(), tables, &plan), query.span) else {
+                return State::Broken;
+            };
+            let absent = absent_columns(spec, plan.schema().as_arrow(), false);
+            let lacks = Lacks { files: None, columns: lacking_columns(language, spec, false, &absent) };
             let origin = Origin::Query { tables: used };
-            let builder = LogicalPlanBuilder::from(plan);
-            finish(context, language, spec, builder, None, (origin, Lacks::default()), problems)
+            let raw = match absent.is_empty() {
+                true => Ok(LogicalPlanBuilder::from(plan)),
+                false => with_absent_columns(spec, plan, &absent),
+            };
+            let Some(raw) = problems.planned(raw, query.span) else { return State::Broken };
+            finish(context, language, spec, raw, None, Known { origin, reads, lacks }, problems)
         }
         Err(error) => {
             problems.add(invalid_query(language, query, &error));
@@ -370,6 +392,13 @@ fn source_options(spec: &TableSpec, problems: &mut Problems) -> Option<SourceOpt
     (problems.count() == before).then_some(options)
 }
 
+/// What is known of a table before its columns are.
+struct Known {
+    origin: Origin,
+    reads: Reads,
+    lacks: Lacks,
+}
+
 /// The steps that files and queries share: columns, the standard filter, keys.
 fn finish(
     context: &SessionContext,
@@ -377,7 +406,7 @@ fn finish(
     spec: &TableSpec,
     raw: LogicalPlanBuilder,
     files: Option<(&Source, &CsvOptions)>,
-    (origin, lacks): (Origin, Lacks),
+    Known { origin, mut reads, lacks }: Known,
     problems: &mut Problems,
 ) -> State {
     let before = problems.count();
@@ -435,11 +464,9 @@ fn finish(
     let csv = files.map(|(_, csv)| csv);
     let identity = format!("{}\n{csv:?}\n{freshness:?}", plan.display_indent_schema());
     let fingerprint = blake3::hash(identity.as_bytes()).to_hex().to_string();
-    let reads = match &origin {
-        Origin::Files { .. } => Reads::from([(spec.table.value.clone(), filtered_by)]),
-        // Known when all tables are.
-        Origin::Query { .. } => Reads::new(),
-    };
+    if matches!(origin, Origin::Files { .. }) || filtered_by.iter().any(|column| lacks.columns.contains_key(column)) {
+        reads.entry(spec.table.value.clone()).or_default().extend(filtered_by);
+    }
     State::Ready(Arc::new(Table {
         name: spec.table.value.clone(),
         plan: Arc::new(plan),
