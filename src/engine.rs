@@ -2,6 +2,7 @@
 //!
 //! Each method is a story told in the stages' own words. Nothing here prints, and nothing decides what a value means.
 
+mod doctor;
 mod testing;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,7 +19,7 @@ use datafusion::sql::unparser::dialect::DefaultDialect;
 use tokio::sync::Notify;
 
 use crate::audit::{NOT_EMPTY, audit};
-use crate::catalog::{self, InputFile};
+use crate::catalog::{self, InputFile, SourceError};
 use crate::compile::{Bounds, Cell, Compiler, TableLeaves, result_plan, shown_plan};
 use crate::diagnostic::{Diagnostic, Sources, nearest};
 use crate::error::{Error, ErrorKind, Result};
@@ -36,6 +37,7 @@ use crate::store::{
 use crate::survey::{AsOf, Partner, Survey, broken_keys, partners, repeated_targets, survey, tables_of};
 use crate::time::Grain;
 use crate::validate::{Validated, validate};
+pub use doctor::{Examination, KpiState, Missing, TableState};
 use testing::Tested;
 pub use testing::{Only, TestOptions, TestReport};
 
@@ -826,8 +828,12 @@ impl Inputs {
     fn changed_since(&self, model: &Model) -> BTreeSet<String> {
         let has_changed = |name: &String| match model.tables.get(name).map(|table| &table.origin) {
             Some(Origin::Files { source, .. }) => {
-                let now = catalog::list(&model.project.data, source);
-                !now.is_ok_and(|files| files == self.files[name])
+                let now = match catalog::list(&model.project.data, source) {
+                    // A table may be taken for empty while it has no files.
+                    Err(SourceError::Absent(_)) => Some(Vec::new()),
+                    now => now.ok(),
+                };
+                now.as_ref() != Some(&self.files[name])
             }
             Some(Origin::Query { .. }) | None => false,
         };

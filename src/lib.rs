@@ -28,7 +28,7 @@
 //! | 3 | [`model`], [`validate`] | names resolved, expressions typed, joins proven | values; nothing is read beyond schemas |
 //! | 4 | [`compile`] | one KPI, one grain, one set of dimensions as a plan | where the rows come from, which is left open |
 //! | 5 | [`plan`] | which KPIs share a pass | any influence on a value |
-//! | 6 | [`execute`], [`survey`] | queries that run; which days the data covers | publishing |
+//! | 6 | [`execute`], [`survey`], [`profile`] | queries that run; which days the data covers, what tables hold | publishing |
 //! | 7 | [`audit`], [`testing`], [`materialize`], [`report`], [`store`], [`generate`] | judging, encoding, showing, keeping; sample data | computing |
 //! | 8 | [`engine`] | all of it, in order | decisions about what a value means |
 //! | 9 | the program, `src/bin/kpi` | words, tables, colors, exit codes | computing; only its printer prints |
@@ -97,6 +97,7 @@ pub mod compile;
 
 // Floor 5: many KPIs, few scans.
 pub mod plan;
+pub mod profile;
 
 // Floor 6: queries that run.
 pub mod execute;

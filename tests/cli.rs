@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 mod bad_input;
 mod commands;
+mod lacking;
 mod signals;
 mod testing;
 

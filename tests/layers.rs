@@ -12,7 +12,7 @@ const FLOORS: [&[&str]; 9] = [
     &["model", "validate"],
     &["compile"],
     &["plan"],
-    &["execute", "survey"],
+    &["execute", "profile", "survey"],
     &["audit", "generate", "materialize", "report", "store", "testing"],
     &["engine"],
 ];

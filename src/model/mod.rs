@@ -45,6 +45,8 @@ pub struct Model {
     pub skipped: Vec<Skipped>,
     /// Breakdowns that are left out for want of columns, by KPI.
     pub left_out: BTreeMap<String, Vec<LeftOut>>,
+    /// Tables that lack files or columns.
+    pub lacking: BTreeMap<String, Lacks>,
     /// The calendar as a table.
     pub periods: Arc<Periods>,
     pub tests: Tests,
@@ -64,12 +66,15 @@ pub struct Skipped {
     pub reason: String,
     /// What would have to be there, by table; empty where the definitions do not tell.
     pub needs: BTreeMap<String, Need>,
+    /// How many tables it reads, those that are lacking among them.
+    pub reads_tables: usize,
 }
 
 /// A breakdown that cannot be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeftOut {
     pub dimensions: Vec<String>,
+    pub reason: String,
     pub needs: BTreeMap<String, Need>,
 }
 
@@ -101,6 +106,8 @@ pub struct Table {
     pub plan: Arc<LogicalPlan>,
     pub schema: SchemaRef,
     pub primary_key: Vec<String>,
+    /// The column of its own that places its rows in time, where its definition names one.
+    pub time: Option<String>,
     pub joins: BTreeMap<String, Join>,
     /// The column whose largest value says how far the data reaches.
     pub freshness: Option<String>,

@@ -70,7 +70,13 @@ pub(super) fn kpis(
     }
     let Checked { ordered, skipped, .. } = all;
     let ordered = prepare_inputs(context, ordered);
-    (ordered, skipped.into_iter().map(|(kpi, reason)| Skipped { kpi, reason, needs: BTreeMap::new() }).collect())
+    (
+        ordered,
+        skipped
+            .into_iter()
+            .map(|(kpi, reason)| Skipped { kpi, reason, needs: BTreeMap::new(), reads_tables: 0 })
+            .collect(),
+    )
 }
 
 /// The KPIs checked so far.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::kpis::Context;
 use super::reads;
 use super::tables::{State, Tables};
-use crate::model::{Join, Kpi, LeftOut, Need, Origin, Reads, Shape, Skipped, Table};
+use crate::model::{Join, Kpi, Lacks, LeftOut, Need, Origin, Reads, Shape, Skipped, Table};
 
 /// The KPIs that have all they need, those that have not, and the breakdowns that are left out of the former.
 pub(super) struct Sorted {
@@ -31,7 +31,8 @@ pub(super) fn sort_out(context: &Context, ordered: Vec<Arc<Kpi>>) -> Sorted {
         if needs.is_empty() {
             sorted.kpis.push(kpi);
         } else if kpi.variant_of.is_none() {
-            sorted.skipped.push(Skipped { kpi: kpi.name.clone(), reason: reason(context.tables, &needs), needs });
+            let reason = reason(context.tables, &needs);
+            sorted.skipped.push(Skipped { kpi: kpi.name.clone(), reason, needs, reads_tables: kpi.reads.len() });
         }
     }
     for kpi in &mut sorted.kpis {
@@ -70,7 +71,8 @@ fn without_dimensions(context: &Context, kpi: &mut Arc<Kpi>, all: &BTreeMap<Stri
             entry.columns.extend(need.columns.iter().cloned());
         }
         if !needs.is_empty() {
-            left_out.push(LeftOut { dimensions: set.clone(), needs: needs.clone() });
+            let reason = reason(context.tables, &needs);
+            left_out.push(LeftOut { dimensions: set.clone(), reason, needs: needs.clone() });
         }
         needs.is_empty()
     });
@@ -139,4 +141,14 @@ pub(super) fn usable(tables: &Tables) -> BTreeMap<String, Arc<Table>> {
         }
     }
     usable
+}
+
+/// What each table lacks, of those that lack something.
+pub(super) fn lacks(tables: &Tables) -> BTreeMap<String, Lacks> {
+    let of_state = |state: &State| match state {
+        State::Ready(table) if table.lacks != Lacks::default() => Some(table.lacks.clone()),
+        State::Absent(reason) => Some(Lacks { files: Some(reason.clone()), columns: BTreeMap::new() }),
+        State::Ready(_) | State::Broken => None,
+    };
+    tables.states.iter().filter_map(|(name, state)| Some((name.clone(), of_state(state)?))).collect()
 }

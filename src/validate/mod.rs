@@ -142,6 +142,7 @@ async fn validate_with(loaded: &LoadedProject, context: &SessionContext, given: 
         kpis: ordered.into_iter().map(|kpi| (kpi.name.clone(), kpi)).collect(),
         skipped,
         left_out,
+        lacking: lacking::lacks(&tables),
         project,
         tests,
     };

@@ -461,6 +461,7 @@ fn finish(
     }
     let Some(plan) = problems.planned(plan.build(), spec.table.span) else { return State::Broken };
     let freshness = freshness.map(|column| column.value.clone()).filter(|column| !lacking(column));
+    let time = spec.time.as_ref().map(|time| time.value.clone()).filter(|time| columns.contains(time));
     let csv = files.map(|(_, csv)| csv);
     let identity = format!("{}\n{csv:?}\n{freshness:?}", plan.display_indent_schema());
     let fingerprint = blake3::hash(identity.as_bytes()).to_hex().to_string();
@@ -472,6 +473,7 @@ fn finish(
         plan: Arc::new(plan),
         schema,
         primary_key: primary_key.into_iter().map(|key| key.value).collect(),
+        time,
         joins: BTreeMap::new(),
         freshness,
         origin,

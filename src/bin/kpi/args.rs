@@ -71,6 +71,9 @@ pub enum Command {
     /// Show every mistake in the definitions, without reading data beyond its columns
     #[command(before_help = "Example: kpi check")]
     Check(CheckArguments),
+    /// Look at the tables at hand: which KPIs they support, which they almost support, and what is missing
+    #[command(before_help = "Example: kpi doctor")]
+    Doctor(DoctorArguments),
     /// Run the tests beside the definitions: of KPIs on given rows, and of the data
     #[command(before_help = "Example: kpi test close_rate table:orders")]
     Test(TestArguments),
@@ -115,6 +118,13 @@ pub struct RunArguments {
 #[derive(Debug, Args)]
 pub struct CheckArguments {
     /// Print the mistakes as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct DoctorArguments {
+    /// Print the examination as JSON
     #[arg(long)]
     pub json: bool,
 }

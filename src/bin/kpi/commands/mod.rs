@@ -1,6 +1,7 @@
 //! The commands, one file and one function each. A new one is a file here and a variant in `args`.
 
 mod check;
+mod doctor;
 mod generate;
 mod init;
 mod ls;
@@ -11,6 +12,7 @@ mod sql;
 mod test;
 
 pub use check::check;
+pub use doctor::doctor;
 pub use generate::generate;
 pub use init::init;
 pub use ls::ls;
@@ -20,8 +22,10 @@ pub use show::show;
 pub use sql::sql;
 pub use test::test;
 
+use std::collections::BTreeMap;
+
 use kpi::error::{Error, Result};
-use kpi::model::Skipped;
+use kpi::model::{Model, Skipped};
 use serde_json::{Value, json};
 
 use crate::printer::Printer;
@@ -37,13 +41,43 @@ fn skipped_json(skipped: &[Skipped]) -> Value {
     skipped.iter().map(|skipped| json!({ "kpi": skipped.kpi, "reason": skipped.reason })).collect()
 }
 
-/// A line for each KPI that cannot run.
+/// What cannot run, for want of data: a line for each KPI, unless there are many.
 fn tell_skipped(printer: &Printer, skipped: &[Skipped]) {
-    if !skipped.is_empty() {
-        let lines: String =
-            skipped.iter().map(|skipped| format!("\n  `{}`: {}", skipped.kpi, skipped.reason)).collect();
-        printer.note(format_args!("skipped {}:{lines}", count(skipped.len(), "KPI")));
+    const LINES_AT_MOST: usize = 10;
+    let number = count(skipped.len(), "KPI");
+    match skipped.len() {
+        0 => {}
+        1..=LINES_AT_MOST => {
+            let lines: String =
+                skipped.iter().map(|skipped| format!("\n  `{}`: {}", skipped.kpi, skipped.reason)).collect();
+            printer.note(format_args!("skipped {number}:{lines}"));
+        }
+        _ => printer.note(format_args!("skipped {number} for want of data; `kpi doctor` says what they need")),
     }
+}
+
+/// The breakdowns that are left out for want of columns, by what is lacking.
+fn left_out_lines(model: &Model) -> Vec<String> {
+    let mut by_reason: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for (kpi, left_out) in &model.left_out {
+        let is_shown = model.kpis.get(kpi).is_some_and(|kpi| kpi.variant_of.is_none() && !kpi.is_hidden);
+        for breakdown in left_out.iter().filter(|_| is_shown) {
+            let words = format!("`{kpi}` by {}", breakdown.dimensions.join(" and "));
+            by_reason.entry(&breakdown.reason).or_default().push(words);
+        }
+    }
+    let line = |(reason, breakdowns): (&str, Vec<String>)| match breakdowns.as_slice() {
+        [one] => format!("left out {one}: {reason}"),
+        [first, ..] => {
+            format!(
+                "left out {}, such as {first}: {}",
+                count(breakdowns.len(), "breakdown"),
+                reason.replacen("it needs", "they need", 1)
+            )
+        }
+        [] => String::new(),
+    };
+    by_reason.into_iter().map(line).collect()
 }
 
 fn error_json(error: &Error) -> Value {

@@ -8,12 +8,13 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use kpi::engine::{Engine, EngineOptions, KpiOutcome, RunOptions, RunReport};
 use kpi::error::{ErrorKind, Result};
 use kpi::execute::Progress;
+use kpi::model::Model;
 use kpi::report::ScorecardRow;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use super::ls::better;
-use super::{SCHEMA_VERSION, count, error_json, print_json, skipped_json, tell_skipped};
+use super::{SCHEMA_VERSION, count, error_json, left_out_lines, print_json, skipped_json, tell_skipped};
 use crate::args::RunArguments;
 use crate::printer::Printer;
 use crate::scorecard::scorecard_table;
@@ -52,7 +53,7 @@ pub async fn run(options: &EngineOptions, arguments: &RunArguments, printer: &Pr
         let gap = if printer.is_terminal() { "\n" } else { "" };
         printer.data(scorecard_table(printer, &report.scorecard, &engine.model().project) + gap)
     };
-    tell(printer, &report);
+    tell(printer, &report, engine.model());
     printed.map(|()| report.exit_code())
 }
 
@@ -93,8 +94,9 @@ async fn signal() -> u8 {
     130
 }
 
-fn tell(printer: &Printer, report: &RunReport) {
+fn tell(printer: &Printer, report: &RunReport, model: &Model) {
     tell_skipped(printer, &report.skipped);
+    left_out_lines(model).iter().for_each(|line| printer.note(format_args!("{line}")));
     let mut values = 0;
     let mut published = 0;
     // Several KPIs over one table mostly have the same to say.

@@ -1,0 +1,220 @@
+//! `kpi doctor`: which KPIs the tables at hand support, which they almost support, and what is missing.
+
+use std::collections::BTreeMap;
+
+use comfy_table::{Attribute, Cell};
+use kpi::engine::{Engine, EngineOptions, Examination, KpiState, Missing, TableState};
+use kpi::error::Result;
+use kpi::model::Need;
+use serde_json::{Value, json};
+
+use super::{SCHEMA_VERSION, count, print_json};
+use crate::args::DoctorArguments;
+use crate::printer::Printer;
+use crate::table::{Column, table};
+
+pub async fn doctor(options: &EngineOptions, arguments: &DoctorArguments, printer: &Printer) -> Result<u8> {
+    let engine = Engine::open(options).await?;
+    let mistakes = engine.diagnostics().iter().filter(|diagnostic| diagnostic.is_error()).count();
+    let examination = engine.examine().await?;
+    match arguments.json {
+        true => print_json(printer, &report_json(&examination))?,
+        false => printer.data(report(&examination, printer))?,
+    }
+    if mistakes > 0 {
+        let mistakes = count(mistakes, "mistake");
+        printer.warning(format_args!("{mistakes} in the definitions; what has one is not looked at, see `kpi check`"));
+    }
+    let is_broken = |state: &TableState| matches!(state, TableState::Unreadable { .. });
+    Ok(match mistakes {
+        0 if examination.tables.values().any(is_broken) => 1,
+        0 => 0,
+        _ => 2,
+    })
+}
+
+fn report(examination: &Examination, printer: &Printer) -> String {
+    let mut text = tables(examination, printer);
+    let [works, doubtful, almost, lacks] = numbers(examination);
+    let all = count(examination.kpis.len(), "KPI");
+    text.push_str(&format!("\n{all}: {works} supported"));
+    let others = [(doubtful, "supported by something empty"), (almost, "almost supported"), (lacks, "not supported")];
+    for (number, words) in others.into_iter().filter(|(number, _)| *number > 0) {
+        text.push_str(&format!(", {number} {words}"));
+    }
+    text.push('\n');
+    let list = |title: &str, lines: Vec<String>| match lines.is_empty() {
+        true => String::new(),
+        false => format!("\n{title}\n{}", lines.iter().map(|line| format!("  {line}\n")).collect::<String>()),
+    };
+    let of_kpis = |line: &dyn Fn(&KpiState) -> Option<String>| -> Vec<String> {
+        let lines = examination.kpis.iter().filter_map(|(name, state)| Some(format!("{name}: {}", line(state)?)));
+        lines.collect()
+    };
+    text.push_str(&list(
+        "Supported by something empty",
+        of_kpis(&|state| match state {
+            KpiState::Doubtful { tables, columns } => {
+                let tables = tables.iter().map(|name| format!("{name} has no rows"));
+                let columns = columns.iter().flat_map(|(table, columns)| {
+                    columns.iter().map(move |column| format!("{table}.{column} has no value"))
+                });
+                Some(Vec::from_iter(tables.chain(columns)).join(", "))
+            }
+            KpiState::Supported { .. } | KpiState::Almost { .. } | KpiState::NotSupported { .. } => None,
+        }),
+    ));
+    text.push_str(&list(
+        "Almost supported",
+        of_kpis(&|state| match state {
+            KpiState::Almost { needs } => Some(needs_in_words(needs)),
+            KpiState::Supported { .. } | KpiState::Doubtful { .. } | KpiState::NotSupported { .. } => None,
+        }),
+    ));
+    text.push_str(&list("What is missing", examination.missing.iter().map(missing_in_words).collect()));
+    let unexplained: Vec<String> = of_kpis(&|state| match state {
+        KpiState::NotSupported { needs, reason } if needs.is_empty() => Some(reason.clone()),
+        KpiState::Supported { .. }
+        | KpiState::Doubtful { .. }
+        | KpiState::Almost { .. }
+        | KpiState::NotSupported { .. } => None,
+    });
+    text.push_str(&list("Without data", unexplained));
+    text
+}
+
+fn tables(examination: &Examination, printer: &Printer) -> String {
+    let columns = [
+        ("Table", Column::Word),
+        ("Rows", Column::Number),
+        ("From", Column::Word),
+        ("To", Column::Word),
+        ("Lacks", Column::Text(20)),
+    ];
+    let absent = |words: &str| vec![Cell::new(""), Cell::new(""), Cell::new(""), Cell::new(words)];
+    let rows = examination.tables.iter().map(|(name, state)| {
+        let mut row = match state {
+            TableState::There { profile, lacks } => {
+                let rows = kpi::report::format_number(Some(profile.rows as f64), None, None);
+                let day =
+                    |day: Option<chrono::NaiveDate>| Cell::new(day.map(|day| day.to_string()).unwrap_or_default());
+                let mut words = Vec::from_iter(lacks.iter().map(String::as_str)).join(", ");
+                if !profile.empty.is_empty() && profile.rows > 0 {
+                    let empty = Vec::from_iter(profile.empty.iter().map(String::as_str)).join(", ");
+                    let comma = if words.is_empty() { "" } else { "; " };
+                    words.push_str(&format!("{comma}without a value: {empty}"));
+                }
+                vec![
+                    Cell::new(rows),
+                    day(profile.days.map(|days| days.0)),
+                    day(profile.days.map(|days| days.1)),
+                    Cell::new(words),
+                ]
+            }
+            TableState::Unreadable { error } => absent(&format!("cannot be read: {}", error.message())),
+            TableState::Absent { reason } => absent(reason),
+        };
+        let is_there = matches!(state, TableState::There { .. });
+        let name = Cell::new(name);
+        row.insert(0, if is_there { name } else { name.add_attribute(Attribute::Dim) });
+        row
+    });
+    table(printer, &columns, rows.collect())
+}
+
+/// How many are supported, supported by something empty, almost supported, and not.
+fn numbers(examination: &Examination) -> [usize; 4] {
+    let mut numbers = [0; 4];
+    for state in examination.kpis.values() {
+        let index = match state {
+            KpiState::Supported { .. } => 0,
+            KpiState::Doubtful { .. } => 1,
+            KpiState::Almost { .. } => 2,
+            KpiState::NotSupported { .. } => 3,
+        };
+        numbers[index] += 1;
+    }
+    numbers
+}
+
+fn needs_in_words(needs: &BTreeMap<String, Need>) -> String {
+    let parts = needs.iter().map(|(table, need)| {
+        let columns = Vec::from_iter(need.columns.iter().map(String::as_str)).join(", ");
+        match need.is_absent {
+            true => format!("table {table} ({columns})"),
+            false => format!("{columns} in {table}"),
+        }
+    });
+    format!("needs {}", Vec::from_iter(parts).join(" and "))
+}
+
+fn missing_in_words(missing: &Missing) -> String {
+    let columns = Vec::from_iter(missing.columns.iter().map(String::as_str)).join(", ");
+    let what = match missing.is_absent {
+        true => format!("table {} ({columns})", missing.table),
+        false => format!("{columns} in {}", missing.table),
+    };
+    let names = |kpis: &std::collections::BTreeSet<String>| {
+        let few = Vec::from_iter(kpis.iter().take(5).map(String::as_str)).join(", ");
+        if kpis.len() > 5 { format!("{few}, ...") } else { few }
+    };
+    let mut parts = Vec::new();
+    if !missing.kpis.is_empty() {
+        parts.push(format!("{} ({})", count(missing.kpis.len(), "KPI"), names(&missing.kpis)));
+    }
+    if !missing.with_others.is_empty() {
+        parts.push(format!("{} that lack something else as well", count(missing.with_others.len(), "KPI")));
+    }
+    if missing.breakdowns > 0 {
+        parts.push(count(missing.breakdowns, "breakdown"));
+    }
+    format!("{what}: {}", parts.join(", "))
+}
+
+fn report_json(examination: &Examination) -> Value {
+    let tables = examination.tables.iter().map(|(name, state)| match state {
+        TableState::There { profile, lacks } => json!({
+            "table": name,
+            "state": "there",
+            "rows": profile.rows,
+            "from": profile.days.map(|days| days.0.to_string()),
+            "to": profile.days.map(|days| days.1.to_string()),
+            "lacks": lacks,
+            "without_a_value": profile.empty,
+        }),
+        TableState::Unreadable { error } => json!({ "table": name, "state": "unreadable", "reason": error.message() }),
+        TableState::Absent { reason } => json!({ "table": name, "state": "absent", "reason": reason }),
+    });
+    let needs_json = |needs: &BTreeMap<String, Need>| -> Value {
+        let needs = needs
+            .iter()
+            .map(|(table, need)| json!({ "table": table, "is_absent": need.is_absent, "columns": need.columns }));
+        needs.collect()
+    };
+    let kpis = examination.kpis.iter().map(|(name, state)| match state {
+        KpiState::Supported { left_out } => json!({ "kpi": name, "state": "supported", "left_out": left_out }),
+        KpiState::Doubtful { tables, columns } => {
+            json!({ "kpi": name, "state": "doubtful", "without_rows": tables, "without_a_value": columns })
+        }
+        KpiState::Almost { needs } => json!({ "kpi": name, "state": "almost", "needs": needs_json(needs) }),
+        KpiState::NotSupported { needs, reason } => {
+            json!({ "kpi": name, "state": "not_supported", "needs": needs_json(needs), "reason": reason })
+        }
+    });
+    let missing = examination.missing.iter().map(|missing| {
+        json!({
+            "table": missing.table,
+            "is_absent": missing.is_absent,
+            "columns": missing.columns,
+            "kpis": missing.kpis,
+            "kpis_that_lack_more": missing.with_others,
+            "breakdowns": missing.breakdowns,
+        })
+    });
+    json!({
+        "schema_version": SCHEMA_VERSION,
+        "tables": tables.collect::<Vec<_>>(),
+        "kpis": kpis.collect::<Vec<_>>(),
+        "missing": missing.collect::<Vec<_>>(),
+    })
+}

@@ -1,0 +1,132 @@
+//! Data that is there in part: tables without files, files without columns, columns without values.
+
+use super::Project;
+
+const DEFINITIONS: &str = "\
+table: accounts
+source: accounts.csv
+missing_columns: skip
+primary_key: account_id
+columns:
+  account_id: {type: text}
+  region: {type: text}
+  segment: {type: text, from: Segment__c}
+  is_deleted: {type: boolean, default: false}
+where: NOT is_deleted
+---
+table: visits
+source: visits.csv
+missing_columns: skip
+primary_key: visit_id
+time: seen_at
+columns:
+  visit_id: {type: text}
+  seen_at: {type: timestamp}
+---
+table: refunds
+source: refunds.csv
+missing_files: empty
+columns:
+  refunded_on: {type: date}
+  amount: {type: \"decimal(18,2)\"}
+---
+table: deals
+source: deals.csv
+missing_columns: skip
+primary_key: deal_id
+time: closed_on
+columns:
+  deal_id: {type: text, tests: [not_null]}
+  account_id: {type: text}
+  closed_on: {type: date}
+  amount: {type: \"decimal(18,2)\", default: 0}
+  cost: {type: \"decimal(18,2)\", tests: [not_null]}
+  is_won: {type: boolean}
+  is_deleted: {type: boolean, default: false}
+  note: {type: text}
+  margin: {expression: CAST(amount AS DOUBLE) - CAST(cost AS DOUBLE)}
+  updated_at: {type: timestamp}
+joins:
+  account: {table: accounts, on: account_id}
+dimensions:
+  region: account.region
+  segment: account.segment
+where: NOT is_deleted
+freshness: {column: updated_at, error: 1 day}
+---
+kpi: revenue
+from: deals
+where: is_won
+value: sum(amount)
+by: [region, segment, [region, segment]]
+---
+kpi: noted
+from: deals
+value: count(note)
+---
+kpi: margin
+from: deals
+value: sum(margin) / sum(amount)
+---
+kpi: visits
+from: visits
+value: count(*)
+---
+kpi: revenue_per_visit
+value: revenue / visits
+---
+kpi: revenue_share
+value: revenue / total(revenue)
+by: [region, segment]
+---
+kpi: day_amount
+from: deal_days
+value: sum(amount)
+---
+kpi: day_cost
+from: deal_days
+value: sum(cost)
+";
+
+const DEAL_DAYS: &str = "\
+/* ---
+table: deal_days
+missing_columns: skip
+time: closed_on
+columns:
+  cost: {type: double}
+--- */
+SELECT closed_on, amount FROM deals
+UNION ALL
+SELECT refunded_on, -amount FROM refunds
+";
+
+#[test]
+fn what_lacks_files_or_columns_is_left_out_and_told() {
+    let mut project = Project::new(&[
+        ("kpis/project.yaml", "project: small\n"),
+        ("kpis/deals.yaml", DEFINITIONS),
+        ("kpis/deal_days.sql", DEAL_DAYS),
+        ("data/accounts.csv", "account_id,region\na,north\nb,south\n"),
+        (
+            "data/deals.csv",
+            "deal_id,account_id,closed_on,amount,is_won,note\n1,a,2025-01-05,10.5,true,\n2,b,2025-02-05,4,true,\n\
+             3,,2025-02-05,,true,\n4,,2025-03-05,5,true,\n",
+        ),
+    ]);
+    project.kpi(&["check"], 0);
+    project.kpi(&["run"], 0);
+    project.kpi(&["show", "revenue", "--by", "region"], 0);
+    project.kpi(&["show", "revenue", "--by", "segment"], 2);
+    project.kpi(&["test"], 0);
+    project.kpi(&["doctor"], 0);
+    project.kpi(&["doctor", "--json"], 0);
+    // With the column and the table all of it works.
+    project.write("data/accounts.csv", "account_id,region,Segment__c\na,north,big\nb,south,small\n");
+    project.write("data/visits.csv", "visit_id,seen_at\n1,2025-01-05T12:00:00Z\n");
+    project.kpi(&["check"], 0);
+    // Strict again: what is not there is a mistake.
+    project.replace("kpis/deals.yaml", "source: deals.csv\nmissing_columns: skip", "source: deals.csv");
+    project.kpi(&["check"], 2);
+    project.expect("lacking");
+}
