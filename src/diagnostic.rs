@@ -150,6 +150,24 @@ pub fn render_text(diagnostics: &[Diagnostic], sources: &Sources, color: bool) -
     text
 }
 
+/// The diagnostics in one line each, in the order of [`render_text`]: place, message, further places and code. Each comes
+/// with its hint.
+pub fn render_lines<'a>(diagnostics: &'a [Diagnostic], sources: &Sources) -> Vec<(String, Option<&'a str>)> {
+    let ordered = in_order(diagnostics, sources).into_iter();
+    ordered.map(|diagnostic| (line(diagnostic, sources), diagnostic.hint.as_deref())).collect()
+}
+
+fn line(diagnostic: &Diagnostic, sources: &Sources) -> String {
+    let place = |span: Span| {
+        let line = sources.position(span.file, span.start).line;
+        format!("{}:{line}", sources.get(span.file).path.display())
+    };
+    let front = diagnostic.span.map(|span| format!("{}: ", place(span))).unwrap_or_default();
+    let others: Vec<String> = diagnostic.labels.iter().map(|(span, _)| place(*span)).collect();
+    let others = if others.is_empty() { String::new() } else { format!(" (also {})", others.join(", ")) };
+    format!("{front}{}{others} [{}]", diagnostic.message, diagnostic.code)
+}
+
 /// The diagnostics as a JSON array, in the order of [`render_text`].
 ///
 /// Each has `severity`, `code`, `message`, `file`, `line`, `column`, `end_line`, `end_column`, `source_line`, `labels`

@@ -36,7 +36,7 @@ use crate::store::{
 };
 use crate::survey::{AsOf, Partner, Survey, broken_keys, partners, repeated_targets, survey, tables_of};
 use crate::time::Grain;
-use crate::validate::{Validated, validate};
+use crate::validate::{Validated, advice, validate};
 pub use doctor::{Examination, KpiState, Missing, TableState};
 use testing::Tested;
 pub use testing::{Only, TestOptions, TestReport};
@@ -185,6 +185,16 @@ impl Engine {
             }
         }
         told
+    }
+
+    /// What could be said better in definitions that have no mistake; nothing where one has. `as_of` is the day from which
+    /// ended targets and old benchmarks are looked at; without it nothing is said of them, so that the answer does not
+    /// change by itself.
+    pub fn advice(&self, as_of: Option<NaiveDate>) -> Vec<Diagnostic> {
+        match self.diagnostics().iter().any(Diagnostic::is_error) {
+            true => Vec::new(),
+            false => advice(&self.loaded, &self.validated, as_of),
+        }
     }
 
     /// The files that diagnostics point into.

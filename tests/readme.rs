@@ -98,8 +98,7 @@ fn every_key_is_in_the_reference() {
 
 #[test]
 fn every_code_is_explained() {
-    let explained = first_cells(&below("Diagnostics"));
-    let mut used = BTreeSet::new();
+    let mut used: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     let mut folders = vec![root().join("src")];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
@@ -109,14 +108,23 @@ fn every_code_is_explained() {
             } else if path.file_name().is_some_and(|name| name != "tests.rs") {
                 let text = read(&path);
                 let code = text.split("\nmod tests {").next().unwrap_or_default();
-                for marker in ["Diagnostic::error(", "Diagnostic::warning(", "Diagnostic::advice(", ".code = "] {
+                let markers = [
+                    ("Diagnostic::error(", "Diagnostics"),
+                    ("Diagnostic::warning(", "Diagnostics"),
+                    (".code = ", "Diagnostics"),
+                    ("Diagnostic::advice(", "Advice"),
+                ];
+                for (marker, heading) in markers {
                     let behind = code.split(marker).skip(1).filter_map(|behind| behind.trim_start().strip_prefix('"'));
-                    used.extend(behind.filter_map(|behind| Some(behind.split_once('"')?.0.to_owned())));
+                    let codes = behind.filter_map(|behind| Some(behind.split_once('"')?.0.to_owned()));
+                    used.entry(heading).or_default().extend(codes);
                 }
             }
         }
     }
-    assert_eq!(explained, used, "the codes in README.md, and those in src");
+    for (heading, used) in used {
+        assert_eq!(first_cells(&below(heading)), used, "the codes in README.md below {heading}, and those in src");
+    }
 }
 
 #[test]

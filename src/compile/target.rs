@@ -4,15 +4,14 @@
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::Result;
-use datafusion::common::tree_node::TreeNode;
 use datafusion::functions_aggregate::expr_fn::max;
-use datafusion::logical_expr::{BinaryExpr, Expr, JoinType, LogicalPlanBuilder, Operator, cast, lit, when};
+use datafusion::logical_expr::{Expr, JoinType, LogicalPlanBuilder, cast, lit, when};
 
 use super::aggregate::key_names;
 use super::bounds::date;
 use super::table::scan_table;
 use super::{Cell, Compiler, PERIOD_START, VALUE, column, day_of, null_safe, of, period_of};
-use crate::model::{Goal, Kpi, Measure, Shape, Target, TargetTable, can_be_asked};
+use crate::model::{Goal, Kpi, Target, TargetTable, can_be_asked, is_rate};
 
 /// Rows with what is wanted of each.
 pub(super) struct Looked {
@@ -116,28 +115,7 @@ fn rows_of(compiler: &Compiler, table: &TargetTable, cell: &Cell) -> Result<Logi
 /// revenue, nor a year a month's.
 fn is_meant(compiler: &Compiler, kpi: &Kpi, cell: &Cell) -> bool {
     let is_whole = cell.dimensions.iter().all(|name| kpi.required_dimensions.contains(name));
-    is_rate(compiler, kpi) || (is_whole && kpi.grains.first() == Some(&cell.grain))
-}
-
-/// Whether a value does not grow with the number of rows: it divides, or holds only least, greatest and middle values.
-fn is_rate(compiler: &Compiler, kpi: &Kpi) -> bool {
-    let (value, is_rate_below) = match &kpi.shape {
-        Shape::Composite(_) => return true,
-        // What a query does nobody knows; one that names both sides of a ratio is one.
-        Shape::Query(query) => return query.has_ratio,
-        Shape::Aggregate(aggregate) => {
-            let is_level_of_values = |measure: &Measure| !measure.function.is_zero_of_nothing();
-            (&aggregate.value, aggregate.measures.iter().all(is_level_of_values))
-        }
-        Shape::Arithmetic(arithmetic) => {
-            let mut inputs = kpi.value_inputs().into_iter().filter_map(|input| compiler.model.kpis.get(input));
-            (&arithmetic.value, inputs.all(|input| is_rate(compiler, input)))
-        }
-    };
-    let divides =
-        value.expression.exists(|node| // A constant below the line only changes the unit.
-        Ok(matches!(node, Expr::BinaryExpr(BinaryExpr { op: Operator::Divide, right, .. }) if !right.column_refs().is_empty())));
-    is_rate_below || divides.unwrap_or(false)
+    is_rate(compiler.model, kpi) || (is_whole && kpi.grains.first() == Some(&cell.grain))
 }
 
 /// Whether a target holds in the row's period: the period begins on or behind `from` and not behind `until`.

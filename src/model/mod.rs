@@ -15,12 +15,13 @@ use datafusion::arrow::array::StringArray;
 use datafusion::arrow::compute::{CastOptions, cast_with_options};
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::ScalarValue;
+use datafusion::common::tree_node::TreeNode;
 use datafusion::functions_aggregate::approx_percentile_cont::approx_percentile_cont_udaf;
 use datafusion::functions_aggregate::expr_fn::{
     approx_distinct, approx_median, corr, count, count_distinct, max, min, stddev, stddev_pop, sum, var_pop, var_sample,
 };
 use datafusion::logical_expr::expr::AggregateFunction;
-use datafusion::logical_expr::{AggregateUDF, Expr, LogicalPlan, lit};
+use datafusion::logical_expr::{AggregateUDF, BinaryExpr, Expr, LogicalPlan, Operator, lit};
 
 use crate::catalog::{CsvOptions, Periods, Source, is_code};
 use crate::functions;
@@ -674,6 +675,31 @@ pub fn is_approximate(model: &Model, kpi: &str) -> bool {
         aggregate
             .is_some_and(|aggregate| aggregate.measures.iter().chain(aggregate.subject.measures()).any(is_approximate))
     })
+}
+
+/// Whether a value does not grow with the number of rows: it divides, or holds only least, greatest and middle values.
+pub fn is_rate(model: &Model, kpi: &Kpi) -> bool {
+    let (value, is_rate_below) = match &kpi.shape {
+        Shape::Composite(_) => return true,
+        // What a query does nobody knows; one that names both sides of a ratio is one.
+        Shape::Query(query) => return query.has_ratio,
+        Shape::Aggregate(aggregate) => {
+            let is_level_of_values = |measure: &Measure| !measure.function.is_zero_of_nothing();
+            (&aggregate.value, aggregate.measures.iter().all(is_level_of_values))
+        }
+        Shape::Arithmetic(arithmetic) => {
+            let mut inputs = kpi.value_inputs().into_iter().filter_map(|input| model.kpis.get(input));
+            (&arithmetic.value, inputs.all(|input| is_rate(model, input)))
+        }
+    };
+    // A constant below the line only changes the unit.
+    let divides = value.expression.exists(|node| {
+        Ok(match node {
+            Expr::BinaryExpr(BinaryExpr { op: Operator::Divide, right, .. }) => !right.column_refs().is_empty(),
+            _ => false,
+        })
+    });
+    is_rate_below || divides.unwrap_or(false)
 }
 
 /// The aggregate function of a measure.

@@ -260,7 +260,8 @@ impl Language<'_> {
         )
     }
 
-    fn aggregates_in(&self, sql: &SqlExpr) -> Vec<Function> {
+    /// The aggregates in an expression, outer ones first.
+    pub fn aggregates_in(&self, sql: &SqlExpr) -> Vec<Function> {
         let mut found = Vec::new();
         // Nothing is changed and no visit fails.
         let _ = walk(&mut sql.clone(), Order::WholeFirst, &mut |sql| {

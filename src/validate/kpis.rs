@@ -440,7 +440,7 @@ pub(super) fn names(list: &Option<Vec<Spanned<String>>>) -> Vec<String> {
 }
 
 /// How often a KPI may be looked at, each with the period that passes in between.
-const RHYTHMS: [(&str, Grain); 5] = [
+pub(super) const RHYTHMS: [(&str, Grain); 5] = [
     ("daily", Grain::Day),
     ("weekly", Grain::Week),
     ("monthly", Grain::Month),

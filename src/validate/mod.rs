@@ -3,6 +3,7 @@
 //! All mistakes are collected and none hides another: a broken table is reported once, and what stands on it is left out
 //! in silence. Nothing is computed here, and nothing is printed.
 
+mod advice;
 mod aggregate;
 mod arithmetic;
 mod assertions;
@@ -68,6 +69,7 @@ struct Scope {
     settings: BTreeMap<String, SettingValue>,
 }
 
+pub use advice::advice;
 pub use given::Given;
 
 /// Checks a loaded project against the data that it names. Tables are registered in `context` under their names.

@@ -68,7 +68,7 @@ pub enum Command {
     /// Compute KPIs, audit them and publish them together
     #[command(before_help = "Example: kpi run tag:sales close_rate")]
     Run(RunArguments),
-    /// Show every mistake in the definitions, without reading data beyond its columns
+    /// Show every mistake in the definitions, and advice where there is none, without reading data beyond its columns
     #[command(before_help = "Example: kpi check")]
     Check(CheckArguments),
     /// Look at the tables at hand: which KPIs they support, which they almost support, and what is missing
@@ -117,7 +117,10 @@ pub struct RunArguments {
 
 #[derive(Debug, Args)]
 pub struct CheckArguments {
-    /// Print the mistakes as JSON
+    /// Show all advice, with what to do about it
+    #[arg(long)]
+    pub advice: bool,
+    /// Print the mistakes and all advice as JSON
     #[arg(long)]
     pub json: bool,
 }
