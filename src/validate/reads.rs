@@ -11,8 +11,11 @@ use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::Result;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Expr, LogicalPlan};
-use datafusion::optimizer::Optimizer;
+use datafusion::optimizer::eliminate_filter::EliminateFilter;
 use datafusion::optimizer::optimize_projections::OptimizeProjections;
+use datafusion::optimizer::propagate_empty_relation::PropagateEmptyRelation;
+use datafusion::optimizer::simplify_expressions::SimplifyExpressions;
+use datafusion::optimizer::{Optimizer, OptimizerRule};
 
 use super::kpis::Context;
 use super::tables::Tables;
@@ -23,9 +26,14 @@ use crate::model::{
 
 /// What a query over tables reads.
 pub(super) fn of_plan(state: &SessionState, tables: &Tables, plan: &LogicalPlan) -> Result<Reads> {
-    // What is left after this rule is used.
-    let rule = Optimizer::with_rules(vec![Arc::new(OptimizeProjections::new())]);
-    let plan = rule.optimize(plan.clone(), state, |_, _| {})?;
+    // What is left after these rules is used; a branch that a setting turns off is not.
+    let rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> = vec![
+        Arc::new(SimplifyExpressions::new()),
+        Arc::new(EliminateFilter::new()),
+        Arc::new(PropagateEmptyRelation::new()),
+        Arc::new(OptimizeProjections::new()),
+    ];
+    let plan = Optimizer::with_rules(rules).optimize(plan.clone(), state, |_, _| {})?;
     let mut reads = Reads::new();
     plan.apply_with_subqueries(|node| {
         let LogicalPlan::SubqueryAlias(alias) = node else { return Ok(TreeNodeRecursion::Continue) };

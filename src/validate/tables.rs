@@ -25,7 +25,7 @@ use super::{Problems, typing};
 use crate::catalog::{self, CsvOptions, Format, Source, SourceError, SourceOptions};
 use crate::diagnostic::{Diagnostic, nearest};
 use crate::model::{Join, JoinPath, Lacks, Origin, Reads, Table, join_alias};
-use crate::spec::{MissingColumns, MissingFiles, Spanned, TableSpec};
+use crate::spec::{ColumnSpec, MissingColumns, MissingFiles, Spanned, TableSpec};
 use crate::time::Grain;
 
 /// What became of a `table:` document.
@@ -166,7 +166,7 @@ async fn from_files(
         None => catalog::open(context, data, source, &options).await,
     };
     let (opened, why_absent) = match opened {
-        Err(SourceError::Absent(reason)) => without_files(spec, reason),
+        Err(SourceError::Absent(reason)) => without_files(language, spec, reason),
         other => (other, None),
     };
     match opened {
@@ -189,7 +189,7 @@ async fn from_files(
         Ok(opened) => {
             let absent = match &all.given {
                 Some(_) => Vec::new(),
-                None => absent_columns(spec, &opened.schema(), opened.format == Format::Csv),
+                None => absent_columns(language, spec, &opened.schema(), opened.format == Format::Csv),
             };
             let opened = catalog::with_absent_columns(opened, &absent);
             let provider = provider_as_source(opened.provider.clone());
@@ -212,9 +212,13 @@ async fn from_files(
 }
 
 /// What stands in the place of files that are not there, and why they are not where what needs them is skipped.
-fn without_files(spec: &TableSpec, reason: String) -> (Result<Source, SourceError>, Option<String>) {
+fn without_files(
+    language: &Language,
+    spec: &TableSpec,
+    reason: String,
+) -> (Result<Source, SourceError>, Option<String>) {
     let is_csv = spec.source.as_ref().is_some_and(|source| source.contains(".csv"));
-    let columns = typed_columns(spec, is_csv, |_, _| true);
+    let columns = typed_columns(language, spec, is_csv, |_, _| true);
     let is_empty = spec.missing_files.as_ref().is_some_and(|missing| missing.value == MissingFiles::Empty);
     let skips_columns = spec.missing_columns.as_ref().is_some_and(|missing| missing.value == MissingColumns::Skip);
     match columns.is_empty() {
@@ -227,29 +231,47 @@ fn without_files(spec: &TableSpec, reason: String) -> (Result<Source, SourceErro
     }
 }
 
-/// The columns that are declared with a type and computed from no others, as the files should name and write them. A CSV
-/// file would have texts.
-fn typed_columns(spec: &TableSpec, is_csv: bool, is_wanted: impl Fn(&str, &str) -> bool) -> Vec<Field> {
-    let mut columns: BTreeMap<&str, DataType> = BTreeMap::new();
+/// The columns that are declared with a type, and those that others are computed from, as the files should name and write
+/// them. A CSV file would have texts.
+fn typed_columns(
+    language: &Language,
+    spec: &TableSpec,
+    is_csv: bool,
+    is_wanted: impl Fn(&str, &str) -> bool,
+) -> Vec<Field> {
+    let mut columns: BTreeMap<String, DataType> = BTreeMap::new();
+    // A type that cannot be read is reported where it stands.
+    let data_type = |column: &ColumnSpec| parse_type(column.data_type.as_ref()?, &mut Problems::default());
     for (name, column) in spec.columns.iter().filter(|(_, column)| column.expression.is_none()) {
-        let from = column.from.as_ref().unwrap_or(name).value.as_str();
-        let declared = column.data_type.as_ref();
-        // A type that cannot be read is reported where it stands.
-        let data_type = declared.and_then(|declared| parse_type(declared, &mut Problems::default()));
-        if let Some(data_type) = data_type.filter(|_| is_wanted(name, from)) {
-            columns.insert(from, if is_csv { DataType::Utf8View } else { data_type });
+        let from = &column.from.as_ref().unwrap_or(name).value;
+        if let Some(data_type) = data_type(column).filter(|_| is_wanted(name, from)) {
+            columns.insert(from.clone(), data_type);
         }
     }
-    columns.into_iter().map(|(name, data_type)| Field::new(name, data_type, true)).collect()
+    for (name, column) in spec.columns.iter() {
+        let parsed = column.expression.as_ref().and_then(|expression| language.parse(expression).ok());
+        for read in parsed.map(|parsed| names_in(&parsed.sql)).unwrap_or_default() {
+            if is_wanted(name, &read) {
+                let own = data_type(column).filter(|_| read == name.value);
+                columns.entry(read).or_insert_with(|| own.unwrap_or(DataType::Utf8View));
+            }
+        }
+    }
+    let data_type = |found: DataType| if is_csv { DataType::Utf8View } else { found };
+    columns.into_iter().map(|(name, found)| Field::new(name, data_type(found), true)).collect()
 }
 
 /// The columns, as the files should name them, that are declared and not there, where that is no mistake.
-fn absent_columns(spec: &TableSpec, schema: &Schema, is_csv: bool) -> Vec<Field> {
+fn absent_columns(language: &Language, spec: &TableSpec, schema: &Schema, is_csv: bool) -> Vec<Field> {
     if spec.missing_columns.as_ref().is_none_or(|missing| missing.value == MissingColumns::Error) {
         return Vec::new();
     }
-    let has_default = |name: &str| spec.columns.get(name).is_some_and(|column| column.default_value.is_some());
-    typed_columns(spec, is_csv, |name, from| !has_default(name) && schema.column_with_name(from).is_none())
+    let has_default = |name: &str| {
+        let column = spec.columns.get(name);
+        column.is_some_and(|column| column.default_value.is_some() && column.expression.is_none())
+    };
+    let is_absent = |name: &str, from: &str| !has_default(name) && schema.column_with_name(from).is_none();
+    typed_columns(language, spec, is_csv, is_absent)
 }
 
 /// The rows of a query with further columns that it does not give.
@@ -345,7 +367,7 @@ async fn from_query(
             let Some(reads) = problems.planned(of_plan(&context.state(), tables, &plan), query.span) else {
                 return State::Broken;
             };
-            let absent = absent_columns(spec, plan.schema().as_arrow(), false);
+            let absent = absent_columns(language, spec, plan.schema().as_arrow(), false);
             let lacks = Lacks { files: None, columns: lacking_columns(language, spec, false, &absent) };
             let origin = Origin::Query { tables: used };
             let raw = match absent.is_empty() {
