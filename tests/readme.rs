@@ -57,6 +57,7 @@ fn sessions_show_what_the_program_prints() {
 fn every_key_is_in_the_reference() {
     let headings = BTreeMap::from([
         ("ProjectSpec", "`project`"),
+        ("LongInclude", "`include`"),
         ("ObjectiveSpec", "`objective`"),
         ("TableSpec", "`table`"),
         ("CsvSpec", "`csv`"),
