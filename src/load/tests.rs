@@ -405,3 +405,81 @@ fn places_in_sql_lead_back_to_the_file() {
         }
     }
 }
+
+/// The KPI or table of a project that includes the catalogue.
+fn kpi<'p>(project: &'p LoadedProject, name: &str) -> &'p crate::spec::KpiSpec {
+    let found = project.documents.iter().find_map(|document| match &document.document {
+        Document::Kpi(kpi) if kpi.kpi.value == name => Some(kpi),
+        _ => None,
+    });
+    found.unwrap_or_else(|| panic!("there is no KPI `{name}`"))
+}
+
+fn table<'p>(project: &'p LoadedProject, name: &str) -> &'p crate::spec::TableSpec {
+    let found = project.documents.iter().find_map(|document| match &document.document {
+        Document::Table(table) if table.table.value == name => Some(table),
+        _ => None,
+    });
+    found.unwrap_or_else(|| panic!("there is no table `{name}`"))
+}
+
+#[test]
+fn an_included_definition_is_changed_key_by_key() {
+    let project = load_one(
+        "project: x\ninclude: crm\nsettings: {renewal_days: 7}\n---\n\
+         kpi: campaign_cost\noverride: merge\nrename: spend\nlabel: Spend\ntarget: 5\nby:\n---\n\
+         table: campaign_costs\noverride: merge\nsource: costs.csv\ncolumns: {amount: {from: Betrag}, cost_type: }\n\
+         predicates: {large: amount > 5}\n---\n\
+         table: customer_periods\noverride: merge\nsource: customers.csv\n---\n\
+         kpi: new_leads\noverride: replace\nvalue: spend\n",
+    );
+    assert_eq!(render_text(&project.diagnostics, &project.sources, false), "");
+    let spend = kpi(&project, "spend");
+    assert_eq!(spend.label.as_ref().map(|label| label.value.as_str()), Some("Spend"));
+    assert_eq!(spend.from.as_ref().map(|from| from.value.as_str()), Some("campaign_costs"), "the catalogue's stays");
+    assert!(spend.by.is_none(), "nothing behind the key takes it away");
+    // What refers to it follows, in expressions as in lists.
+    let value = |name: &str| kpi(&project, name).value.as_ref().map(|value| value.value.clone()).unwrap_or_default();
+    assert_eq!(value("cost_per_lead"), "spend / campaign_leads");
+    let guardrails = kpi(&project, "campaign_revenue").guardrails.iter().flatten().map(|name| name.value.as_str());
+    assert!(guardrails.into_iter().any(|name| name == "spend"));
+    assert_eq!(value("new_leads"), "spend");
+    assert!(kpi(&project, "new_leads").label.is_none(), "replaced as a whole");
+
+    let costs = table(&project, "campaign_costs");
+    assert_eq!(costs.source.as_ref().map(|source| source.value.as_str()), Some("costs.csv"));
+    assert!(costs.csv.is_none(), "how the catalogue's files are written does not hold for others");
+    let amount = costs.columns.get("amount").unwrap();
+    assert_eq!(amount.from.as_ref().map(|from| from.value.as_str()), Some("Betrag"));
+    assert_eq!(amount.data_type.as_ref().map(|name| name.value.as_str()), Some("decimal(18,2)"));
+    assert!(costs.columns.get("cost_date").unwrap().format.is_none());
+    assert!(costs.columns.get("cost_type").is_none());
+    assert!(costs.predicates.get("large").is_some() && costs.joins.get("campaign").is_some());
+    let periods = table(&project, "customer_periods");
+    assert!(periods.query.is_none() && !periods.dimensions.is_empty());
+
+    let project_spec = project.documents.iter().find_map(|document| match &document.document {
+        Document::Project(project) => Some(project),
+        _ => None,
+    });
+    let settings = &project_spec.unwrap().settings;
+    assert_eq!(settings.get("renewal_days").map(|value| value.value.clone()), Some(SettingValue::Integer(7)));
+    assert!(settings.get("customer_gap_days").is_some());
+    assert!(project_spec.unwrap().time_zone.is_none(), "the calendar is the project's own");
+}
+
+#[test]
+fn what_changes_nothing_is_a_mistake() {
+    for (text, code, hint) in [
+        ("project: x\n---\nkpi: a\noverride: merge\nvalue: 1\n", "nothing-to-override", "include: crm"),
+        ("project: x\ninclude: crn\n", "unknown-value", "did you mean `crm`?"),
+        ("project: x\ninclude: crm\n---\nkpi: new_leeds\noverride: merge\n", "nothing-to-override", "`new_leads`"),
+        ("project: x\ninclude: crm\n---\nkpi: new_leads\nvalue: 1\n", "duplicate-name", "override: merge"),
+        ("project: x\ninclude: crm\n---\nkpi: new_leads\noverride: partly\n", "unknown-value", "`merge` or `replace`"),
+    ] {
+        let project = load_one(text);
+        let said = render_text(&project.diagnostics, &project.sources, false);
+        assert!(said.contains(code) && said.contains(hint), "{text}\n{said}");
+        assert_eq!(project.diagnostics.len(), 1, "{said}");
+    }
+}
