@@ -377,11 +377,26 @@ impl Engine {
                 Ok(result) => result,
                 Err(error) => {
                     let error = self.explain(kpi, error);
+                    if self.without_rows(model, kpi, survey).is_some() && is_unused(kpi, &head) {
+                        judged.skip(run, name, error.message().to_owned()).await?;
+                        continue;
+                    }
                     run.event(&ManifestEvent::new(Phase::Execute, Status::Failed).kpi(&name).error(&error)).await?;
                     judged.outcomes.insert(name, KpiOutcome::Failed { error });
                     continue;
                 }
             };
+            let is_unused = is_unused(kpi, &head);
+            if result.rows.num_rows() == 0 && is_unused {
+                judged.skip(run, name, "no row of its table counts".into()).await?;
+                continue;
+            }
+            let skipped = kpi.inputs().into_iter().find(|input| judged.skipped.contains_key(*input));
+            if let Some(input) = skipped.filter(|_| is_unused) {
+                let reason = format!("it needs `{input}`, and {}", judged.skipped[input]);
+                judged.skip(run, name, reason).await?;
+                continue;
+            }
             let before = match &head {
                 // A damaged file of an earlier version must not keep the next one from being published.
                 Some(record) => store.read_kpi(record, &name).await.unwrap_or(None),
@@ -438,11 +453,17 @@ impl Engine {
             }
         }
         let run_id = run.id().to_owned();
+        let without_rows = judged.skipped.iter().map(|(kpi, reason)| Skipped {
+            kpi: kpi.clone(),
+            reason: reason.clone(),
+            needs: BTreeMap::new(),
+            reads_tables: model.kpis[kpi].reads.len(),
+        });
         let mut report = RunReport {
             run_id,
             version: None,
             kpis: model.order.iter().filter_map(|name| judged.outcomes.remove_entry(name)).collect(),
-            skipped: model.skipped.clone(),
+            skipped: model.skipped.iter().cloned().chain(without_rows).collect(),
             scorecard: judged.scorecard,
             output: model.project.output.clone(),
             unpublished: None,
@@ -779,9 +800,24 @@ struct Judged {
     candidates: Vec<Candidate>,
     outcomes: BTreeMap<String, KpiOutcome>,
     scorecard: Scorecard,
+    /// KPIs of the included catalogue for which there never was a row, and what is to be said.
+    skipped: BTreeMap<String, String>,
+}
+
+/// Whether the company may have no use for a KPI: nobody of the project wrote it, and it never had a value. One that had a
+/// value yesterday and has none today is something else.
+fn is_unused(kpi: &Kpi, head: &Option<LogRecord>) -> bool {
+    let was_published = head.as_ref().is_some_and(|record| record.kpis.contains_key(&kpi.name));
+    kpi.is_included && !was_published
 }
 
 impl Judged {
+    async fn skip(&mut self, run: &mut Run, name: String, reason: String) -> Result<()> {
+        run.event(&ManifestEvent::new(Phase::Execute, Status::Skipped).kpi(&name).reason(&reason)).await?;
+        self.skipped.insert(name, reason);
+        Ok(())
+    }
+
     /// Whether an input was not found wanting in this run; one that the run did not select counts as good. A variant is as
     /// good as what it is made of.
     fn is_good(&self, model: &Model, name: &str) -> bool {
@@ -789,7 +825,7 @@ impl Judged {
             let whole = kpi.variant_of.as_deref().is_none_or(|whole| self.is_good(model, whole));
             return whole && kpi.inputs().into_iter().all(|input| self.is_good(model, input));
         }
-        matches!(self.outcomes.get(name), None | Some(KpiOutcome::Published { .. }))
+        !self.skipped.contains_key(name) && matches!(self.outcomes.get(name), None | Some(KpiOutcome::Published { .. }))
     }
 
     async fn add(

@@ -251,6 +251,8 @@ pub struct Kpi {
     pub variant_of: Option<String>,
     /// Whether it is there for other KPIs only, and neither listed nor run by itself.
     pub is_hidden: bool,
+    /// Whether it is the included catalogue's, as it is.
+    pub is_included: bool,
     /// What its value reads, down to the files; breakdowns may read more.
     pub reads: Reads,
     /// Changes when the value may: the definition, those of its tables and inputs, and the calendar.

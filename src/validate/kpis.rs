@@ -287,6 +287,7 @@ fn kpi(
         value_type,
         variant_of: None,
         is_hidden: false,
+        is_included: document.is_included,
         reads: Reads::new(),
         fingerprint: String::new(),
     };
