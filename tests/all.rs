@@ -7,6 +7,7 @@ mod diagnostics;
 mod given;
 mod laws;
 mod layers;
+mod partial;
 mod readme;
 mod shapes;
 mod support;
