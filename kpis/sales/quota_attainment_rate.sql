@@ -5,12 +5,12 @@ description: What representatives won, against what they were to win. A quota co
 formula: Won amounts / quotas, of quotas for exactly this period
 unit: percent
 better: higher
-by: [team, region]
+by: [representative, team, region]
 grains: [month, quarter, year]
 target: {value: 1.00, warn: 0.90, critical: 0.75}
 owner: sales-ops
-review: monthly
-objective: Profitable growth
+review: weekly
+objective: predictable_sales
 decides: Whether the plan can be reached.
 avoids: The mean of the percentages of representatives, and a quota for a year against what was won in a month.
 guardrails: [gross_margin_rate]
@@ -18,14 +18,15 @@ tags: [quota]
 --- */
 SELECT
   period(period_start) AS period,
+  representative,
   team,
   region,
-  sum(won_amount) / 1.0 / sum(quota_amount) AS value,
+  sum(won_amount) / 1.0 / nullif(sum(quota_amount), 0) AS value,
   CAST(sum(won_amount) AS DOUBLE) AS numerator,
-  CAST(sum(quota_amount) AS DOUBLE) AS denominator,
+  CAST(nullif(sum(quota_amount), 0) AS DOUBLE) AS denominator,
   count(*) AS n
 FROM quota_results
 WHERE period(period_start) = period_start
   AND period(period_end) = period_end
   AND period(CAST(period_end - INTERVAL '1 day' AS DATE)) = period_start
-GROUP BY period(period_start), team, region
+GROUP BY period(period_start), representative, team, region

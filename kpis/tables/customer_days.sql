@@ -10,6 +10,7 @@ dimensions:
   segment: account.segment
   industry: account.industry
   acquisition_channel: account.acquisition_channel
+  acquisition_campaign: account.acquisition_campaign
 freshness: {column: updated_at}
 --- */
 WITH known AS (

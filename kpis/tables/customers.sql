@@ -9,8 +9,10 @@ dimensions:
   region: account.region
   segment: account.segment
   industry: account.industry
+  representative: account.representative
   acquisition_channel: account.acquisition_channel
-  acquisition_campaign: account.acquisition_campaign.name
+  acquisition_campaign: account.acquisition_campaign
+  campaign_channel: account.campaign_channel
 freshness: {column: updated_at}
 --- */
 SELECT account_id, min(valid_from) AS first_day, max(updated_at) AS updated_at

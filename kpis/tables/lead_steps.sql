@@ -3,12 +3,14 @@ table: lead_steps
 description: >-
   One row for each step that a lead entered, and the day on which it entered the next one. A lead that skipped a step
   entered it with the next one that it took.
-primary_key: [lead_id, step]
+primary_key: step_id
 time: entered_on
 joins:
   lead: {table: leads, on: lead_id}
 dimensions:
   lead_source: lead.lead_source
+  campaign: lead.campaign
+  campaign_channel: lead.campaign_channel
   product: lead.product
   region: lead.region
 freshness: {column: updated_at}
@@ -33,6 +35,6 @@ steps AS (
   UNION ALL
   SELECT lead_id, '4 qualified by sales', qualified_on, converted_on, updated_at FROM days
 )
-SELECT lead_id, step, entered_on, next_on, updated_at
+SELECT lead_id || ' ' || step AS step_id, lead_id, step, entered_on, next_on, updated_at
 FROM steps
 WHERE entered_on IS NOT NULL
