@@ -133,9 +133,12 @@ fn without_given_tests(mut document: Written) -> Written {
 
 /// Settings that the project does not have are those of the catalogue.
 fn inherit_settings(project: &mut Node, catalogue: Option<&Node>) {
-    let Some(theirs) = catalogue.and_then(|root| root.entries().iter().find(|entry| entry.key == "settings")) else {
-        return;
-    };
+    let key = |name: &str| catalogue?.entries().iter().find(|entry| entry.key == name);
+    let Some(mut theirs) = key("settings").cloned() else { return };
+    let own: Vec<&str> = key("own_settings").map(|own| own.node.words()).unwrap_or_default();
+    for setting in theirs.node.entries_mut().filter(|setting| own.contains(&setting.key.as_str())) {
+        setting.node.value = NodeValue::Null;
+    }
     let NodeValue::Mapping(entries) = &mut project.value else { return };
     match entries.iter_mut().find(|entry| entry.key == "settings") {
         Some(Entry { node: Node { value: NodeValue::Mapping(ours), .. }, .. }) => {
@@ -145,7 +148,7 @@ fn inherit_settings(project: &mut Node, catalogue: Option<&Node>) {
         }
         // What is no mapping is told when the document is read.
         Some(_) => {}
-        None => entries.push(theirs.clone()),
+        None => entries.push(theirs),
     }
 }
 

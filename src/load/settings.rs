@@ -37,6 +37,11 @@ fn same_type(name: &str, before: &SettingValue, text: &str) -> Result<SettingVal
         SettingValue::Integer(_) => (text.parse().ok().map(SettingValue::Integer).or_else(number), "a number"),
         SettingValue::Number(_) => (number(), "a number"),
         SettingValue::Text(_) => (Some(SettingValue::Text(text.to_owned())), "a text"),
+        // Nobody said what it is, so it is what it looks like.
+        SettingValue::Nothing => {
+            let integer = text.parse().ok().map(SettingValue::Integer);
+            (integer.or_else(number).or_else(|| Some(SettingValue::Text(text.to_owned()))), "a value")
+        }
     };
     value.ok_or_else(|| {
         let was = match before {
@@ -44,6 +49,7 @@ fn same_type(name: &str, before: &SettingValue, text: &str) -> Result<SettingVal
             SettingValue::Integer(value) => value.to_string(),
             SettingValue::Number(value) => value.to_string(),
             SettingValue::Text(value) => value.clone(),
+            SettingValue::Nothing => String::new(),
         };
         Error::config(format!("the setting `{name}` is {what}, not `{text}`"))
             .with_hint(format!("the project says `{name}: {was}`; write another value of that kind"))

@@ -103,6 +103,14 @@ impl Node {
         }
     }
 
+    /// The texts of a sequence of scalars.
+    pub fn words(&self) -> Vec<&str> {
+        match &self.value {
+            NodeValue::Sequence(elements) => elements.iter().filter_map(|element| element.node.scalar()).collect(),
+            NodeValue::Null | NodeValue::Refused | NodeValue::Scalar { .. } | NodeValue::Mapping(_) => Vec::new(),
+        }
+    }
+
     /// Puts another text in the place of a scalar; its place in the file stays.
     pub fn set_scalar(&mut self, text: String) {
         self.value = NodeValue::Scalar { text, kind: ScalarKind::Text };

@@ -33,6 +33,9 @@ pub struct ProjectSpec {
     /// Values for `{{ name }}` in expressions.
     #[serde(default)]
     pub settings: Pairs<Spanned<SettingValue>>,
+    /// Settings that say something about this company alone. Where the project is included as a catalogue they are NULL until
+    /// the project that includes it gives them a value.
+    pub own_settings: Option<Vec<Spanned<String>>>,
     /// The bundled catalogue, with its tables, KPIs, objectives and settings: `include: crm`, or a mapping.
     pub include: Option<Spanned<IncludeSpec>>,
 }
@@ -98,9 +101,11 @@ pub enum Override {
     Replace,
 }
 
-/// The value of a setting: a number, a text or a boolean.
+/// The value of a setting: a number, a text, a boolean or nothing.
 #[derive(Debug, Clone, PartialEq)]
 pub enum SettingValue {
+    /// NULL in expressions.
+    Nothing,
     Boolean(bool),
     Integer(i64),
     Number(f64),
@@ -113,7 +118,10 @@ impl<'de> Deserialize<'de> for SettingValue {
         impl<'de> Visitor<'de> for SettingVisitor {
             type Value = SettingValue;
             fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("a number, a text or a boolean")
+                f.write_str("a number, a text, a boolean or nothing")
+            }
+            fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
+                Ok(SettingValue::Nothing)
             }
             fn visit_bool<E: de::Error>(self, value: bool) -> Result<Self::Value, E> {
                 Ok(SettingValue::Boolean(value))
@@ -143,6 +151,6 @@ impl JsonSchema for SettingValue {
         "SettingValue".into()
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": ["boolean", "number", "string"] })
+        json_schema!({ "type": ["boolean", "number", "string", "null"] })
     }
 }

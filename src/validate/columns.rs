@@ -172,6 +172,7 @@ fn or_default(value: Expr, column: &ColumnSpec, wanted: Option<&DataType>, probl
         SettingValue::Integer(value) => ScalarValue::from(*value),
         SettingValue::Number(value) => ScalarValue::from(*value),
         SettingValue::Text(value) => ScalarValue::from(value.as_str()),
+        SettingValue::Nothing => ScalarValue::Null,
     };
     let literal = match wanted.map(|wanted| literal.cast_to(wanted)) {
         Some(Ok(literal)) => literal,

@@ -155,6 +155,7 @@ impl Language<'_> {
                 SettingValue::Integer(value) => value.to_string(),
                 SettingValue::Number(value) => value.to_string(),
                 SettingValue::Text(value) => value.clone(),
+                SettingValue::Nothing => String::new(),
             });
             rest = behind;
         }
@@ -314,6 +315,7 @@ fn setting_token(value: &SettingValue) -> Token {
         SettingValue::Integer(value) => Token::Number(value.to_string(), false),
         SettingValue::Number(value) => Token::Number(format!("{value:?}"), false),
         SettingValue::Text(value) => Token::SingleQuotedString(value.clone()),
+        SettingValue::Nothing => Token::make_keyword("NULL"),
     }
 }
 

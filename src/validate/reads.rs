@@ -59,9 +59,10 @@ pub(super) fn of_kpi(context: &Context, kpi: &Kpi, ready: &BTreeMap<String, Arc<
             }
         }
         Shape::Query(query) => {
-            for plans in query.plans.values() {
-                merge(&mut reads, of_plan(context.state, context.tables, &plans.rows).unwrap_or_default());
-            }
+            // Other grains read the same, other breakdowns no more.
+            let plan = query.plans.iter().max_by_key(|((_, dimensions), _)| dimensions.len());
+            let read = plan.and_then(|(_, plans)| of_plan(context.state, context.tables, &plans.rows).ok());
+            merge(&mut reads, read.unwrap_or_default());
         }
         Shape::Arithmetic(_) | Shape::Composite(_) => {}
     }
