@@ -257,9 +257,11 @@ async fn examples(
     rows: LogicalPlanBuilder,
     looked_at: &Expr,
 ) -> Result<Examples> {
-    let key = model.tables.get(table).map(|table| table.primary_key.clone()).unwrap_or_default();
+    let own = model.tables.get(table);
+    let is_there = |name: &&String| own.is_some_and(|own| !own.lacks.columns.contains_key(*name));
+    let key = own.into_iter().flat_map(|own| own.primary_key.iter()).filter(is_there);
     let mut shown: Vec<Column> = Vec::new();
-    let keys = key.into_iter().map(|name| Column::new(Some(TableReference::bare(table)), name));
+    let keys = key.map(|name| Column::new(Some(TableReference::bare(table)), name));
     let mut others: Vec<Column> = looked_at.column_refs().into_iter().cloned().collect();
     others.sort();
     for column in keys.chain(others) {

@@ -54,9 +54,6 @@ pub(super) fn of_kpi(context: &Context, kpi: &Kpi, ready: &BTreeMap<String, Arc<
     match &kpi.shape {
         Shape::Aggregate(aggregate) => {
             of_aggregate(context.tables, aggregate, &mut reads);
-            for dimension in kpi.required_dimensions.iter().filter_map(|name| aggregate.dimensions.get(name)) {
-                merge(&mut reads, of_dimension_over(context.tables, &aggregate.table, dimension));
-            }
         }
         Shape::Query(query) => {
             // Other grains read the same, other breakdowns no more.
@@ -65,6 +62,9 @@ pub(super) fn of_kpi(context: &Context, kpi: &Kpi, ready: &BTreeMap<String, Arc<
             merge(&mut reads, read.unwrap_or_default());
         }
         Shape::Arithmetic(_) | Shape::Composite(_) => {}
+    }
+    for name in &kpi.required_dimensions {
+        merge(&mut reads, of_dimension(context, kpi, name, ready));
     }
     for input in kpi.inputs() {
         merge(&mut reads, ready.get(input).map(|input| input.reads.clone()).unwrap_or_default());

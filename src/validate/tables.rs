@@ -450,11 +450,7 @@ fn finish(
         plan = filtered;
     }
     let lacking = |name: &str| lacks.columns.contains_key(name) && lacks.files.is_none();
-    let mut primary_key = spec.primary_key.as_ref().map(|key| key.items()).unwrap_or_default();
-    if primary_key.iter().any(|column| lacking(column)) {
-        // Nobody can look whether it is one.
-        primary_key.clear();
-    }
+    let primary_key = spec.primary_key.as_ref().map(|key| key.items()).unwrap_or_default();
     for key in primary_key.iter().chain(spec.freshness.as_ref().map(|freshness| &freshness.column)) {
         if !columns.contains(&key.value) {
             problems.add(unknown_column(key, &spec.table.value, columns.iter().map(String::as_str)));
