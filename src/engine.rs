@@ -87,7 +87,7 @@ pub struct Answer {
 /// What a run is asked.
 #[derive(Debug, Clone, Default)]
 pub struct RunOptions {
-    /// KPI names and `tag:` words; none means all.
+    /// KPI names, `tag:` and `objective:` words; none means all.
     pub select: Vec<String>,
     /// Whether the first failure keeps everything from being published.
     pub fail_fast: bool,
@@ -531,8 +531,12 @@ impl Engine {
         }
     }
 
-    /// The KPIs that a selection names.
-    fn select(&self, words: &[String]) -> Result<BTreeSet<String>> {
+    /// The KPIs that a selection names: by name, by `tag:` or by `objective:`, with which go those that it is made of. Nothing
+    /// selects all that can run.
+    ///
+    /// # Errors
+    /// `Config` where a word names nothing, or a KPI that cannot run.
+    pub fn select(&self, words: &[String]) -> Result<BTreeSet<String>> {
         let model = self.model();
         if words.is_empty() {
             if model.defined().next().is_none() {
@@ -546,22 +550,45 @@ impl Engine {
         }
         let mut selected = BTreeSet::new();
         for word in words {
-            match word.strip_prefix("tag:") {
-                Some(tag) => {
-                    let tagged = model.defined().filter(|kpi| kpi.tags.iter().any(|known| known == tag));
-                    let before = selected.len();
-                    selected.extend(tagged.map(|kpi| kpi.name.clone()));
-                    if selected.len() == before {
-                        return Err(self.unknown_tag(tag));
-                    }
-                }
-                None => {
-                    self.find(word)?;
-                    selected.insert(word.clone());
-                }
+            let named = match word.split_once(':') {
+                Some(("tag", tag)) => self.having(|kpi| kpi.tags.iter().any(|known| known == tag)),
+                Some(("objective", name)) => self.having(|kpi| model.objectives_of(kpi).contains(&name)),
+                _ => BTreeSet::from([self.find(word)?.name.clone()]),
+            };
+            if named.is_empty() {
+                return Err(self.names_nothing(word));
             }
+            selected.extend(named);
         }
         Ok(selected)
+    }
+
+    fn having(&self, has: impl Fn(&Kpi) -> bool) -> BTreeSet<String> {
+        self.model().defined().filter(|kpi| has(kpi)).map(|kpi| kpi.name.clone()).collect()
+    }
+
+    /// What to say of `tag:` or `objective:` with a name that no KPI has.
+    fn names_nothing(&self, word: &str) -> Error {
+        match word.split_once(':') {
+            Some(("objective", name)) => self.unknown_objective(name),
+            Some((_, tag)) => self.unknown_tag(tag),
+            None => self.unknown_tag(word),
+        }
+    }
+
+    fn unknown_objective(&self, name: &str) -> Error {
+        let model = self.model();
+        let served: BTreeSet<&str> = model.defined().flat_map(|kpi| model.objectives_of(kpi)).collect();
+        let message = match model.objectives.contains_key(name) {
+            true => format!("no KPI that can run serves the objective `{name}`"),
+            false => format!("there is no objective `{name}`"),
+        };
+        let error = Error::config(message);
+        match nearest(name, served.iter().copied()) {
+            Some(near) => error.with_hint(format!("did you mean `objective:{near}`?")),
+            None if served.is_empty() => error.with_hint("no KPI names an objective; `kpi ls` lists them by name"),
+            None => error.with_hint(format!("the objectives are {}", Vec::from_iter(served).join(", "))),
+        }
     }
 
     fn unknown_tag(&self, tag: &str) -> Error {

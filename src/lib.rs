@@ -44,6 +44,7 @@
 //! - A **table format**: a file in [`catalog`] that gives a `TableProvider`.
 //! - An **output format**: an encoder in [`materialize`], which is pure.
 //! - A **SQL function**: in [`functions`], which registers all of them in one place.
+//! - A piece of **advice**: a function in [`validate`]'s `advice`.
 //! - A kind of **test**: its keys in [`spec`], its rules in [`validate`], how it is counted in [`testing`].
 //! - A **command**: a file in `src/bin/kpi/commands`, and a variant in `args.rs`.
 //!

@@ -25,6 +25,17 @@ pub enum Grain {
 impl Grain {
     pub const ALL: [Grain; 5] = [Grain::Day, Grain::Week, Grain::Month, Grain::Quarter, Grain::Year];
 
+    /// The word for doing something once in each period.
+    pub fn rhythm(self) -> &'static str {
+        match self {
+            Grain::Day => "daily",
+            Grain::Week => "weekly",
+            Grain::Month => "monthly",
+            Grain::Quarter => "quarterly",
+            Grain::Year => "yearly",
+        }
+    }
+
     /// The word that definitions and results use.
     pub fn name(self) -> &'static str {
         match self {

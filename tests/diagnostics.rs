@@ -94,6 +94,23 @@ fn without_a_day_no_advice_depends_on_days() {
     });
 }
 
+/// What a project includes others wrote; that its guardrails are not here is news of this project.
+#[test]
+fn what_is_included_gets_no_advice_on_its_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = root().join("data");
+    let project = format!(
+        "project: mine\ndata: {}\ninclude: {{catalogue: crm, kpis: [new_leads, close_rate]}}\n",
+        data.display()
+    );
+    write_files(folder.path(), &[("kpis/project.yaml", project.as_str())]);
+    let engine = block_on(open(folder.path(), None));
+    assert_eq!(mistakes(&engine), "");
+    let told: Vec<(&str, String)> =
+        engine.advice(None).into_iter().map(|advice| (advice.code, advice.message)).collect();
+    assert!(matches!(told.as_slice(), [("volume-without-quality", said)] if said.contains("`new_leads`")), "{told:?}");
+}
+
 fn compare(folder: &str, say: fn(&Path) -> String) {
     let folder = root().join(folder);
     let mut fixtures: Vec<PathBuf> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();

@@ -1,5 +1,6 @@
 //! README.md says nothing that is not so: its definitions pass `kpi check`, its sessions show what the program prints, and
-//! its tables have every key, code, column and command that there is.
+//! its tables have every key, code, column and command that there is. The catalogue in it, and the glossary in `kpis/README.md`,
+//! are what the definitions say.
 //!
 //! Blocks of one chapter are one project: `yaml` and `sql` blocks are its definitions and `csv` blocks its data. A chapter
 //! without definitions is about the project in this repository. A `console` block is run, command by command, and a `diff`
@@ -50,6 +51,33 @@ fn sessions_show_what_the_program_prints() {
         fs::write(path(), text).unwrap();
     } else {
         assert!(different.is_empty(), "look, then accept with KPI_UPDATE_EXPECTED=1{different}");
+    }
+}
+
+#[test]
+fn the_catalogue_is_as_the_definitions_say() {
+    const BEGIN: &str = "<!-- the catalogue -->\n";
+    const END: &str = "<!-- end of the catalogue -->";
+    let is_update = std::env::var_os("KPI_UPDATE_EXPECTED").is_some_and(|value| value == "1");
+    let printed = |command: &str| {
+        let (text, code) = run(root(), command);
+        assert_eq!(code, Some(0), "{text}");
+        text
+    };
+    let (short, whole) = (printed("kpi docs --short"), printed("kpi docs"));
+    let text = read(&path());
+    let start = text.find(BEGIN).expect("README.md has the catalogue") + BEGIN.len();
+    let end = start + text[start..].find(END).expect("the catalogue ends");
+    let glossary = root().join("kpis/README.md");
+    if is_update {
+        fs::write(path(), format!("{}\n{short}\n{}", &text[..start], &text[end..])).unwrap();
+        fs::write(glossary, whole).unwrap();
+    } else {
+        assert!(
+            text[start..end].trim() == short.trim(),
+            "accept the catalogue in README.md with KPI_UPDATE_EXPECTED=1"
+        );
+        assert!(read(&glossary) == whole, "accept kpis/README.md with KPI_UPDATE_EXPECTED=1");
     }
 }
 
@@ -155,27 +183,36 @@ fn every_command_and_exit_code_is_explained() {
 #[test]
 fn links_lead_somewhere() {
     let text = read(&path());
-    let headings: Vec<&str> = text.lines().filter(|line| line.starts_with('#')).collect();
+    for (name, text) in [("README.md", &text), ("kpis/README.md", &read(&root().join("kpis/README.md")))] {
+        let anchors = anchors(text);
+        for link in text.split("](#").skip(1).filter_map(|link| link.split(')').next()) {
+            assert!(anchors.contains(link), "#{link} in {name}");
+        }
+    }
+    let chapters = text.lines().filter_map(|line| line.strip_prefix("## ")).filter(|chapter| *chapter != "Contents");
+    for chapter in chapters {
+        assert!(text.contains(&format!("- [{chapter}](#")), "`{chapter}` is not in the contents");
+    }
+}
+
+/// What links to the headings of a page are called; one that is taken gets a number.
+fn anchors(text: &str) -> BTreeSet<String> {
     let anchor = |heading: &str| -> String {
         let letters = heading.trim_start_matches('#').trim().to_lowercase();
-        letters
-            .chars()
-            .filter_map(|letter| {
-                if letter == ' ' {
-                    Some('-')
-                } else {
-                    Some(letter).filter(|letter| letter.is_alphanumeric() || "-_".contains(*letter))
-                }
-            })
-            .collect()
+        let kept = letters.chars().filter_map(|letter| match letter {
+            ' ' => Some('-'),
+            letter => Some(letter).filter(|letter| letter.is_alphanumeric() || "-_".contains(*letter)),
+        });
+        kept.collect()
     };
-    let anchors: BTreeSet<String> = headings.iter().map(|heading| anchor(heading)).collect();
-    for link in text.split("](#").skip(1).filter_map(|link| link.split(')').next()) {
-        assert!(anchors.contains(link), "#{link}");
-    }
-    for heading in headings.iter().filter(|heading| heading.starts_with("## ") && **heading != "## Contents") {
-        assert!(text.contains(&format!("](#{})", anchor(heading))), "`{heading}` is not in the contents");
-    }
+    let mut taken: BTreeMap<String, usize> = BTreeMap::new();
+    let headings = text.lines().filter(|line| line.starts_with('#')).map(anchor);
+    let numbered = headings.map(|anchor| {
+        let count = taken.entry(anchor.clone()).or_default();
+        *count += 1;
+        if *count == 1 { anchor } else { format!("{anchor}-{}", *count - 1) }
+    });
+    numbered.collect()
 }
 
 /// The words in backticks in the first column of the tables in a text.

@@ -15,7 +15,7 @@ use crate::diagnostic::{Diagnostic, Sources, nearest};
 use crate::error::{Error, Result};
 use crate::execute::{self, KpiResult, Outcomes};
 use crate::load::{BrokenDocument, DocumentKind, LoadedDocument, LoadedProject};
-use crate::model::{Assertion, DataTest, GivenTest, Origin, Place, SkippedTest, TestSeverity};
+use crate::model::{Assertion, DataTest, GivenTest, Origin, Place, SkippedTest, TestSeverity, with_larger};
 use crate::plan;
 use crate::session;
 use crate::spec::{Document, KpiSpec, Spanned};
@@ -290,6 +290,16 @@ impl Engine {
         for word in words {
             if let Some(table) = word.strip_prefix("table:") {
                 tables.insert(self.written_table(table)?);
+            } else if let Some(objective) = word.strip_prefix("objective:") {
+                let before = kpis.len();
+                let objectives = &model.objectives;
+                let serves = |kpi: &KpiSpec| {
+                    kpi.objective.as_ref().is_some_and(|name| with_larger(objectives, name).contains(&objective))
+                };
+                kpis.extend(written.values().filter(|(_, kpi)| serves(kpi)).map(|(_, kpi)| kpi.kpi.value.clone()));
+                if kpis.len() == before {
+                    return Err(self.unknown_objective(objective));
+                }
             } else if let Some(tag) = word.strip_prefix("tag:") {
                 let before = kpis.len();
                 let has_tag = |(document, kpi): &(&LoadedDocument, &KpiSpec)| {

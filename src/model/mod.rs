@@ -27,7 +27,7 @@ use crate::catalog::{CsvOptions, Periods, Source, is_code};
 use crate::functions;
 use crate::time::{Calendar, Grain};
 
-pub use purpose::{Benchmark, Objective};
+pub use purpose::{Benchmark, Objective, with_larger};
 pub use testing::{
     Assertion, DataTest, ExpectedRow, Freshness, GivenTest, Place, Rule, SkippedTest, TableTests, TestSeverity, Tests,
 };
@@ -54,6 +54,11 @@ pub struct Model {
 }
 
 impl Model {
+    /// The objective that a KPI names, and all that this one is a part of.
+    pub fn objectives_of<'a>(&'a self, kpi: &'a Kpi) -> Vec<&'a str> {
+        kpi.objective.as_ref().map(|name| with_larger(&self.objectives, name)).unwrap_or_default()
+    }
+
     /// The KPIs that have a definition of their own and are to be seen, by name.
     pub fn defined(&self) -> impl Iterator<Item = &Arc<Kpi>> {
         self.kpis.values().filter(|kpi| kpi.variant_of.is_none() && !kpi.is_hidden)

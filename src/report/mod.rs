@@ -1,12 +1,14 @@
-//! What people and their tools see of results: the long table over all KPIs, the scorecard, and numbers as people read
+//! What people and their tools see of results: the long table over all KPIs, the scorecard, the glossary, and numbers as people read
 //! them. Pure; nothing is read, written or printed here.
 
 mod benchmark;
+mod glossary;
 mod number;
 mod scorecard;
 mod values;
 
 pub use benchmark::format_benchmark;
+pub use glossary::{glossary, glossary_of, shape_word, short_glossary};
 pub use number::{format_change, format_number, format_period};
 pub use scorecard::{Scorecard, ScorecardRow, scorecard};
 pub use values::{KPI_VALUES, kpi_values, kpi_values_schema};

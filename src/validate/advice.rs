@@ -13,7 +13,6 @@ use datafusion::common::Column;
 use datafusion::logical_expr::Expr;
 
 use super::expression::Language;
-use super::kpis::RHYTHMS;
 use super::{Documents, Problems, Validated};
 use crate::diagnostic::Diagnostic;
 use crate::load::LoadedProject;
@@ -262,9 +261,8 @@ fn guardrail_of_itself(definition: &Definition) -> Vec<Diagnostic> {
 fn reviewed_too_often(definition: &Definition) -> Option<Diagnostic> {
     let (review, written) = (definition.kpi.review?, definition.spec.review.as_ref()?);
     let finest = definition.kpi.grains.iter().min().filter(|finest| review < **finest)?;
-    let word = RHYTHMS.iter().find(|(_, grain)| grain == finest).map_or("monthly", |(word, _)| *word);
     let message = format!("`{}` is reviewed {}, and its finest grain is {finest}", definition.name, written.value);
-    let hint = format!("write `review: {word}`, or add the grain {review} if its data is that fine");
+    let hint = format!("write `review: {}`, or add the grain {review} if its data is that fine", finest.rhythm());
     Some(Diagnostic::advice("reviewed-too-often", message).at(written.span).hint(hint))
 }
 

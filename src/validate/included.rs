@@ -7,17 +7,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Problems;
 use crate::diagnostic::{Diagnostic, nearest};
 use crate::load::LoadedDocument;
+use crate::model::{Objective, with_larger};
 use crate::spec::{KpiSpec, ProjectSpec, Spanned};
 
 /// The names of the KPIs that are hidden.
 pub(super) fn hidden(
     project: Option<&ProjectSpec>,
     kpis: &BTreeMap<String, (&LoadedDocument, &KpiSpec)>,
+    objectives: &BTreeMap<String, Objective>,
     problems: &mut Problems,
 ) -> BTreeSet<String> {
     let include = project.and_then(|project| project.include.as_ref());
-    let wanted = include.and_then(|include| include.kpis.as_ref()).map(|words| selected(words, kpis, problems));
-    let unwanted = include.and_then(|include| include.hide.as_ref()).map(|words| selected(words, kpis, problems));
+    let wanted =
+        include.and_then(|include| include.kpis.as_ref()).map(|words| selected(words, kpis, objectives, problems));
+    let unwanted =
+        include.and_then(|include| include.hide.as_ref()).map(|words| selected(words, kpis, objectives, problems));
     let is_hidden = |name: &String, document: &LoadedDocument, spec: &KpiSpec| {
         let says_so = spec.hide.as_ref().is_some_and(|hide| hide.value);
         let is_left_out = document.is_included && wanted.as_ref().is_some_and(|wanted| !wanted.contains(name));
@@ -27,17 +31,18 @@ pub(super) fn hidden(
     hidden.map(|(name, _)| name.clone()).collect()
 }
 
-/// The KPIs that a list of names, `tag:` and `objective:` words means.
+/// The KPIs that a list of names, `tag:` and `objective:` words means. Whatever serves a part of an objective serves it.
 fn selected(
     words: &[Spanned<String>],
     kpis: &BTreeMap<String, (&LoadedDocument, &KpiSpec)>,
+    objectives: &BTreeMap<String, Objective>,
     problems: &mut Problems,
 ) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for word in words {
         let (what, name, names_of): (_, _, NamesOf) = match word.split_once(':') {
-            Some(("tag", tag)) => ("tag", tag, tags),
-            Some(("objective", objective)) => ("objective", objective, objectives),
+            Some(("tag", tag)) => ("tag", tag, &tags),
+            Some(("objective", objective)) => ("objective", objective, &|_, spec| served(spec, objectives)),
             _ if kpis.contains_key(&word.value) => {
                 found.insert(word.value.clone());
                 continue;
@@ -67,13 +72,13 @@ fn selected(
     found
 }
 
-type NamesOf = for<'a> fn(&'a LoadedDocument, &'a KpiSpec) -> Vec<&'a str>;
+type NamesOf<'k> = &'k dyn Fn(&'k LoadedDocument, &'k KpiSpec) -> Vec<&'k str>;
 
 fn tags<'a>(document: &'a LoadedDocument, spec: &'a KpiSpec) -> Vec<&'a str> {
     let own = spec.tags.iter().flatten().map(|tag| tag.value.as_str());
     document.folder_tag.iter().map(String::as_str).chain(own).collect()
 }
 
-fn objectives<'a>(_: &'a LoadedDocument, spec: &'a KpiSpec) -> Vec<&'a str> {
-    spec.objective.iter().map(|objective| objective.value.as_str()).collect()
+fn served<'a>(spec: &'a KpiSpec, objectives: &'a BTreeMap<String, Objective>) -> Vec<&'a str> {
+    spec.objective.as_ref().map(|objective| with_larger(objectives, objective)).unwrap_or_default()
 }

@@ -440,17 +440,9 @@ pub(super) fn names(list: &Option<Vec<Spanned<String>>>) -> Vec<String> {
     list.iter().flatten().map(|name| name.value.clone()).collect()
 }
 
-/// How often a KPI may be looked at, each with the period that passes in between.
-pub(super) const RHYTHMS: [(&str, Grain); 5] = [
-    ("daily", Grain::Day),
-    ("weekly", Grain::Week),
-    ("monthly", Grain::Month),
-    ("quarterly", Grain::Quarter),
-    ("yearly", Grain::Year),
-];
-
+/// The period that passes between two looks at a KPI.
 fn rhythm(word: &str) -> Option<Grain> {
-    RHYTHMS.iter().find(|(known, _)| *known == word).map(|(_, grain)| *grain)
+    Grain::ALL.into_iter().find(|grain| grain.rhythm() == word)
 }
 
 /// Words that have a fixed list, and names of other KPIs.
@@ -465,7 +457,7 @@ fn check_words(
     {
         let diagnostic =
             Diagnostic::error("unknown-value", format!("there is no review rhythm `{}`", review.value)).at(review.span);
-        problems.add(match nearest(review, RHYTHMS.map(|(word, _)| word)) {
+        problems.add(match nearest(review, Grain::ALL.map(Grain::rhythm)) {
             Some(near) => diagnostic.hint(format!("did you mean `{near}`?")),
             None => diagnostic.hint("it is daily, weekly, monthly, quarterly or yearly"),
         });

@@ -115,7 +115,7 @@ async fn validate_with(loaded: &LoadedProject, context: &SessionContext, given: 
     };
     let objectives = purpose::objectives(&documents.objectives, &documents.broken.objectives, &mut problems);
     purpose::named_objectives(&documents.objectives, &documents.broken.objectives, &documents.kpis, &mut problems);
-    let hidden = included::hidden(documents.project, &documents.kpis, &mut problems);
+    let hidden = included::hidden(documents.project, &documents.kpis, &objectives, &mut problems);
     let (checked, mut skipped) = kpis::kpis(&kpi_context, &documents.kpis, &mut problems);
     let lacking::Sorted { kpis: mut ordered, skipped: lacking, left_out } = lacking::sort_out(&kpi_context, checked);
     skipped.extend(lacking);

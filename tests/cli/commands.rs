@@ -16,6 +16,106 @@ time: created_on
 value: count(*)
 ";
 
+/// KPIs whose definitions say all that can be said.
+const DOCUMENTED: &str = "\
+objective: growth
+label: Grow
+description: Sell more,
+  every year.
+owner: ceo
+---
+objective: web
+under: growth
+---
+objective: service
+---
+objective: idle
+---
+table: orders
+source: orders.csv
+primary_key: order_id
+time: ordered_on
+columns: {ordered_on: {type: date}, amount: {type: \"decimal(12,2)\"}}
+dimensions: {channel: channel}
+---
+table: plans
+source: orders.csv
+time: ordered_on
+columns: {ordered_on: {type: date}, value: {from: amount, type: double}}
+---
+kpi: orders
+label: Orders
+description: How many | orders there were.
+formula: Orders | of the period
+from: orders
+value: count(*)
+unit: orders
+better: higher
+by: [channel]
+grains: [month, quarter]
+target: {table: plans, warn: 0.9, critical: 0.5, form: plan}
+guardrails: [web_share, hidden]
+owner: sales-ops
+review: weekly
+objective: service
+decides: Whether to hire.
+avoids: Carts.
+tests:
+  - assert: value > 0
+---
+kpi: web_share
+label: Share of the web (%)
+from: orders
+value: count(*) FILTER (WHERE channel = 'web') / count(*)
+unit: percent
+better: higher
+by: [channel, [channel, order_id]]
+target:
+  value: 0.7
+  warn: 0.6
+  critical: 0.5
+  form: growth
+  baseline: 0.55
+  owner: web-lead
+  from: 2025-01-01
+  until: 2025-12-31
+minimum_grain: month
+benchmarks:
+  - {value: 0.8, source: Survey of shops, sector: retail, as_of: 2024-12-31}
+  - {value: 0.6, source: Another survey}
+objective: web
+review: monthly
+---
+kpi: order_size
+label: Orders
+from: orders
+value: sum(amount) / count(*)
+unit: currency
+better: within
+target: {between: [50, 200], until: 2025-12-31}
+objective: growth
+---
+kpi: largest_order
+from: orders
+value: max(amount)
+unit: currency
+better: lower
+target: {kpi: order_size, warn: 1.5}
+---
+kpi: growth
+label: Growth
+value: orders / previous(orders) - 1 + 0 * hidden
+unit: percent
+objective: growth
+tests:
+  - assert: value > -1
+---
+kpi: hidden
+from: orders
+value: count(*)
+hide: true
+";
+
 #[test]
 fn run_shows_the_scorecard_and_publishes() {
     let mut project = Project::shop();
@@ -110,8 +210,55 @@ fn ls_lists() {
     project.kpi(&["ls", "tag:service"], 0);
     project.kpi(&["ls", "--json"], 0);
     project.kpi(&["ls", "tag:marketing"], 2);
-    project.kpi(&["ls", "revenue"], 2);
+    project.kpi(&["ls", "revenue"], 0);
+    project.kpi(&["ls", "revenu"], 2);
     project.expect("ls");
+}
+
+/// The glossary of a project that has everything a definition can say.
+#[test]
+fn docs_tell_what_is_defined() {
+    let mut project = Project::new(&[
+        ("kpis/project.yaml", "project: shop\ndescription: Sells | and repairs.\ncurrency: EUR\n"),
+        ("kpis/sales/orders.yaml", DOCUMENTED),
+        ("kpis/leads.yaml", LEADS),
+        ("data/orders.csv", super::ORDER_ROWS),
+    ]);
+    let page = project.kpi(&["docs"], 0);
+    project.kpi(&["docs", "--short"], 0);
+    project.kpi(&["docs", "orders"], 0);
+    project.kpi(&["docs", "-o", "GLOSSARY.md"], 0);
+    assert_eq!(fs::read_to_string(project.path("GLOSSARY.md")).unwrap(), page);
+    project.kpi(&["docs", "tag:marketing"], 2);
+    project.expect("docs");
+}
+
+/// With an objective goes what serves its parts.
+#[test]
+fn objectives_select() {
+    let mut project = Project::new(&[
+        ("kpis/project.yaml", "project: shop\ncurrency: EUR\n"),
+        ("kpis/sales/orders.yaml", DOCUMENTED),
+        ("data/orders.csv", super::ORDER_ROWS),
+    ]);
+    project.kpi(&["ls", "objective:growth"], 0);
+    project.kpi(&["ls", "objective:service", "web_share"], 0);
+    project.kpi(&["ls", "objective:groth"], 2);
+    project.kpi(&["ls", "objective:idle"], 2);
+    project.kpi(&["run", "objective:service"], 0);
+    project.kpi(&["test", "objective:growth"], 0);
+    project.kpi(&["test", "objective:idle"], 2);
+    let json = project.command(&["ls", "--json", "web_share"]).output().unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    let kpi = &json["kpis"][0];
+    assert_eq!(kpi["objective"], "web");
+    assert_eq!(kpi["target_form"], "growth");
+    assert_eq!(kpi["benchmarks"][0]["as_of"], "2024-12-31");
+    assert_eq!(
+        (&kpi["minimum_grain"], &kpi["review"], &kpi["shape"]),
+        (&"month".into(), &"monthly".into(), &"ratio".into())
+    );
+    project.expect("objectives");
 }
 
 #[test]

@@ -80,6 +80,9 @@ pub enum Command {
     /// List the KPIs
     #[command(before_help = "Example: kpi ls tag:sales")]
     Ls(LsArguments),
+    /// Print the glossary of the project: objectives, and everything that the definitions say of each KPI, as Markdown
+    #[command(before_help = "Example: kpi docs -o GLOSSARY.md")]
+    Docs(DocsArguments),
     /// Compute one KPI now and print it; nothing is published
     #[command(before_help = "Example: kpi show close_rate --by channel --grain month --since 2025-01-01")]
     Show(ShowArguments),
@@ -104,8 +107,8 @@ pub enum Command {
 
 #[derive(Debug, Args)]
 pub struct RunArguments {
-    /// Names of KPIs, or tag:NAME for all with a tag; without any, all of them
-    #[arg(value_name = "KPI|tag:NAME")]
+    /// Names of KPIs, tag:NAME for all with a tag, objective:NAME for all that serve it; without any, all of them
+    #[arg(value_name = "KPI|tag:NAME|objective:NAME")]
     pub select: Vec<String>,
     /// Publish nothing if any KPI fails; without it the others are published
     #[arg(long)]
@@ -134,8 +137,9 @@ pub struct DoctorArguments {
 
 #[derive(Debug, Args)]
 pub struct TestArguments {
-    /// Names of KPIs, tag:NAME for all with a tag, table:NAME for the data of a table; without any, everything
-    #[arg(value_name = "KPI|tag:NAME|table:NAME")]
+    /// Names of KPIs, tag:NAME for all with a tag, objective:NAME for all that serve it, table:NAME for the data of a
+    /// table; without any, everything
+    #[arg(value_name = "KPI|tag:NAME|objective:NAME|table:NAME")]
     pub select: Vec<String>,
     /// Only tests on given rows, or only those of the data
     #[arg(long, value_name = "KIND")]
@@ -155,12 +159,25 @@ pub enum Kind {
 
 #[derive(Debug, Args)]
 pub struct LsArguments {
-    /// Only KPIs with these tags
-    #[arg(value_name = "tag:NAME", value_parser = tag)]
-    pub tags: Vec<String>,
+    /// Names of KPIs, tag:NAME for all with a tag, objective:NAME for all that serve it; without any, all of them
+    #[arg(value_name = "KPI|tag:NAME|objective:NAME")]
+    pub select: Vec<String>,
     /// Print the list as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct DocsArguments {
+    /// Names of KPIs, tag:NAME for all with a tag, objective:NAME for all that serve it; without any, the whole project
+    #[arg(value_name = "KPI|tag:NAME|objective:NAME")]
+    pub select: Vec<String>,
+    /// Only a table for each area: names, formulas, units
+    #[arg(long)]
+    pub short: bool,
+    /// Write to this file instead of standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -265,13 +282,6 @@ fn day(text: &str) -> Result<NaiveDate, String> {
 fn grain(text: &str) -> Result<Grain, String> {
     let names = Grain::ALL.map(Grain::name).join(", ");
     text.parse().map_err(|()| format!("it is one of {names}"))
-}
-
-fn tag(text: &str) -> Result<String, String> {
-    match text.strip_prefix("tag:") {
-        Some(tag) if !tag.is_empty() => Ok(tag.to_owned()),
-        _ => Err(format!("write `tag:{text}` for the KPIs with a tag, or `kpi show {text}` for one KPI")),
-    }
 }
 
 /// `8GB`, `512MiB`, `1.5g` or plain bytes.

@@ -52,6 +52,7 @@ async fn run(arguments: Arguments, printer: &Printer) -> Result<u8> {
         Command::Check(arguments) => commands::check(&options, &arguments, printer).await,
         Command::Doctor(arguments) => commands::doctor(&options, &arguments, printer).await,
         Command::Test(arguments) => commands::test(&options, &arguments, printer).await,
+        Command::Docs(arguments) => commands::docs(&options, &arguments, printer).await,
         Command::Ls(arguments) => commands::ls(&options, &arguments, printer).await,
         Command::Show(arguments) => commands::show(&options, &arguments, printer).await,
         Command::Sql(arguments) => commands::sql(&options, &arguments, printer).await,

@@ -3,8 +3,10 @@
 use comfy_table::{Attribute, Cell};
 use kpi::compile::breakdown;
 use kpi::engine::{Engine, EngineOptions};
-use kpi::error::{Error, Result};
-use kpi::model::{Better, Kpi, Model, is_approximate};
+use kpi::error::Result;
+use kpi::model::{Benchmark, Better, Kpi, Model, is_approximate};
+use kpi::report::{format_benchmark, shape_word};
+use kpi::time::Grain;
 use serde_json::{Value, json};
 
 use super::{SCHEMA_VERSION, count, print_json, skipped_json, tell_skipped};
@@ -15,17 +17,13 @@ use crate::table::{Column, table};
 pub async fn ls(options: &EngineOptions, arguments: &LsArguments, printer: &Printer) -> Result<u8> {
     let engine = Engine::open(options).await?;
     let model = engine.model();
-    let is_wanted = |kpi: &&Kpi| arguments.tags.is_empty() || arguments.tags.iter().any(|tag| kpi.tags.contains(tag));
-    let kpis: Vec<&Kpi> = model.defined().map(AsRef::as_ref).filter(is_wanted).collect();
-    if kpis.is_empty() && !arguments.tags.is_empty() {
-        let mut tags: Vec<&str> = model.defined().flat_map(|kpi| kpi.tags.iter().map(String::as_str)).collect();
-        tags.sort_unstable();
-        tags.dedup();
-        return Err(Error::config(format!("no KPI has the tag `{}`", arguments.tags.join("` or `")))
-            .with_hint(format!("the tags are {}", tags.join(", "))));
-    }
+    let selected = match arguments.select.as_slice() {
+        [] => model.defined().map(|kpi| kpi.name.clone()).collect(),
+        words => engine.select(words)?,
+    };
+    let kpis: Vec<&Kpi> = selected.iter().filter_map(|name| model.kpis.get(name)).map(AsRef::as_ref).collect();
     // Nothing is known of the tags of a KPI that is skipped.
-    let skipped = if arguments.tags.is_empty() { model.skipped.as_slice() } else { &[] };
+    let skipped = if arguments.select.is_empty() { model.skipped.as_slice() } else { &[] };
     if arguments.json {
         let list: Value = kpis.iter().map(|kpi| kpi_json(model, kpi)).collect();
         let report = json!({ "schema_version": SCHEMA_VERSION, "kpis": list, "skipped": skipped_json(skipped) });
@@ -45,7 +43,10 @@ pub async fn ls(options: &EngineOptions, arguments: &LsArguments, printer: &Prin
             let cell = |text| Cell::new(text).add_attribute(Attribute::Dim);
             vec![cell(skipped.kpi.as_str()), cell("(skipped)")]
         }));
-        printer.data(table(printer, &columns, rows))?;
+        let mut text = table(printer, &columns, rows);
+        let named = kpis.iter().filter(|kpi| arguments.select.contains(&kpi.name));
+        text.push_str(&benchmarks(named, model.project.currency.as_deref()));
+        printer.data(text)?;
         tell_skipped(printer, skipped);
     }
     let mistakes = engine.diagnostics().iter().filter(|diagnostic| diagnostic.is_error()).count();
@@ -54,6 +55,18 @@ pub async fn ls(options: &EngineOptions, arguments: &LsArguments, printer: &Prin
         printer.warning(format_args!("{mistakes} in the definitions; what has one is not listed, see `kpi check`"));
     }
     Ok(0)
+}
+
+/// A line for each benchmark of the KPIs.
+fn benchmarks<'a>(kpis: impl Iterator<Item = &'a &'a Kpi>, currency: Option<&str>) -> String {
+    let mut text = String::new();
+    for kpi in kpis {
+        for benchmark in &kpi.benchmarks {
+            let benchmark = format_benchmark(benchmark, kpi.unit.as_deref(), currency);
+            text.push_str(&format!("\nBenchmark of {}: {benchmark}", kpi.name));
+        }
+    }
+    if text.is_empty() { text } else { text + "\n" }
 }
 
 fn line(kpi: &Kpi) -> Vec<Cell> {
@@ -80,20 +93,35 @@ fn dimensions(kpi: &Kpi) -> Vec<String> {
 }
 
 fn kpi_json(model: &Model, kpi: &Kpi) -> Value {
+    let benchmark = |benchmark: &Benchmark| {
+        let Benchmark { value, source, as_of, sector } = benchmark;
+        json!({ "value": value, "source": source, "as_of": as_of.map(|day| day.to_string()), "sector": sector })
+    };
+    let benchmarks: Vec<Value> = kpi.benchmarks.iter().map(benchmark).collect();
     json!({
         "kpi": kpi.name,
         "label": kpi.label,
         "description": kpi.description,
+        "formula": kpi.formula,
+        "shape": shape_word(kpi),
         "unit": kpi.unit,
         "better": better(kpi.better),
         "grains": grains(kpi),
+        "minimum_grain": kpi.minimum_grain.map(Grain::name),
         "dimension_sets": kpi.dimension_sets,
         "required_dimensions": kpi.required_dimensions,
         "has_target": kpi.target.is_some(),
+        "target_form": kpi.target.as_ref().map(|target| target.form.name()),
+        "benchmarks": benchmarks,
         "is_approximate": is_approximate(model, &kpi.name),
         "owner": kpi.owner,
+        "review": kpi.review.map(Grain::rhythm),
+        "objective": kpi.objective,
+        "decides": kpi.decides,
+        "guardrails": kpi.guardrails,
         "tags": kpi.tags,
         "file": kpi.file.display().to_string(),
+        "line": kpi.line,
     })
 }
 

@@ -1,6 +1,7 @@
 //! The commands, one file and one function each. A new one is a file here and a variant in `args`.
 
 mod check;
+mod docs;
 mod doctor;
 mod generate;
 mod init;
@@ -12,6 +13,7 @@ mod sql;
 mod test;
 
 pub use check::check;
+pub use docs::docs;
 pub use doctor::doctor;
 pub use generate::generate;
 pub use init::init;

@@ -66,7 +66,7 @@ fn by_ending(path: &Path) -> Option<Format> {
 }
 
 /// A file is replaced as a whole or left as it was; a device is written to.
-fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     let failed = |error: std::io::Error| {
         Error::storage(format!("`{}` cannot be written", path.display()))
             .with_hint("choose another place with `-o`, or make room there")
