@@ -50,7 +50,7 @@ async fn compare(whole: &Engine, partial: &Engine, gone: &BTreeSet<String>, luck
     let kpis: Vec<&String> =
         partial.model().kpis.values().filter(|kpi| kpi.variant_of.is_none()).map(|kpi| &kpi.name).collect();
     assert!(partial.model().skipped.len() > 1 && kpis.len() > 10, "{what}: the choice shows nothing");
-    for _ in 0..15 {
+    for _ in 0..8 {
         let kpi = &partial.model().kpis[kpis[luck.below(kpis.len())]];
         let by = kpi.dimension_sets[luck.below(kpi.dimension_sets.len())].clone();
         let question = Question { kpi: kpi.name.clone(), by: by.clone(), grain: None, since: None };
