@@ -19,9 +19,12 @@ const OF_A_FILES_COLUMN: [&str; 5] = ["expression", "format", "from", "tests", "
 
 /// The catalogue that the project's document includes; a mistake in it is told when the document is read.
 pub(super) fn included(documents: &[Written]) -> Option<&'static [(&'static str, &'static str)]> {
+    bundled::catalogue(&include_spec(documents)?.catalogue)
+}
+
+fn include_spec(documents: &[Written]) -> Option<IncludeSpec> {
     let project = documents.iter().find(|document| document.is(DocumentKind::Project))?;
-    let node = &project.entry("include")?.node;
-    bundled::catalogue(&deserialize::<IncludeSpec>(node).ok()?.catalogue)
+    deserialize::<IncludeSpec>(&project.entry("include")?.node).ok()
 }
 
 /// A name that is no catalogue, and documents that change one where there is none.
@@ -56,7 +59,12 @@ pub(super) fn combine(
     broken: &mut Vec<BrokenDocument>,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Vec<Written> {
-    let mut included: Vec<Option<Written>> = catalogue.into_iter().map(without_given_tests).map(Some).collect();
+    let takes_targets = include_spec(&own).is_some_and(|include| include.targets);
+    let for_others = |document| match takes_targets {
+        true => without_given_tests(document),
+        false => without_target(without_given_tests(document)),
+    };
+    let mut included: Vec<Option<Written>> = catalogue.into_iter().map(for_others).map(Some).collect();
     let mut combined = Vec::new();
     let mut renamed: Vec<(String, String)> = Vec::new();
     for mut document in own {
@@ -127,6 +135,16 @@ fn without_given_tests(mut document: Written) -> Written {
         if let NodeValue::Sequence(tests) = &mut entry.node.value {
             tests.retain(|test| test.node.entries().iter().all(|key| key.key != "given"));
         }
+    }
+    document
+}
+
+/// What another company wants to reach says nothing about this one.
+fn without_target(mut document: Written) -> Written {
+    if document.is(DocumentKind::Kpi)
+        && let NodeValue::Mapping(entries) = &mut document.root.value
+    {
+        entries.retain(|entry| entry.key != "target");
     }
     document
 }

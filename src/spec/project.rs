@@ -47,6 +47,7 @@ pub struct IncludeSpec {
     pub catalogue: Spanned<String>,
     pub kpis: Option<Vec<Spanned<String>>>,
     pub hide: Option<Vec<Spanned<String>>>,
+    pub targets: bool,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -58,6 +59,9 @@ struct LongInclude {
     kpis: Option<Vec<Spanned<String>>>,
     /// KPIs that nobody wants to see, by name, `tag:NAME` or `objective:NAME`.
     hide: Option<Vec<Spanned<String>>>,
+    /// `true`: the targets of the company behind the catalogue's sample data hold here as well.
+    #[serde(default)]
+    targets: bool,
 }
 
 impl<'de> Deserialize<'de> for IncludeSpec {
@@ -70,11 +74,17 @@ impl<'de> Deserialize<'de> for IncludeSpec {
             }
             fn visit_str<E: de::Error>(self, name: &str) -> Result<Self::Value, E> {
                 let nowhere = Span { file: FileId(0), start: 0, end: 0 };
-                Ok(IncludeSpec { catalogue: Spanned::new(name.to_owned(), nowhere), kpis: None, hide: None })
+                Ok(IncludeSpec {
+                    catalogue: Spanned::new(name.to_owned(), nowhere),
+                    kpis: None,
+                    hide: None,
+                    targets: false,
+                })
             }
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
                 let long = LongInclude::deserialize(de::value::MapAccessDeserializer::new(map))?;
-                Ok(IncludeSpec { catalogue: long.catalogue, kpis: long.kpis, hide: long.hide })
+                let LongInclude { catalogue, kpis, hide, targets } = long;
+                Ok(IncludeSpec { catalogue, kpis, hide, targets })
             }
         }
         deserializer.deserialize_any(IncludeVisitor)

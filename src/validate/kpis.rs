@@ -191,6 +191,9 @@ fn kpi(
     all: &mut Checked,
     problems: &mut Problems,
 ) -> Outcome {
+    if let Some(reason) = without_targets(document, spec, all) {
+        return Outcome::Skipped(reason);
+    }
     let before = problems.count();
     let minimum_grain = minimum_grain(spec, problems);
     let grains = grains(spec, minimum_grain, problems);
@@ -292,6 +295,14 @@ fn kpi(
         fingerprint: String::new(),
     };
     Outcome::Ready(Box::new(kpi))
+}
+
+/// Why an included index cannot be computed where its parts have no targets. One that the project wrote is a mistake.
+fn without_targets(document: &LoadedDocument, spec: &KpiSpec, all: &Checked) -> Option<String> {
+    let lacks_target = |name: &&str| all.ready.get(*name).is_some_and(|part| part.target.is_none());
+    let parts: Vec<&str> = spec.composite.names().filter(lacks_target).collect();
+    let is_told = document.is_included && !parts.is_empty();
+    is_told.then(|| format!("it measures KPIs by their targets, and there is none of {}", parts.join(", ")))
 }
 
 /// The finest grain that the tables below a KPI know.

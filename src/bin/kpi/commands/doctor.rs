@@ -79,7 +79,7 @@ fn report(examination: &Examination, printer: &Printer) -> String {
         | KpiState::Almost { .. }
         | KpiState::NotSupported { .. } => None,
     });
-    text.push_str(&list("Without data", unexplained));
+    text.push_str(&list("Not supported for other reasons", unexplained));
     text
 }
 
