@@ -70,7 +70,7 @@ pub fn days_between() -> ScalarUDF {
 }
 
 /// The functions whose last argument is the reporting zone. Definitions may leave it out; `validate` writes it in.
-pub const ZONED: [(&str, usize); 2] = [("local_date", 1), ("days_between", 2)];
+pub const ZONED: [(&str, usize); 3] = [("local_date", 1), ("instant_of", 1), ("days_between", 2)];
 
 /// The zone, first weekday and first fiscal month as further arguments of `period_start`, where they are not the default.
 pub fn calendar_arguments(calendar: &Calendar, grain: Grain) -> Vec<ScalarValue> {
