@@ -9,7 +9,7 @@ unit: percent
 better: within
 by: [account, segment]
 grains: [quarter, year]
-target: {between: [0.10, 0.50]}
+target: {between: [0.10, 0.50], baseline: 0.57, from: 2024-01-01, until: 2025-12-31}
 owner: finance
 review: quarterly
 objective: profitable_growth

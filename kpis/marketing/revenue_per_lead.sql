@@ -10,7 +10,7 @@ unit: currency
 better: higher
 by: [lead_source, campaign, product]
 grains: [month, quarter]
-target: {value: 1400, warn: 1000, critical: 500}
+target: {value: 2000, warn: 1400, critical: 700, baseline: 2900, from: 2024-01-01, until: 2025-12-31}
 minimum_n: 10
 owner: marketing-ops
 review: monthly

@@ -9,7 +9,7 @@ unit: percent
 better: higher
 by: [representative, team]
 grains: [month, quarter]
-target: {value: 0.30, warn: 0.20, critical: 0}
+target: {value: 0.30, warn: 0.20, critical: 0, baseline: 0.3, from: 2024-01-01, until: 2025-12-31}
 owner: sales-ops
 review: monthly
 objective: predictable_sales

@@ -6,8 +6,8 @@ formula: Won amounts / quotas, of quotas for exactly this period
 unit: percent
 better: higher
 by: [representative, team, region]
-grains: [month, quarter, year]
-target: {value: 1.00, warn: 0.90, critical: 0.75}
+grains: [month, quarter, year, week]
+target: {value: 1.00, warn: 0.90, critical: 0.75, form: plan, baseline: 1.1, from: 2024-01-01, until: 2025-12-31}
 owner: sales-ops
 review: weekly
 objective: predictable_sales

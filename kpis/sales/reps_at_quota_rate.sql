@@ -9,7 +9,7 @@ unit: percent
 better: higher
 by: [team, role, region, manager, tenure_band]
 grains: [month, quarter, year, week, day]
-target: {value: 0.40, warn: 0.30, critical: 0.20}
+target: {value: 0.40, warn: 0.30, critical: 0.20, baseline: 0.39, from: 2024-01-01, until: 2025-12-31}
 minimum_n: 5
 owner: sales-ops
 review: monthly

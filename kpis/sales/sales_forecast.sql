@@ -8,7 +8,7 @@ formula: Won amounts + amount * probability of open deals expected to close in t
 unit: currency
 better: none
 by: [representative, team, forecast_category]
-grains: [month, quarter]
+grains: [month, quarter, week]
 owner: sales-ops
 review: weekly
 objective: predictable_sales

@@ -55,6 +55,6 @@ SELECT
   source_system,
   day,
   period_shift(day, 'day', 1) AS next_day,
-  hours_between(updated_at, instant_of(CAST(period_shift(day, 'day', 1) AS TIMESTAMP))) AS hours,
+  hours_between(updated_at, instant_of(period_shift(day, 'day', 1))) AS hours,
   updated_at
 FROM ages

@@ -38,7 +38,8 @@ fn aggregates() -> Vec<AggregateUDF> {
 }
 
 fn scalars() -> Vec<ScalarUDF> {
-    let mut functions = vec![local_date(), instant_of(), period_start(), period_shift(), days_between()];
+    let mut functions =
+        vec![local_date(), local_time(), instant_of(), period_start(), period_shift(), days_between()];
     functions.extend(Duration::ALL.map(|unit| ScalarUDF::from(Elapsed { unit, signature: any_arguments() })));
     functions
 }
@@ -48,8 +49,13 @@ pub fn local_date() -> ScalarUDF {
     ScalarUDF::from(LocalDate { signature: any_arguments() })
 }
 
-/// `instant_of(local, zone)`: the instant of a local time in a zone. The local time is a timestamp without a zone, or a
-/// text, which may tell its own offset.
+/// `local_time(instant, zone)`: what the clocks of a zone show at an instant, as a timestamp without a zone.
+pub fn local_time() -> ScalarUDF {
+    ScalarUDF::from(LocalTime { signature: any_arguments() })
+}
+
+/// `instant_of(local, zone)`: the instant of a local time in a zone. The local time is a timestamp without a zone, a date,
+/// which is its first moment, or a text, which may tell its own offset.
 pub fn instant_of() -> ScalarUDF {
     ScalarUDF::from(InstantOf { signature: any_arguments() })
 }
@@ -70,7 +76,8 @@ pub fn days_between() -> ScalarUDF {
 }
 
 /// The functions whose last argument is the reporting zone. Definitions may leave it out; `validate` writes it in.
-pub const ZONED: [(&str, usize); 3] = [("local_date", 1), ("instant_of", 1), ("days_between", 2)];
+pub const ZONED: [(&str, usize); 4] =
+    [("local_date", 1), ("local_time", 1), ("instant_of", 1), ("days_between", 2)];
 
 /// The zone, first weekday and first fiscal month as further arguments of `period_start`, where they are not the default.
 pub fn calendar_arguments(calendar: &Calendar, grain: Grain) -> Vec<ScalarValue> {
@@ -126,6 +133,38 @@ impl ScalarUDFImpl for LocalDate {
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
+struct LocalTime {
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for LocalTime {
+    fn name(&self) -> &str {
+        "local_time"
+    }
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        match types {
+            [instant, zone] if is_instant(instant) && is_text(zone) => Ok(DataType::Timestamp(TimeUnit::Microsecond, None)),
+            _ => plan_err!("`local_time` takes a timestamp and a time zone, not {}", list(types)),
+        }
+    }
+    fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let zone = zone_argument(&arguments.args[1])?;
+        by_array(&arguments, |arrays| {
+            let shown = |instant: i64| {
+                let utc = DateTime::from_timestamp_micros(instant)?;
+                Some(utc.with_timezone(&zone).naive_local().and_utc().timestamp_micros())
+            };
+            let times: TimestampMicrosecondArray =
+                microseconds(&arrays[0])?.iter().map(|instant| instant.and_then(shown)).collect();
+            Ok(Arc::new(times))
+        })
+    }
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
 struct InstantOf {
     signature: Signature,
 }
@@ -140,12 +179,12 @@ impl ScalarUDFImpl for InstantOf {
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
         match types {
             [DataType::Timestamp(_, None) | DataType::Null, zone] if is_text(zone) => Ok(utc_timestamp()),
-            [local, zone] if is_text(local) && is_text(zone) => Ok(utc_timestamp()),
+            [local, zone] if (is_text(local) || is_date(local)) && is_text(zone) => Ok(utc_timestamp()),
             [DataType::Timestamp(_, Some(_)), _] => {
                 plan_err!("`instant_of` takes a local time, and a timestamp with a zone is an instant already")
             }
             _ => plan_err!(
-                "`instant_of` takes a timestamp without a zone, or a text, and a time zone, not {}",
+                "`instant_of` takes a timestamp without a zone, a date or a text, and a time zone, not {}",
                 list(types)
             ),
         }
@@ -158,9 +197,11 @@ impl ScalarUDFImpl for InstantOf {
                 let read = |text: Option<&str>| text.map_or(Ok(None), |text| instant_of_text(text, zone));
                 texts.as_string_view().iter().map(read).collect::<Result<_>>()?
             } else {
+                // The first moment of a date.
+                let times = cast(&arrays[0], &DataType::Timestamp(TimeUnit::Microsecond, None))?;
                 let local = |time: i64| Some(DateTime::from_timestamp_micros(time)?.naive_utc());
                 let instant = |time: i64| first_instant(local(time)?, zone);
-                microseconds(&arrays[0])?.iter().map(|time| time.and_then(instant)).collect()
+                microseconds(&times)?.iter().map(|time| time.and_then(instant)).collect()
             };
             Ok(Arc::new(instants.with_timezone("UTC")))
         })
@@ -507,6 +548,11 @@ mod tests {
             ),
             ("local_date(DATE '2025-01-01', 'America/New_York')", "2025-01-01"),
             ("local_date(CAST(NULL AS TIMESTAMP), 'UTC')", "NULL"),
+            // The clocks go from 02:00 to 03:00 at 07:00 UTC.
+            ("local_time(TIMESTAMP '2025-03-09T06:59:59Z', 'America/New_York')", "2025-03-09T01:59:59"),
+            ("local_time(TIMESTAMP '2025-03-09T07:00:00Z', 'America/New_York')", "2025-03-09T03:00:00"),
+            ("local_time(TIMESTAMP '2025-01-01T00:00:00Z', 'Asia/Kolkata')", "2025-01-01T05:30:00"),
+            ("local_time(CAST(NULL AS TIMESTAMP), 'UTC')", "NULL"),
             ("period_start(DATE '2025-02-28', 'quarter')", "2025-01-01"),
             ("period_start(DATE '9999-12-31', 'month')", "9999-12-01"),
             ("period_start(DATE '2025-02-28', 'week', 'sunday')", "2025-02-23"),
@@ -538,6 +584,8 @@ mod tests {
             ("'2025-11-02T01:30:00-05:00'", "2025-11-02T06:30:00Z"),
             ("'2025-11-02T01:30:00Z'", "2025-11-02T01:30:00Z"),
             ("'2025-01-15'", "2025-01-15T05:00:00Z"),
+            ("DATE '2025-01-15'", "2025-01-15T05:00:00Z"),
+            ("DATE '2025-07-15'", "2025-07-15T04:00:00Z"),
             ("NULL", "NULL"),
             ("CAST(NULL AS TEXT)", "NULL"),
         ] {
@@ -554,6 +602,7 @@ mod tests {
             ("local_date(DATE '2025-01-01', 'Mars/Base')", "`Mars/Base` is no time zone"),
             ("period_start(DATE '2025-01-01', 'fortnight')", "`fortnight` is no grain"),
             ("local_date('2025-01-01', 'UTC')", "takes a date or timestamp and a time zone"),
+            ("local_time(DATE '2025-01-01', 'UTC')", "takes a timestamp and a time zone, not (date, text)"),
         ] {
             let message = ask(sql).await;
             assert!(message.contains(expected), "{sql}: {message}");
