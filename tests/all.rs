@@ -1,5 +1,6 @@
 //! All tests that look at the project from outside, in one program so that it is linked once.
 
+mod by_hand;
 mod cases;
 mod catalogue;
 mod cli;

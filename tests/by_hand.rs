@@ -1,0 +1,235 @@
+//! Every KPI of the catalogue against the same KPI written by hand: plain SQL over the raw files in `data/`, with
+//! DataFusion's own readers and functions and nothing of ours. `tests/catalogue` holds the queries, one for each KPI at its
+//! first grain, and some more by a dimension; what columns a query has beside `period_start` and `value` is what it is by.
+//!
+//! The queries follow the formulas of the field, not the definitions in `kpis/`. Nothing here says who is wrong where two
+//! values differ.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use chrono::NaiveDate;
+use datafusion::common::config::CsvOptions;
+use datafusion::common::parsers::CompressionTypeVariant::{self, GZIP};
+use datafusion::dataframe::DataFrameWriteOptions;
+use datafusion::prelude::{CsvReadOptions, ParquetReadOptions, SessionContext};
+use kpi::engine::{Engine, Question};
+use kpi::session::{self, SessionOptions};
+use kpi::time::Grain;
+
+use crate::support::{Rows, Values, block_on, copy_folder, open, query, read_values};
+
+/// The last day of the data: everything that ended by then is complete.
+const AS_OF: NaiveDate = NaiveDate::from_ymd_opt(2025, 12, 31).unwrap();
+
+#[test]
+fn every_kpi_of_the_catalogue_agrees_with_sql_by_hand() {
+    let compared = block_on(async {
+        let engine = open(root(), Some(AS_OF)).await;
+        compare_all(engine, raw_tables(&root().join("data")).await).await
+    });
+    let catalogue = fs::read_to_string(folder().join("kpis.txt")).unwrap();
+    let catalogue: BTreeSet<String> = catalogue.lines().map(str::to_owned).collect();
+    assert_eq!(catalogue.len(), 106);
+    assert_eq!(compared, catalogue);
+}
+
+/// The data as it is has little at the edges of windows, late in the evening, deleted or missing. Queries that mistake
+/// any of that agree with it all the same; over data that `tests/catalogue/shaken` made worse they do not.
+#[test]
+fn they_agree_on_worse_data_as_well() {
+    let folder = tempfile::tempdir().unwrap();
+    let project = folder.path();
+    copy_folder(&root().join("kpis"), &project.join("kpis"));
+    block_on(async {
+        let raw = raw_tables(&root().join("data")).await;
+        shake(&raw, &root().join("data"), &project.join("data")).await;
+        let engine = open(project, Some(AS_OF)).await;
+        compare_all(engine, raw_tables(&project.join("data")).await).await
+    });
+}
+
+/// The KPIs that were compared, each with every query about it.
+async fn compare_all(engine: Engine, raw: SessionContext) -> BTreeSet<String> {
+    let engine = Arc::new(engine);
+    let queries = queries().into_iter().map(|query| {
+        let (engine, raw) = (engine.clone(), raw.clone());
+        tokio::spawn(async move { (query.clone(), compare(&engine, &raw, &query).await) })
+    });
+    let (mut compared, mut differences) = (BTreeSet::new(), Vec::new());
+    for query in queries.collect::<Vec<_>>() {
+        match query.await.unwrap() {
+            (query, Ok(())) => drop(compared.insert(kpi_of(&query))),
+            (query, Err(difference)) => differences.push(format!("---- {}\n{difference}", query.display())),
+        }
+    }
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
+    compared
+}
+
+/// Where the values of a query and of its KPI differ.
+async fn compare(engine: &Engine, raw: &SessionContext, file: &Path) -> Result<(), String> {
+    let rows = query(raw, &fs::read_to_string(file).unwrap()).await?;
+    let by: Vec<String> =
+        rows.names.iter().filter(|name| !["period_start", "value"].contains(&name.as_str())).cloned().collect();
+    let question = Question { kpi: kpi_of(file), by, ..Question::default() };
+    let answer = engine.show(&question).await.map_err(|error| error.to_string())?;
+    let by: Vec<&str> = answer.cell.dimensions.iter().map(String::as_str).collect();
+    if by != question.by {
+        return Err(format!("the KPI is by {by:?}, the query by {:?}", question.by));
+    }
+    let found = values(Rows::of(&answer.rows).retain(|column| column("is_complete") == "true"), &by)?;
+    let mut expected = values(rows, &by)?;
+    // A query groups the rows of the period that is still running as those of any other.
+    expected.retain(|(start, _), _| ends_by(*start, answer.cell.grain, AS_OF));
+    difference(&expected, &found)?;
+    if expected.is_empty() { Err("there is no value".to_owned()) } else { Ok(()) }
+}
+
+/// Where there is a value; a period without one and no period at all mean the same here.
+fn values(mut rows: Rows, by: &[&str]) -> Result<Values, String> {
+    let (period, value) = (rows.index("period_start"), rows.index("value"));
+    // `date_trunc` makes an instant of a day.
+    rows.cells.iter_mut().for_each(|row| row[period].truncate(10));
+    rows.cells.retain(|row| !row[value].is_empty());
+    let values = read_values(&rows, by);
+    if values.len() < rows.cells.len() {
+        return Err("a period and member has more than one row".to_owned());
+    }
+    Ok(values)
+}
+
+fn difference(expected: &Values, found: &Values) -> Result<(), String> {
+    let keys: BTreeSet<_> = expected.keys().chain(found.keys()).collect();
+    let mut differences = keys.iter().filter_map(|key| {
+        let [by_hand, by_kpi] = [expected, found].map(|values| values.get(key).copied().flatten());
+        let is_same = match (by_hand, by_kpi) {
+            (Some(one), Some(two)) => (one - two).abs() <= 1e-9 * one.abs().max(two.abs()),
+            (one, two) => one == two,
+        };
+        let (start, members) = key;
+        (!is_same).then(|| format!("{start} {members:?}: by hand {by_hand:?}, the KPI has {by_kpi:?}"))
+    });
+    let first: Vec<String> = differences.by_ref().take(5).collect();
+    match first.len() + differences.count() {
+        0 => Ok(()),
+        count => Err(format!("{count} of {} values differ\n{}", keys.len(), first.join("\n"))),
+    }
+}
+
+fn ends_by(start: NaiveDate, grain: Grain, day: NaiveDate) -> bool {
+    let end = match grain {
+        Grain::Day => start + chrono::Days::new(1),
+        Grain::Week => start + chrono::Days::new(7),
+        Grain::Month => start + chrono::Months::new(1),
+        Grain::Quarter => start + chrono::Months::new(3),
+        Grain::Year => start + chrono::Months::new(12),
+    };
+    end <= day + chrono::Days::new(1)
+}
+
+/// The files of a folder as they lie there, in a session that has none of our functions.
+async fn raw_tables(data: &Path) -> SessionContext {
+    let context = session::open(&SessionOptions::default()).unwrap();
+    let known = SessionContext::new().state();
+    for name in context.state().scalar_functions().keys() {
+        if !known.scalar_functions().contains_key(name) {
+            context.deregister_udf(name);
+        }
+    }
+    for table in tables(data) {
+        let (name, place) = (table.name.as_str(), table.path.to_str().unwrap());
+        match table.csv {
+            None => context.register_parquet(name, place, ParquetReadOptions::default()).await.unwrap(),
+            Some((delimiter, compression)) => {
+                let options = CsvReadOptions::new()
+                    .delimiter(delimiter)
+                    .file_extension(if compression == GZIP { ".csv.gz" } else { ".csv" })
+                    .file_compression_type(compression.into());
+                context.register_csv(name, place, options).await.unwrap();
+            }
+        }
+    }
+    context
+}
+
+/// Writes the files of `data` anew, as the queries in `shaken` change them.
+async fn shake(raw: &SessionContext, data: &Path, target: &Path) {
+    fs::create_dir_all(target).unwrap();
+    for table in tables(data) {
+        let target = target.join(table.path.file_name().unwrap());
+        let query = folder().join("shaken").join(format!("{}.sql", table.name));
+        let options = DataFrameWriteOptions::new().with_single_file_output(true);
+        match (fs::read_to_string(query), table.csv) {
+            (Err(_), None) => copy_folder(&table.path, &target),
+            (Err(_), Some(_)) => drop(fs::copy(&table.path, &target).unwrap()),
+            (Ok(query), None) => {
+                // All rows go where the first file of the folder was.
+                let first = first_file(&table.path);
+                let target = target.join(first.strip_prefix(&table.path).unwrap());
+                fs::create_dir_all(target.parent().unwrap()).unwrap();
+                let frame = raw.sql(&query).await.unwrap();
+                frame.write_parquet(target.to_str().unwrap(), options, None).await.unwrap();
+            }
+            (Ok(query), Some((delimiter, compression))) => {
+                let format =
+                    CsvOptions::default().with_has_header(true).with_delimiter(delimiter).with_compression(compression);
+                let frame = raw.sql(&query).await.unwrap();
+                frame.write_csv(target.to_str().unwrap(), options, Some(format)).await.unwrap();
+            }
+        }
+    }
+}
+
+/// A file, or a folder of Parquet files.
+struct Table {
+    name: String,
+    path: PathBuf,
+    /// Delimiter and compression.
+    csv: Option<(u8, CompressionTypeVariant)>,
+}
+
+fn tables(data: &Path) -> Vec<Table> {
+    let table = |path: PathBuf| {
+        let file = path.file_name().unwrap().to_str().unwrap().to_owned();
+        let csv = if path.is_dir() {
+            None
+        } else if file.ends_with(".csv.gz") {
+            Some((b',', GZIP))
+        } else if file.ends_with(".csv") {
+            let is_foreign = fs::read_to_string(&path).unwrap().lines().next().unwrap().contains(';');
+            Some((if is_foreign { b';' } else { b',' }, CompressionTypeVariant::UNCOMPRESSED))
+        } else {
+            return None;
+        };
+        Some(Table { name: file.split('.').next().unwrap().to_owned(), path, csv })
+    };
+    fs::read_dir(data).unwrap().filter_map(|entry| table(entry.unwrap().path())).collect()
+}
+
+fn first_file(folder: &Path) -> PathBuf {
+    let first = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).min().unwrap();
+    if first.is_dir() { first_file(&first) } else { first }
+}
+
+/// `close_rate.sql` and `close_rate.by_region.sql` are both about `close_rate`.
+fn kpi_of(file: &Path) -> String {
+    file.file_name().unwrap().to_str().unwrap().split('.').next().unwrap().to_owned()
+}
+
+fn queries() -> Vec<PathBuf> {
+    let files = fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<PathBuf> = files.filter(|path| path.extension().is_some_and(|ending| ending == "sql")).collect();
+    files.sort();
+    files
+}
+
+fn folder() -> PathBuf {
+    root().join("tests/catalogue")
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}

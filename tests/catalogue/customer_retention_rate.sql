@@ -1,0 +1,38 @@
+-- (E - N) / S by month: those at the end less the new among them, over those at the start.
+WITH contracts AS (
+  SELECT account_id, start_date AS begins, coalesce(end_date, DATE '2999-01-01') AS ends
+  FROM subscriptions
+  WHERE NOT is_deleted AND account_id IS NOT NULL AND (end_date IS NULL OR end_date > start_date)
+),
+months AS (
+  SELECT CAST(value AS DATE) AS period_start, CAST(value AS DATE) + INTERVAL '1 month' AS next_start
+  FROM generate_series(DATE '2022-01-01', DATE '2025-12-01', INTERVAL '1 month')
+),
+boundaries AS (
+  -- The days before the first days of all of them, and the last day of the last one.
+  SELECT CAST(value AS DATE) - INTERVAL '1 day' AS day
+  FROM generate_series(DATE '2022-01-01', DATE '2026-01-01', INTERVAL '1 month')
+),
+customers AS (
+  -- On a day on which no contract runs, the next one must begin at most 30 days behind the end of the last one.
+  SELECT day, account_id
+  FROM contracts CROSS JOIN boundaries
+  GROUP BY day, account_id
+  HAVING max(ends) FILTER (WHERE begins <= day) > day
+    OR min(begins) FILTER (WHERE begins > day) <= max(ends) FILTER (WHERE begins <= day) + INTERVAL '30 days'
+),
+at_start AS (
+  SELECT months.period_start, count(*) AS s
+  FROM months JOIN customers ON customers.day = months.period_start - INTERVAL '1 day'
+  GROUP BY months.period_start
+),
+at_end AS (
+  SELECT months.period_start, count(*) AS e, count(*) FILTER (WHERE before.account_id IS NULL) AS n
+  FROM months
+  JOIN customers AS after ON after.day = months.next_start - INTERVAL '1 day'
+  LEFT JOIN customers AS before
+    ON before.account_id = after.account_id AND before.day = months.period_start - INTERVAL '1 day'
+  GROUP BY months.period_start
+)
+SELECT period_start, CAST(coalesce(e, 0) - coalesce(n, 0) AS DOUBLE) / s AS value
+FROM at_start LEFT JOIN at_end USING (period_start)

@@ -1,0 +1,21 @@
+-- Revenue of the month over that of the month before, less 1; without any before there is no growth.
+WITH months AS (
+  SELECT CAST(value AS DATE) AS period_start, CAST(value AS DATE) + INTERVAL '1 month' AS next_start
+  FROM generate_series(DATE '2023-01-01', DATE '2025-12-01', INTERVAL '1 month')
+),
+lines AS (
+  SELECT orders.*, order_items.product_id, order_items.net_amount, order_items.cost_amount, order_items.is_recurring
+  FROM order_items JOIN orders ON orders.order_id = order_items.order_id
+  WHERE NOT order_items.is_deleted AND NOT orders.is_deleted AND orders.status = 'completed'
+),
+revenue AS (
+  SELECT months.period_start, coalesce(sum(lines.net_amount), 0) AS revenue
+  FROM months LEFT JOIN lines ON date_trunc('month', lines.order_date) = months.period_start
+  GROUP BY months.period_start
+),
+with_previous AS (
+  SELECT period_start, CAST(revenue AS DOUBLE) AS revenue, CAST(lag(revenue) OVER (ORDER BY period_start) AS DOUBLE) AS previous
+  FROM revenue
+)
+SELECT period_start, CASE WHEN previous > 0 THEN revenue / previous - 1 END AS value
+FROM with_previous

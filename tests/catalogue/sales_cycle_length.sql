@@ -1,0 +1,7 @@
+-- Mean days from the opening to the win, by the month of the win.
+SELECT
+  date_trunc('month', close_date) AS period_start,
+  avg(CAST(close_date - CAST(created_at AT TIME ZONE 'America/New_York' AS DATE) AS DOUBLE)) AS value
+FROM opportunities
+WHERE is_closed AND is_won AND NOT is_deleted
+GROUP BY 1
