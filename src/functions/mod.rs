@@ -38,8 +38,7 @@ fn aggregates() -> Vec<AggregateUDF> {
 }
 
 fn scalars() -> Vec<ScalarUDF> {
-    let mut functions =
-        vec![local_date(), local_time(), instant_of(), period_start(), period_shift(), days_between()];
+    let mut functions = vec![local_date(), local_time(), instant_of(), period_start(), period_shift(), days_between()];
     functions.extend(Duration::ALL.map(|unit| ScalarUDF::from(Elapsed { unit, signature: any_arguments() })));
     functions
 }
@@ -76,8 +75,7 @@ pub fn days_between() -> ScalarUDF {
 }
 
 /// The functions whose last argument is the reporting zone. Definitions may leave it out; `validate` writes it in.
-pub const ZONED: [(&str, usize); 4] =
-    [("local_date", 1), ("local_time", 1), ("instant_of", 1), ("days_between", 2)];
+pub const ZONED: [(&str, usize); 4] = [("local_date", 1), ("local_time", 1), ("instant_of", 1), ("days_between", 2)];
 
 /// The zone, first weekday and first fiscal month as further arguments of `period_start`, where they are not the default.
 pub fn calendar_arguments(calendar: &Calendar, grain: Grain) -> Vec<ScalarValue> {
@@ -146,7 +144,9 @@ impl ScalarUDFImpl for LocalTime {
     }
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
         match types {
-            [instant, zone] if is_instant(instant) && is_text(zone) => Ok(DataType::Timestamp(TimeUnit::Microsecond, None)),
+            [instant, zone] if is_instant(instant) && is_text(zone) => {
+                Ok(DataType::Timestamp(TimeUnit::Microsecond, None))
+            }
             _ => plan_err!("`local_time` takes a timestamp and a time zone, not {}", list(types)),
         }
     }

@@ -338,6 +338,11 @@ fn convert(
             _ => local_day(value, time_zone),
         },
         (DataType::Timestamp(_, _), None) => match (found, zone) {
+            // A day begins where it is one; midnight in UTC may lie in the day before.
+            (DataType::Date32, zone) => {
+                let local = cast(value, DataType::Timestamp(TimeUnit::Microsecond, None));
+                in_zone(local, zone.unwrap_or(time_zone))
+            }
             (DataType::Timestamp(_, None), zone) => in_zone(value, zone.unwrap_or("UTC")),
             _ => cast(value, wanted.clone()),
         },

@@ -1,0 +1,7 @@
+/* ---
+table: starts
+time: started_at
+columns:
+  started_at: {type: timestamp}
+--- */
+SELECT signed_on AS started_at FROM signups
