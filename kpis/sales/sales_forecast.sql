@@ -6,9 +6,10 @@ description: >-
   in it, each by its probability. For a period that is over it is what was won, and what was left open.
 formula: Won amounts + amount * probability of open deals expected to close in the period
 unit: currency
-better: none
+better: higher
 by: [representative, team, forecast_category]
 grains: [month, quarter, week]
+target: {kpi: sales_quota, form: plan, warn: 0.9, critical: 0.7}
 owner: sales-ops
 review: weekly
 objective: predictable_sales

@@ -44,12 +44,15 @@ stretches AS (
   UNION ALL
   SELECT
     account_id,
-    order_id,
-    order_date,
+    order_id AS source_id,
+    order_date AS begins,
     -- What ends behind the last day known has not ended yet.
-    coalesce(CASE WHEN period_shift(order_date, 'day', {{ customer_days }}) <= known.day
-         THEN period_shift(order_date, 'day', {{ customer_days }}) END, DATE '9999-12-31'),
-    NULL,
+    coalesce(
+      CASE WHEN period_shift(order_date, 'day', {{ customer_days }}) <= known.day
+           THEN period_shift(order_date, 'day', {{ customer_days }}) END,
+      DATE '9999-12-31'
+    ) AS ends,
+    CAST(NULL AS VARCHAR) AS cancel_reason,
     updated_at
   FROM orders
   CROSS JOIN known
