@@ -22,8 +22,14 @@ WITH contacts AS (
     count(*) AS contacts,
     max(updated_at) AS updated_at
   FROM activities
-  WHERE is_two_way AND account_id IS NOT NULL
+  -- What `two_way` says in `activities`.
+  WHERE is_automated IS NOT TRUE AND (direction = 'inbound' OR outcome IN ('connected', 'replied'))
+    AND account_id IS NOT NULL
   GROUP BY account_id, activity_type, local_date(started_at)
+),
+known AS (
+  -- Before anybody wrote conversations down there is nothing to divide.
+  SELECT min(begins) AS first_day FROM contacts
 ),
 channels AS (
   SELECT DISTINCT activity_type AS channel FROM activities
@@ -31,13 +37,14 @@ channels AS (
 SELECT
   customer_periods.account_id,
   channels.channel,
-  customer_periods.valid_from AS begins,
+  greatest(customer_periods.valid_from, known.first_day) AS begins,
   customer_periods.valid_to AS ends,
   1 AS customer,
   0 AS contacts,
   customer_periods.updated_at
 FROM customer_periods
 CROSS JOIN channels
+CROSS JOIN known
 UNION ALL
 SELECT account_id, channel, begins, CAST(NULL AS DATE), 0, contacts, updated_at
 FROM contacts
