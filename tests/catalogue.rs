@@ -66,10 +66,11 @@ fn the_bundled_project_computes_every_kpi() {
     let (code, output) = kpi(project, &["check", "--as-of", "2025-12-31"]);
     assert_eq!(code, Some(0), "{output}");
     assert!(!output.contains("advice"), "the catalogue follows its own advice:\n{output}");
-    // Only what needs few rows; the whole catalogue is computed by the README's first command.
-    let (code, output) = kpi(project, &["run", "tag:sales", "tag:finance"]);
+    // Only a few; each KPI by itself is looked at in `by_hand`, and all of them by the README's first command.
+    let names = ["close_rate", "total_revenue", "revenue_growth_rate"];
+    let (code, output) = kpi(project, &[&["run"][..], &names].concat());
     assert_eq!(code, Some(0), "{output}");
-    for name in ["close_rate", "total_revenue", "revenue_growth_rate"] {
+    for name in names {
         assert!(read_published(project, name).num_rows() > 100, "{name} has too few rows");
     }
 }
