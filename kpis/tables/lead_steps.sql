@@ -19,9 +19,9 @@ WITH days AS (
   SELECT
     lead_id,
     local_date(created_at) AS created_on,
-    local_date(coalesce(mql_at, sal_at, sql_at, converted_at)) AS marketing_qualified_on,
-    local_date(coalesce(sal_at, sql_at, converted_at)) AS accepted_on,
-    local_date(coalesce(sql_at, converted_at)) AS qualified_on,
+    coalesce(local_date(mql_at), local_date(sal_at), local_date(sql_at), local_date(converted_at)) AS marketing_qualified_on,
+    coalesce(local_date(sal_at), local_date(sql_at), local_date(converted_at)) AS accepted_on,
+    coalesce(local_date(sql_at), local_date(converted_at)) AS qualified_on,
     local_date(converted_at) AS converted_on,
     updated_at
   FROM leads

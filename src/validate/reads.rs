@@ -24,8 +24,15 @@ use crate::model::{
     Target, join_alias,
 };
 
+/// The plan with the types that it will have when it runs.
+pub(super) fn analyzed(state: &SessionState, plan: LogicalPlan) -> Result<LogicalPlan> {
+    state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})
+}
+
 /// What a query over tables reads.
 pub(super) fn of_plan(state: &SessionState, tables: &Tables, plan: &LogicalPlan) -> Result<Reads> {
+    // The rules want the sides of a UNION to have the same types.
+    let plan = analyzed(state, plan.clone())?;
     // What is left after these rules is used; a branch that a setting turns off is not.
     let rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> = vec![
         Arc::new(SimplifyExpressions::new()),
@@ -33,7 +40,7 @@ pub(super) fn of_plan(state: &SessionState, tables: &Tables, plan: &LogicalPlan)
         Arc::new(PropagateEmptyRelation::new()),
         Arc::new(OptimizeProjections::new()),
     ];
-    let plan = Optimizer::with_rules(rules).optimize(plan.clone(), state, |_, _| {})?;
+    let plan = Optimizer::with_rules(rules).optimize(plan, state, |_, _| {})?;
     let mut reads = Reads::new();
     plan.apply_with_subqueries(|node| {
         let LogicalPlan::SubqueryAlias(alias) = node else { return Ok(TreeNodeRecursion::Continue) };

@@ -20,7 +20,7 @@ use super::expression::{Language, Namespace, list, names_in};
 use super::given::{Given, Mentioned};
 use super::joins::joins;
 use super::queries::{find_word, in_dependency_order, invalid_query, parse_query, unrepeatable, used_tables};
-use super::reads::of_plan;
+use super::reads::{analyzed, of_plan};
 use super::{Problems, typing};
 use crate::catalog::{self, CsvOptions, Format, Source, SourceError, SourceOptions};
 use crate::diagnostic::{Diagnostic, nearest};
@@ -372,7 +372,8 @@ async fn from_query(
             let origin = Origin::Query { tables: used };
             let raw = match absent.is_empty() {
                 true => Ok(LogicalPlanBuilder::from(plan)),
-                false => with_absent_columns(spec, plan, &absent),
+                // Its schema is told before it runs, so it has to have the types that it will have then.
+                false => analyzed(&context.state(), plan).and_then(|plan| with_absent_columns(spec, plan, &absent)),
             };
             let Some(raw) = problems.planned(raw, query.span) else { return State::Broken };
             finish(context, language, spec, raw, None, Known { origin, reads, lacks }, problems)

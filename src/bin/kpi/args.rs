@@ -225,6 +225,16 @@ pub struct InitArguments {
     /// A folder that is empty or does not exist yet
     #[arg(value_name = "DIR")]
     pub folder: PathBuf,
+    /// Definitions for the exports of a CRM, over the bundled catalogue, instead of the small project
+    #[arg(long, value_name = "CRM")]
+    pub from: Option<Crm>,
+}
+
+/// A CRM whose exports there are definitions for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Crm {
+    Salesforce,
+    Hubspot,
 }
 
 #[derive(Debug, Args)]

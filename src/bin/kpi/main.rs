@@ -9,6 +9,7 @@ mod commands;
 mod printer;
 mod scorecard;
 mod table;
+mod template;
 
 use std::process::ExitCode;
 

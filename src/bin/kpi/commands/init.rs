@@ -1,6 +1,7 @@
-//! `kpi init`: a small project that runs at once: two tables, four KPIs, two years of made-up orders.
+//! `kpi init`: a small project that runs at once: two tables, four KPIs, two years of made-up orders. Or, with `--from`, the
+//! definitions that make tables of the bundled catalogue out of the exports of a CRM, without any data.
 //!
-//! The definitions are the files of `template/`; the data follows from a few lines of arithmetic, the same every time.
+//! The definitions are the files of `template/`; the made-up data follows from a few lines of arithmetic, the same every time.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -11,31 +12,40 @@ use chrono::{Days, NaiveDate};
 use kpi::error::{Error, Result};
 use kpi::spec::schema::json_schema;
 
-use crate::args::InitArguments;
+use crate::args::{Crm, InitArguments};
 use crate::printer::Printer;
+use crate::template::{HUBSPOT, SALESFORCE, SHOP};
 
 pub fn init(arguments: &InitArguments, printer: &Printer) -> Result<u8> {
     let folder = &arguments.folder;
     refuse_if_in_use(folder)?;
-    let schema = format!("{:#}\n", json_schema());
-    let files: [(&str, &str); 8] = [
-        ("kpis/project.yaml", include_str!("../template/kpis/project.yaml")),
-        ("kpis/tables.yaml", include_str!("../template/kpis/tables.yaml")),
-        ("kpis/sales/sales.yaml", include_str!("../template/kpis/sales/sales.yaml")),
-        ("kpis/schema.json", &schema),
-        ("data/customers.csv", &customers()),
-        ("data/orders.csv", &orders()),
-        ("README.md", include_str!("../template/README.md")),
-        (".gitignore", "out/\n"),
-    ];
+    let files = match arguments.from {
+        None => SHOP,
+        Some(Crm::Salesforce) => SALESFORCE,
+        Some(Crm::Hubspot) => HUBSPOT,
+    };
     for (name, text) in files {
         write(&folder.join(name), text)?;
     }
-    printer.note(format_args!(
-        "made a project in `{}` with 2 tables and 4 KPIs; next:\n  cd {}\n  kpi run\n  kpi show revenue --by region",
-        folder.display(),
-        folder.display()
-    ));
+    write(&folder.join("kpis/schema.json"), &format!("{:#}\n", json_schema()))?;
+    let place = folder.display();
+    match arguments.from {
+        None => {
+            write(&folder.join("data/customers.csv"), &customers())?;
+            write(&folder.join("data/orders.csv"), &orders())?;
+            write(&folder.join(".gitignore"), "out/\n")?;
+            printer.note(format_args!(
+                "made a project in `{place}` with 2 tables and 4 KPIs; next:\n  cd {place}\n  kpi run\n  kpi show revenue --by region"
+            ));
+        }
+        Some(_) => {
+            // The one file of data that people write themselves stays under version control.
+            write(&folder.join(".gitignore"), "out/\ndata/*.csv\n!data/deal_stages.csv\n")?;
+            printer.note(format_args!(
+                "made a project in `{place}`; next:\n  put the exports into {place}/data, as its README.md says\n  cd {place}\n  kpi doctor"
+            ));
+        }
+    }
     Ok(0)
 }
 
