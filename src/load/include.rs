@@ -60,11 +60,11 @@ pub(super) fn combine(
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Vec<Written> {
     let takes_targets = include_spec(&own).is_some_and(|include| include.targets);
-    let for_others = |document| match takes_targets {
-        true => without_given_tests(document),
-        false => without_target(without_given_tests(document)),
-    };
-    let mut included: Vec<Option<Written>> = catalogue.into_iter().map(for_others).map(Some).collect();
+    let mut catalogue: Vec<Written> = catalogue.into_iter().map(without_given_tests).collect();
+    if !takes_targets {
+        leave_targets_out(&mut catalogue);
+    }
+    let mut included: Vec<Option<Written>> = catalogue.into_iter().map(Some).collect();
     let mut combined = Vec::new();
     let mut renamed: Vec<(String, String)> = Vec::new();
     for mut document in own {
@@ -139,14 +139,20 @@ fn without_given_tests(mut document: Written) -> Written {
     document
 }
 
-/// What another company wants to reach says nothing about this one.
-fn without_target(mut document: Written) -> Written {
-    if document.is(DocumentKind::Kpi)
-        && let NodeValue::Mapping(entries) = &mut document.root.value
-    {
-        entries.retain(|entry| entry.key != "target");
+/// What another company wants to reach says nothing about this one, nor do the tables that hold it.
+fn leave_targets_out(catalogue: &mut Vec<Written>) {
+    let mut tables = Vec::new();
+    for document in catalogue.iter_mut().filter(|document| document.is(DocumentKind::Kpi)) {
+        let NodeValue::Mapping(entries) = &mut document.root.value else { continue };
+        let Some(position) = entries.iter().position(|entry| entry.key == "target") else { continue };
+        let target = entries.remove(position);
+        let table = target.node.entries().iter().find(|key| key.key == "table");
+        tables.extend(table.and_then(|table| table.node.scalar()).map(str::to_owned));
     }
-    document
+    let holds_targets = |document: &Written| {
+        document.name().is_some_and(|(kind, name)| kind == DocumentKind::Table && tables.contains(&name))
+    };
+    catalogue.retain(|document| !holds_targets(document));
 }
 
 /// Settings that the project does not have are those of the catalogue.

@@ -480,7 +480,8 @@ fn finish(
     }
     let Some(plan) = problems.planned(plan.build(), spec.table.span) else { return State::Broken };
     let freshness = freshness.map(|column| column.value.clone()).filter(|column| !lacking(column));
-    let time = spec.time.as_ref().map(|time| time.value.clone()).filter(|time| columns.contains(time));
+    let time = spec.time.as_ref().map(|time| time.value.clone());
+    let time = time.filter(|time| columns.contains(time) && !lacking(time));
     let csv = files.map(|(_, csv)| csv);
     let identity = format!("{}\n{csv:?}\n{freshness:?}", plan.display_indent_schema());
     let fingerprint = blake3::hash(identity.as_bytes()).to_hex().to_string();

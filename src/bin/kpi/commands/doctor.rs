@@ -1,8 +1,8 @@
 //! `kpi doctor`: which KPIs the tables at hand support, which they almost support, and what is missing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use comfy_table::{Attribute, Cell};
+use comfy_table::Cell;
 use kpi::engine::{Engine, EngineOptions, Examination, KpiState, Missing, TableState};
 use kpi::error::Result;
 use kpi::model::Need;
@@ -33,8 +33,19 @@ pub async fn doctor(options: &EngineOptions, arguments: &DoctorArguments, printe
     })
 }
 
+/// What helps most comes first; more than this nobody reads.
+const MISSING_AT_MOST: usize = 10;
+const NAMES_AT_MOST: usize = 8;
+
 fn report(examination: &Examination, printer: &Printer) -> String {
     let mut text = tables(examination, printer);
+    let absent: Vec<&str> = (examination.tables.iter())
+        .filter(|(_, state)| matches!(state, TableState::Absent { .. }))
+        .map(|(name, _)| name.as_str())
+        .collect();
+    if !absent.is_empty() {
+        text.push_str(&format!("\nWithout files, or on what has none: {}\n", absent.join(", ")));
+    }
     let [works, doubtful, almost, lacks] = numbers(examination);
     let all = count(examination.kpis.len(), "KPI");
     text.push_str(&format!("\n{all}: {works} supported"));
@@ -71,7 +82,11 @@ fn report(examination: &Examination, printer: &Printer) -> String {
             KpiState::Supported { .. } | KpiState::Doubtful { .. } | KpiState::NotSupported { .. } => None,
         }),
     ));
-    text.push_str(&list("What is missing", examination.missing.iter().map(missing_in_words).collect()));
+    let mut missing: Vec<String> = examination.missing.iter().take(MISSING_AT_MOST).map(missing_in_words).collect();
+    if examination.missing.len() > MISSING_AT_MOST {
+        missing.push(format!("and {} more, see `kpi doctor --json`", examination.missing.len() - MISSING_AT_MOST));
+    }
+    text.push_str(&list("What is missing", missing));
     let unexplained: Vec<String> = of_kpis(&|state| match state {
         KpiState::NotSupported { needs, reason } if needs.is_empty() => Some(reason.clone()),
         KpiState::Supported { .. }
@@ -91,35 +106,31 @@ fn tables(examination: &Examination, printer: &Printer) -> String {
         ("To", Column::Word),
         ("Lacks", Column::Text(20)),
     ];
-    let absent = |words: &str| vec![Cell::new(""), Cell::new(""), Cell::new(""), Cell::new(words)];
-    let rows = examination.tables.iter().map(|(name, state)| {
-        let mut row = match state {
-            TableState::There { profile, lacks } => {
-                let rows = kpi::report::format_number(Some(profile.rows as f64), None, None);
-                let day =
-                    |day: Option<chrono::NaiveDate>| Cell::new(day.map(|day| day.to_string()).unwrap_or_default());
-                let mut words = Vec::from_iter(lacks.iter().map(String::as_str)).join(", ");
-                if !profile.empty.is_empty() && profile.rows > 0 {
-                    let empty = Vec::from_iter(profile.empty.iter().map(String::as_str)).join(", ");
-                    let comma = if words.is_empty() { "" } else { "; " };
-                    words.push_str(&format!("{comma}without a value: {empty}"));
-                }
-                vec![
-                    Cell::new(rows),
-                    day(profile.days.map(|days| days.0)),
-                    day(profile.days.map(|days| days.1)),
-                    Cell::new(words),
-                ]
+    let rows = examination.tables.iter().filter_map(|(name, state)| match state {
+        TableState::There { profile, lacks } => {
+            let rows = kpi::report::format_number(Some(profile.rows as f64), None, None);
+            let day = |day: Option<chrono::NaiveDate>| Cell::new(day.map(|day| day.to_string()).unwrap_or_default());
+            let mut words = names(lacks, NAMES_AT_MOST);
+            if !profile.empty.is_empty() && profile.rows > 0 {
+                let comma = if words.is_empty() { "" } else { "; " };
+                words.push_str(&format!("{comma}without a value: {}", names(&profile.empty, NAMES_AT_MOST)));
             }
-            TableState::Unreadable { error } => absent(&format!("cannot be read: {}", error.message())),
-            TableState::Absent { reason } => absent(reason),
-        };
-        let is_there = matches!(state, TableState::There { .. });
-        let name = Cell::new(name);
-        row.insert(0, if is_there { name } else { name.add_attribute(Attribute::Dim) });
-        row
+            let (first, last) = (profile.days.map(|days| days.0), profile.days.map(|days| days.1));
+            Some(vec![Cell::new(name), Cell::new(rows), day(first), day(last), Cell::new(words)])
+        }
+        TableState::Unreadable { error } => {
+            let reason = Cell::new(format!("cannot be read: {}", error.message()));
+            Some(vec![Cell::new(name), Cell::new(""), Cell::new(""), Cell::new(""), reason])
+        }
+        TableState::Absent { .. } => None,
     });
     table(printer, &columns, rows.collect())
+}
+
+/// Some of the names, and a word that there are more.
+fn names(all: &BTreeSet<String>, at_most: usize) -> String {
+    let few = Vec::from_iter(all.iter().take(at_most).map(String::as_str)).join(", ");
+    if all.len() > at_most { format!("{few}, ...") } else { few }
 }
 
 /// How many are supported, supported by something empty, almost supported, and not.
@@ -139,7 +150,7 @@ fn numbers(examination: &Examination) -> [usize; 4] {
 
 fn needs_in_words(needs: &BTreeMap<String, Need>) -> String {
     let parts = needs.iter().map(|(table, need)| {
-        let columns = Vec::from_iter(need.columns.iter().map(String::as_str)).join(", ");
+        let columns = names(&need.columns, NAMES_AT_MOST);
         match need.is_absent {
             true => format!("table {table} ({columns})"),
             false => format!("{columns} in {table}"),
@@ -149,21 +160,18 @@ fn needs_in_words(needs: &BTreeMap<String, Need>) -> String {
 }
 
 fn missing_in_words(missing: &Missing) -> String {
-    let columns = Vec::from_iter(missing.columns.iter().map(String::as_str)).join(", ");
+    let columns = names(&missing.columns, NAMES_AT_MOST);
     let what = match missing.is_absent {
         true => format!("table {} ({columns})", missing.table),
         false => format!("{columns} in {}", missing.table),
     };
-    let names = |kpis: &std::collections::BTreeSet<String>| {
-        let few = Vec::from_iter(kpis.iter().take(5).map(String::as_str)).join(", ");
-        if kpis.len() > 5 { format!("{few}, ...") } else { few }
-    };
     let mut parts = Vec::new();
     if !missing.kpis.is_empty() {
-        parts.push(format!("{} ({})", count(missing.kpis.len(), "KPI"), names(&missing.kpis)));
+        parts.push(format!("{} ({})", count(missing.kpis.len(), "KPI"), names(&missing.kpis, 3)));
     }
     if !missing.with_others.is_empty() {
-        parts.push(format!("{} that lack something else as well", count(missing.with_others.len(), "KPI")));
+        let verb = if missing.with_others.len() == 1 { "lacks" } else { "lack" };
+        parts.push(format!("{} that {verb} something else as well", count(missing.with_others.len(), "KPI")));
     }
     if missing.breakdowns > 0 {
         parts.push(count(missing.breakdowns, "breakdown"));
