@@ -11,8 +11,6 @@ use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::Result;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Expr, LogicalPlan};
-use datafusion::optimizer::Optimizer;
-use datafusion::optimizer::optimize_projections::OptimizeProjections;
 
 use super::kpis::Context;
 use super::tables::Tables;
@@ -20,12 +18,11 @@ use crate::model::{
     Aggregate, DataTest, Dimension, Goal, JoinPath, Kpi, Measure, Origin, Placement, Reads, Rule, Shape, Subject,
     Target, join_alias,
 };
+use crate::session;
 
 /// What a query over tables reads.
 pub(super) fn of_plan(state: &SessionState, tables: &Tables, plan: &LogicalPlan) -> Result<Reads> {
-    // What is left after this rule is used.
-    let rule = Optimizer::with_rules(vec![Arc::new(OptimizeProjections::new())]);
-    let plan = rule.optimize(plan.clone(), state, |_, _| {})?;
+    let plan = session::without_unused_columns().optimize(plan.clone(), state, |_, _| {})?;
     let mut reads = Reads::new();
     plan.apply_with_subqueries(|node| {
         let LogicalPlan::SubqueryAlias(alias) = node else { return Ok(TreeNodeRecursion::Continue) };
