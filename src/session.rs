@@ -10,15 +10,16 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::MemoryCatalogProviderList;
 use datafusion::common::TableReference;
 use datafusion::datasource::MemTable;
-use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::{SessionState, SessionStateBuilder};
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::optimizer::Optimizer;
 use datafusion::optimizer::optimize_projections::OptimizeProjections;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::{SessionConfig, SessionContext};
 
-use self::dependencies::{TrueRelations, guarded};
+use self::dependencies::{TrueRelations, guarded, with_true_dependencies};
 use crate::error::{Error, ErrorKind, Result};
 use crate::functions;
 
@@ -122,6 +123,16 @@ pub fn without_tables(context: &SessionContext) -> SessionContext {
     let catalogs = Arc::new(MemoryCatalogProviderList::new());
     let state = SessionStateBuilder::new_from_existing(state).with_catalog_list(catalogs).with_config(config).build();
     SessionContext::new_with_state(state)
+}
+
+/// A plan of a query in which every type is decided, so that what is put on top of it takes no type for another: as
+/// DataFusion first plans a UNION, its columns have the types of the first of its queries.
+///
+/// # Errors
+/// What is wrong with the query.
+pub fn with_types(state: &SessionState, plan: LogicalPlan) -> datafusion::common::Result<LogicalPlan> {
+    let plan = state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})?;
+    with_true_dependencies(plan)
 }
 
 /// What takes the columns that nothing uses out of a plan, and does nothing else to it.

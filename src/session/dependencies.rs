@@ -33,7 +33,7 @@ pub(super) fn guarded(rules: Vec<Rule>) -> Vec<Rule> {
 ///
 /// # Errors
 /// Where a subquery was taken for one row on the strength of a key that is none.
-fn with_true_dependencies(plan: LogicalPlan) -> Result<LogicalPlan> {
+pub(super) fn with_true_dependencies(plan: LogicalPlan) -> Result<LogicalPlan> {
     if is_sound(&plan)? {
         return Ok(plan);
     }

@@ -25,6 +25,7 @@ use super::{Problems, typing};
 use crate::catalog::{self, CsvOptions, Format, Source, SourceError, SourceOptions};
 use crate::diagnostic::{Diagnostic, nearest};
 use crate::model::{Join, JoinPath, Lacks, Origin, Reads, Table, join_alias};
+use crate::session;
 use crate::spec::{MissingColumns, MissingFiles, Spanned, TableSpec};
 use crate::time::Grain;
 
@@ -304,7 +305,8 @@ async fn from_query(
         && given.rows.contains_key(&spec.table.value)
     {
         // The rows that it would give are here; what it reads tells their types, if that is at hand.
-        let planned = context.state().statement_to_plan(statement).await.ok();
+        let planned = context.state().statement_to_plan(statement).await;
+        let planned = planned.and_then(|plan| session::with_types(&context.state(), plan)).ok();
         let columns = planned.as_ref().map(|plan| plan.schema().as_arrow());
         let Some(source) = given.in_place_of_query(spec, columns, mentioned) else { return State::Broken };
         let name = TableReference::bare(format!("rows of {}", spec.table.value));
@@ -332,7 +334,8 @@ async fn from_query(
             }
         }
     }
-    match context.state().statement_to_plan(statement).await {
+    let planned = context.state().statement_to_plan(statement).await;
+    match planned.and_then(|plan| session::with_types(&context.state(), plan)) {
         Ok(plan) => {
             if let Some(function) = unrepeatable(&plan) {
                 problems.add(
