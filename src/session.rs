@@ -2,18 +2,27 @@
 //!
 //! It knows no tables; `catalog` opens those. It reads no configuration files and no environment.
 
+mod dependencies;
+
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::MemoryCatalogProviderList;
 use datafusion::common::TableReference;
 use datafusion::datasource::MemTable;
-use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::{SessionState, SessionStateBuilder};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::optimizer::Optimizer;
+use datafusion::optimizer::eliminate_filter::EliminateFilter;
+use datafusion::optimizer::optimize_projections::OptimizeProjections;
+use datafusion::optimizer::propagate_empty_relation::PropagateEmptyRelation;
+use datafusion::optimizer::simplify_expressions::SimplifyExpressions;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::{SessionConfig, SessionContext};
 
+use self::dependencies::{TrueRelations, guarded, with_true_dependencies};
 use crate::error::{Error, ErrorKind, Result};
 use crate::functions;
 
@@ -58,6 +67,8 @@ pub fn open(options: &SessionOptions) -> Result<SessionContext> {
         .with_default_features()
         .with_config(config)
         .with_runtime_env(runtime)
+        .with_optimizer_rules(guarded(Optimizer::new().rules))
+        .with_relation_planners(vec![Arc::new(TrueRelations)])
         .with_physical_optimizer_rules(physical_rules())
         .build();
     let context = SessionContext::new_with_state(state);
@@ -95,6 +106,7 @@ pub fn without_rows<'a>(
     tables: impl Iterator<Item = (&'a str, SchemaRef)>,
 ) -> datafusion::common::Result<SessionContext> {
     let empty = SessionContext::new_with_config(context.state().config().clone());
+    empty.register_relation_planner(Arc::new(TrueRelations))?;
     for function in context.state().scalar_functions().values() {
         empty.register_udf(function.as_ref().clone());
     }
@@ -114,6 +126,26 @@ pub fn without_tables(context: &SessionContext) -> SessionContext {
     let catalogs = Arc::new(MemoryCatalogProviderList::new());
     let state = SessionStateBuilder::new_from_existing(state).with_catalog_list(catalogs).with_config(config).build();
     SessionContext::new_with_state(state)
+}
+
+/// A plan of a query in which every type is decided, so that what is put on top of it takes no type for another: as
+/// DataFusion first plans a UNION, its columns have the types of the first of its queries.
+///
+/// # Errors
+/// What is wrong with the query.
+pub fn with_types(state: &SessionState, plan: LogicalPlan) -> datafusion::common::Result<LogicalPlan> {
+    let plan = state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})?;
+    with_true_dependencies(plan)
+}
+
+/// What takes the columns that nothing uses out of a plan, and branches that can have no rows. It does nothing else to it.
+pub fn what_is_used() -> Optimizer {
+    Optimizer::with_rules(guarded(vec![
+        Arc::new(SimplifyExpressions::new()),
+        Arc::new(EliminateFilter::new()),
+        Arc::new(PropagateEmptyRelation::new()),
+        Arc::new(OptimizeProjections::new()),
+    ]))
 }
 
 /// DataFusion's own rules without `aggregate_statistics`: in 55.2 it answers `SUM` of a literal that was projected below
@@ -145,6 +177,7 @@ mod tests {
     use super::*;
     use datafusion::arrow::array::AsArray;
     use datafusion::arrow::datatypes::Int64Type;
+    use datafusion::arrow::util::pretty::pretty_format_batches;
 
     /// Once, the session for small rows emptied the catalog that it shares: after a run all tables were gone.
     #[tokio::test]
@@ -172,5 +205,105 @@ mod tests {
     #[tokio::test]
     async fn the_rule_left_out_is_still_wrong() {
         assert_ne!(sum_over_join(&SessionContext::new()).await, 2);
+    }
+
+    /// Queries over rows that seem to have a key and have none, with their rows worked out by hand. Everywhere `days` are
+    /// 1 and 2, each of them once, and `pairs` are 1x, 1y, 2x and 2y.
+    const WITHOUT_A_KEY: [(&str, &str, &str); 12] = [
+        (PAIRS, "SELECT d.k, count(*) FROM day d JOIN pairs ON pairs.k = d.k GROUP BY d.k ORDER BY d.k", "1 2, 2 2"),
+        (PAIRS, "SELECT count(*) FROM day d LEFT JOIN pairs ON pairs.k = d.k", "4"),
+        (PAIRS, "SELECT k, count(*) FROM (SELECT DISTINCT k, g FROM pairs) GROUP BY k ORDER BY k", "1 2, 2 2"),
+        (PAIRS, "SELECT DISTINCT k FROM pairs ORDER BY k", "1, 2"),
+        (PAIRS, "SELECT * FROM pairs ORDER BY k, g DESC", "1 y, 1 x, 2 y, 2 x"),
+        (
+            "days AS (SELECT k FROM day UNION SELECT k FROM day), \
+             pairs AS (SELECT k, g FROM days CROSS JOIN letter GROUP BY k, g)",
+            "SELECT d.k, count(*) FROM day d JOIN pairs ON pairs.k = d.k GROUP BY d.k ORDER BY d.k",
+            "1 2, 2 2",
+        ),
+        (
+            "days AS (SELECT DISTINCT k FROM day), \
+             pairs AS (SELECT k, g FROM days LEFT JOIN letter ON true GROUP BY k, g)",
+            "SELECT d.k, count(*) FROM day d JOIN pairs ON pairs.k = d.k GROUP BY d.k ORDER BY d.k",
+            "1 2, 2 2",
+        ),
+        (
+            "days AS (SELECT DISTINCT k FROM day), \
+             pairs AS (SELECT k, g FROM letter LEFT JOIN days ON true GROUP BY k, g)",
+            "SELECT * FROM pairs ORDER BY k, g DESC",
+            "1 y, 1 x, 2 y, 2 x",
+        ),
+        (
+            "days AS (SELECT k, count(*) AS n FROM day GROUP BY k), \
+             pairs AS (SELECT k, n, g FROM days CROSS JOIN letter GROUP BY k, n, g)",
+            "SELECT k, n, g, count(*) OVER (ORDER BY k) FROM pairs ORDER BY k, g",
+            "1 1 x 2, 1 1 y 2, 2 1 x 4, 2 1 y 4",
+        ),
+        (UNNESTED, "SELECT d.k, count(*) FROM day d JOIN pairs ON pairs.k = d.k GROUP BY d.k ORDER BY d.k", "1 2, 2 2"),
+        (UNNESTED, "SELECT k, count(*) FROM (SELECT DISTINCT k, g FROM pairs) GROUP BY k ORDER BY k", "1 2, 2 2"),
+        (UNNESTED, "SELECT k, g FROM pairs ORDER BY k, g DESC", "1 y, 1 x, 2 y, 2 x"),
+    ];
+    const PAIRS: &str = "days AS (SELECT DISTINCT k FROM day), \
+                         pairs AS (SELECT k, g FROM days CROSS JOIN letter GROUP BY k, g)";
+    const UNNESTED: &str = "lists AS (SELECT k, array_agg(g) AS letters FROM day CROSS JOIN letter GROUP BY k), \
+                            pairs AS (SELECT k, unnest(letters) AS g FROM lists)";
+
+    async fn answer(context: &SessionContext, with: &str, query: &str) -> datafusion::common::Result<String> {
+        let letters = "letter(g) AS (VALUES ('x'), ('y'))";
+        let sql = format!("WITH day(k) AS (VALUES (1), (2)), {letters}, {with} {query}");
+        let rows = context.sql(&sql).await?.collect().await?;
+        let table = pretty_format_batches(&rows)?.to_string();
+        let cells = |line: &str| line.replace('|', " ").split_whitespace().collect::<Vec<_>>().join(" ");
+        // The first line with cells is the header.
+        Ok(table.lines().filter(|line| line.starts_with('|')).skip(1).map(cells).collect::<Vec<_>>().join(", "))
+    }
+
+    #[tokio::test]
+    async fn what_is_no_key_is_not_taken_for_one() {
+        let context = open(&SessionOptions::default()).unwrap();
+        for (with, query, right) in WITHOUT_A_KEY {
+            assert_eq!(answer(&context, with, query).await.unwrap(), right, "{with}\n{query}");
+            assert_eq!(answer(&for_small_rows(&context), with, query).await.unwrap(), right, "{with}\n{query}");
+        }
+    }
+
+    /// When this fails, DataFusion has mended some of it; when all of it, `dependencies` can go.
+    #[tokio::test]
+    async fn what_is_no_key_is_still_taken_for_one_by_datafusion() {
+        for (with, query, right) in WITHOUT_A_KEY {
+            assert_ne!(answer(&SessionContext::new(), with, query).await.unwrap(), right, "{with}\n{query}");
+        }
+    }
+
+    /// The planner puts what a key determines into GROUP BY beside it. Once the rules no longer believe in that key, nothing
+    /// takes it out again: so it must not get there.
+    #[tokio::test]
+    async fn nothing_is_grouped_by_that_was_not_written() {
+        let context = open(&SessionOptions::default()).unwrap();
+        let with = "days AS (SELECT k FROM day GROUP BY k), \
+                    pairs AS (SELECT k, g FROM days CROSS JOIN letter GROUP BY k, g)";
+        let grouped = answer(&context, with, "SELECT k, count(*) FROM pairs GROUP BY k ORDER BY k").await;
+        assert_eq!(grouped.unwrap(), "1 2, 2 2");
+        let not_grouped = answer(&context, with, "SELECT k, g, count(*) FROM pairs GROUP BY k").await;
+        assert!(not_grouped.unwrap_err().to_string().contains("must appear in the GROUP BY clause"));
+    }
+
+    #[tokio::test]
+    async fn what_a_key_determines_need_not_be_grouped_by() {
+        let context = open(&SessionOptions::default()).unwrap();
+        let with = "firsts AS (SELECT k, min(g) AS g FROM day CROSS JOIN letter GROUP BY k)";
+        let query = "SELECT f.k, f.g, count(*) FROM firsts f CROSS JOIN letter GROUP BY f.k ORDER BY f.k";
+        assert_eq!(answer(&context, with, query).await.unwrap(), "1 x 2, 2 x 2");
+    }
+
+    /// Otherwise each row of `day` would come twice.
+    #[tokio::test]
+    async fn a_subquery_is_not_one_row_because_of_what_is_no_key() {
+        let context = open(&SessionOptions::default()).unwrap();
+        let with = "days AS (SELECT k FROM day GROUP BY k), \
+                    pairs AS (SELECT k, g FROM days CROSS JOIN letter GROUP BY k, g)";
+        let query = "SELECT k, (SELECT g FROM pairs WHERE pairs.k = day.k) FROM day";
+        let refused = answer(&context, with, query).await.unwrap_err().to_string();
+        assert!(refused.contains("at most one row"), "{refused}");
     }
 }

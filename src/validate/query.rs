@@ -311,7 +311,7 @@ fn prepared(
                 }
                 Ok(plan)
             };
-            let rows = plan(context.session)?;
+            let rows = session::with_types(context.state, plan(context.session)?).map_err(invalid)?;
             for (name, field) in rows.schema().fields().iter().map(|field| (field.name(), field)) {
                 if name == PERIOD && !matches!(field.data_type(), DataType::Date32 | DataType::Timestamp(_, _)) {
                     return Err(Box::new(

@@ -11,11 +11,6 @@ use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::Result;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Expr, LogicalPlan};
-use datafusion::optimizer::eliminate_filter::EliminateFilter;
-use datafusion::optimizer::optimize_projections::OptimizeProjections;
-use datafusion::optimizer::propagate_empty_relation::PropagateEmptyRelation;
-use datafusion::optimizer::simplify_expressions::SimplifyExpressions;
-use datafusion::optimizer::{Optimizer, OptimizerRule};
 
 use super::kpis::Context;
 use super::tables::Tables;
@@ -23,24 +18,14 @@ use crate::model::{
     Aggregate, DataTest, Dimension, Goal, JoinPath, Kpi, Measure, Origin, Placement, Reads, Rule, Shape, Subject,
     Target, join_alias,
 };
-
-/// The plan with the types that it will have when it runs.
-pub(super) fn analyzed(state: &SessionState, plan: LogicalPlan) -> Result<LogicalPlan> {
-    state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})
-}
+use crate::session;
 
 /// What a query over tables reads.
 pub(super) fn of_plan(state: &SessionState, tables: &Tables, plan: &LogicalPlan) -> Result<Reads> {
     // The rules want the sides of a UNION to have the same types.
-    let plan = analyzed(state, plan.clone())?;
+    let plan = session::with_types(state, plan.clone())?;
     // What is left after these rules is used; a branch that a setting turns off is not.
-    let rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> = vec![
-        Arc::new(SimplifyExpressions::new()),
-        Arc::new(EliminateFilter::new()),
-        Arc::new(PropagateEmptyRelation::new()),
-        Arc::new(OptimizeProjections::new()),
-    ];
-    let plan = Optimizer::with_rules(rules).optimize(plan, state, |_, _| {})?;
+    let plan = session::what_is_used().optimize(plan, state, |_, _| {})?;
     let mut reads = Reads::new();
     plan.apply_with_subqueries(|node| {
         let LogicalPlan::SubqueryAlias(alias) = node else { return Ok(TreeNodeRecursion::Continue) };

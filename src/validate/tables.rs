@@ -20,11 +20,12 @@ use super::expression::{Language, Namespace, list, names_in};
 use super::given::{Given, Mentioned};
 use super::joins::joins;
 use super::queries::{find_word, in_dependency_order, invalid_query, parse_query, unrepeatable, used_tables};
-use super::reads::{analyzed, of_plan};
+use super::reads::of_plan;
 use super::{Problems, typing};
 use crate::catalog::{self, CsvOptions, Format, Source, SourceError, SourceOptions};
 use crate::diagnostic::{Diagnostic, nearest};
 use crate::model::{Join, JoinPath, Lacks, Origin, Reads, Table, join_alias};
+use crate::session;
 use crate::spec::{ColumnSpec, MissingColumns, MissingFiles, Spanned, TableSpec};
 use crate::time::Grain;
 
@@ -326,7 +327,8 @@ async fn from_query(
         && given.rows.contains_key(&spec.table.value)
     {
         // The rows that it would give are here; what it reads tells their types, if that is at hand.
-        let planned = context.state().statement_to_plan(statement).await.ok();
+        let planned = context.state().statement_to_plan(statement).await;
+        let planned = planned.and_then(|plan| session::with_types(&context.state(), plan)).ok();
         let columns = planned.as_ref().map(|plan| plan.schema().as_arrow());
         let Some(source) = given.in_place_of_query(spec, columns, mentioned) else { return State::Broken };
         let name = TableReference::bare(format!("rows of {}", spec.table.value));
@@ -354,7 +356,8 @@ async fn from_query(
             }
         }
     }
-    match context.state().statement_to_plan(statement).await {
+    let planned = context.state().statement_to_plan(statement).await;
+    match planned.and_then(|plan| session::with_types(&context.state(), plan)) {
         Ok(plan) => {
             if let Some(function) = unrepeatable(&plan) {
                 problems.add(
@@ -373,7 +376,7 @@ async fn from_query(
             let raw = match absent.is_empty() {
                 true => Ok(LogicalPlanBuilder::from(plan)),
                 // Its schema is told before it runs, so it has to have the types that it will have then.
-                false => analyzed(&context.state(), plan).and_then(|plan| with_absent_columns(spec, plan, &absent)),
+                false => with_absent_columns(spec, plan, &absent),
             };
             let Some(raw) = problems.planned(raw, query.span) else { return State::Broken };
             finish(context, language, spec, raw, None, Known { origin, reads, lacks }, problems)

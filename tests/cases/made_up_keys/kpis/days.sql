@@ -1,0 +1,7 @@
+/* ---
+table: days
+time: day
+--- */
+SELECT day, count(*) AS visits
+FROM visits
+GROUP BY day

@@ -1,0 +1,6 @@
+/* ---
+table: distinct_slots
+time: day
+--- */
+SELECT DISTINCT day, channel
+FROM slots

@@ -1,0 +1,6 @@
+/* ---
+table: kept_visits
+time: day
+--- */
+SELECT visits.day
+FROM visits LEFT JOIN slots ON slots.day = visits.day
