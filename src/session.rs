@@ -296,7 +296,7 @@ mod tests {
         assert_eq!(answer(&context, with, query).await.unwrap(), "1 x 2, 2 x 2");
     }
 
-    /// Otherwise each row of `day` would come twice.
+    /// Otherwise each row of `day` comes twice.
     #[tokio::test]
     async fn a_subquery_is_not_one_row_because_of_what_is_no_key() {
         let context = open(&SessionOptions::default()).unwrap();
@@ -305,5 +305,6 @@ mod tests {
         let query = "SELECT k, (SELECT g FROM pairs WHERE pairs.k = day.k) FROM day";
         let refused = answer(&context, with, query).await.unwrap_err().to_string();
         assert!(refused.contains("at most one row"), "{refused}");
+        assert_eq!(answer(&SessionContext::new(), with, query).await.unwrap().split(", ").count(), 4, "not mended");
     }
 }

@@ -20,12 +20,10 @@ use crate::model::{
 };
 use crate::session;
 
-/// What a query over tables reads.
+/// What a query over tables reads, whose types are decided.
 pub(super) fn of_plan(state: &SessionState, tables: &Tables, plan: &LogicalPlan) -> Result<Reads> {
-    // The rules want the sides of a UNION to have the same types.
-    let plan = session::with_types(state, plan.clone())?;
     // What is left after these rules is used; a branch that a setting turns off is not.
-    let plan = session::what_is_used().optimize(plan, state, |_, _| {})?;
+    let plan = session::what_is_used().optimize(plan.clone(), state, |_, _| {})?;
     let mut reads = Reads::new();
     plan.apply_with_subqueries(|node| {
         let LogicalPlan::SubqueryAlias(alias) = node else { return Ok(TreeNodeRecursion::Continue) };

@@ -375,7 +375,6 @@ async fn from_query(
             let origin = Origin::Query { tables: used };
             let raw = match absent.is_empty() {
                 true => Ok(LogicalPlanBuilder::from(plan)),
-                // Its schema is told before it runs, so it has to have the types that it will have then.
                 false => with_absent_columns(spec, plan, &absent),
             };
             let Some(raw) = problems.planned(raw, query.span) else { return State::Broken };
