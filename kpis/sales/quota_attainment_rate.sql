@@ -1,7 +1,9 @@
 /* ---
 kpi: quota_attainment_rate
 label: Quota attainment
-description: What representatives won, against what they were to win. A quota counts in the period that it was set for, and in no longer or shorter one.
+description: >-
+  What representatives won, against what they were to win. A quota counts in the period that it was set for, and in no
+  longer or shorter one.
 formula: Won amounts / quotas, of quotas for exactly this period
 unit: percent
 better: higher

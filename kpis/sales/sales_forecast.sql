@@ -14,7 +14,8 @@ owner: sales-ops
 review: weekly
 objective: predictable_sales
 decides: Whether the plan will be reached while something can still be done.
-avoids: Deals whose expected date is over, which belong to no period to come, and probabilities that nobody ever checked.
+avoids: >-
+  Deals whose expected date is over, which belong to no period to come, and probabilities that nobody ever checked.
 guardrails: [forecast_accuracy, overdue_open_opportunities]
 tags: [pipeline]
 --- */

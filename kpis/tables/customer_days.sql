@@ -1,6 +1,7 @@
 /* ---
 table: customer_days
-description: Each day on which an account was a customer, up to the last day that is known. Time as a customer adds up over it.
+description: >-
+  Each day on which an account was a customer, up to the last day that is known. Time as a customer adds up over it.
 primary_key: [account_id, day]
 time: day
 joins:

@@ -1,6 +1,7 @@
 /* ---
 table: purchase_frequency_targets
-description: How often customers who purchase shall do so in a quarter. A month or a year would need a target of its own.
+description: >-
+  How often customers who purchase shall do so in a quarter. A month or a year would need a target of its own.
 time: starts
 --- */
 SELECT
