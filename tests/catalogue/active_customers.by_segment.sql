@@ -32,5 +32,6 @@ SELECT months.period_start, members.segment, count(with_segment.account_id) AS v
 FROM months
 CROSS JOIN members
 LEFT JOIN with_segment
-  ON with_segment.day = months.next_start - INTERVAL '1 day' AND with_segment.segment IS NOT DISTINCT FROM members.segment
+  ON with_segment.day = months.next_start - INTERVAL '1 day'
+  AND with_segment.segment IS NOT DISTINCT FROM members.segment
 GROUP BY months.period_start, members.segment

@@ -27,7 +27,9 @@ SELECT
   CAST(count(after.account_id) AS DOUBLE) / count(*) AS value
 FROM quarters
 JOIN customers AS before ON before.day = quarters.period_start - INTERVAL '1 day'
-LEFT JOIN customers AS after ON after.day = quarters.next_start - INTERVAL '1 day' AND after.account_id = before.account_id
-LEFT JOIN accounts ON accounts.account_id = before.account_id AND NOT accounts.is_deleted AND accounts.name NOT LIKE 'TEST %'
+LEFT JOIN customers AS after
+  ON after.day = quarters.next_start - INTERVAL '1 day' AND after.account_id = before.account_id
+LEFT JOIN accounts
+  ON accounts.account_id = before.account_id AND NOT accounts.is_deleted AND accounts.name NOT LIKE 'TEST %'
 LEFT JOIN campaigns ON campaigns.campaign_id = accounts.acquisition_campaign_id AND NOT campaigns.is_deleted
 GROUP BY quarters.period_start, campaigns.name

@@ -5,7 +5,9 @@ WITH months AS (
 ),
 attributed AS (
   -- The order's own campaign, else that of its deal.
-  SELECT orders.*, CASE WHEN orders.campaign_id IS NOT NULL THEN orders.campaign_id ELSE deals.campaign_id END AS credited_to
+  SELECT
+    orders.*,
+    CASE WHEN orders.campaign_id IS NOT NULL THEN orders.campaign_id ELSE deals.campaign_id END AS credited_to
   FROM orders
   LEFT JOIN opportunities AS deals ON deals.opportunity_id = orders.opportunity_id AND NOT deals.is_deleted
   WHERE NOT orders.is_deleted AND orders.status = 'completed'

@@ -10,7 +10,9 @@ WITH costs AS (
   WHERE NOT is_deleted
 ),
 interactions AS (
-  SELECT CAST(started_at AT TIME ZONE 'America/New_York' AS DATE) AS day FROM web_sessions WHERE campaign_id IS NOT NULL AND NOT is_deleted
+  SELECT CAST(started_at AT TIME ZONE 'America/New_York' AS DATE) AS day
+  FROM web_sessions
+  WHERE campaign_id IS NOT NULL AND NOT is_deleted
   UNION ALL
   SELECT CAST(started_at AT TIME ZONE 'America/New_York' AS DATE) FROM activities
   WHERE campaign_id IS NOT NULL AND direction = 'inbound' AND NOT is_deleted

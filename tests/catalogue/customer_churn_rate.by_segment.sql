@@ -27,7 +27,8 @@ SELECT
   CAST(count(*) FILTER (WHERE after.account_id IS NULL) AS DOUBLE) / count(*) AS value
 FROM months
 JOIN customers AS before ON before.day = months.period_start - INTERVAL '1 day'
-LEFT JOIN customers AS after ON after.day = months.next_start - INTERVAL '1 day' AND after.account_id = before.account_id
+LEFT JOIN customers AS after
+  ON after.day = months.next_start - INTERVAL '1 day' AND after.account_id = before.account_id
 LEFT JOIN accounts
   ON accounts.account_id = before.account_id AND NOT accounts.is_deleted AND accounts.name NOT LIKE 'TEST %'
 GROUP BY months.period_start, accounts.segment

@@ -26,5 +26,6 @@ SELECT
   CAST(count(*) FILTER (WHERE after.account_id IS NULL) AS DOUBLE) / count(*) AS value
 FROM months
 JOIN customers AS before ON before.day = months.period_start - INTERVAL '1 day'
-LEFT JOIN customers AS after ON after.day = months.next_start - INTERVAL '1 day' AND after.account_id = before.account_id
+LEFT JOIN customers AS after
+  ON after.day = months.next_start - INTERVAL '1 day' AND after.account_id = before.account_id
 GROUP BY months.period_start

@@ -1,4 +1,4 @@
--- The part of the quarter's revenue that its ten largest accounts brought.
+-- The part of the quarter's revenue that its ten largest accounts brought. Orders of nobody are in the whole only.
 WITH lines AS (
   SELECT orders.*, order_items.product_id, order_items.net_amount, order_items.cost_amount, order_items.is_recurring
   FROM order_items JOIN orders ON orders.order_id = order_items.order_id
@@ -10,10 +10,12 @@ by_account AS (
   GROUP BY 1, 2
 ),
 ranked AS (
-  SELECT *, row_number() OVER (PARTITION BY period_start ORDER BY revenue DESC) AS place FROM by_account
+  SELECT *, row_number() OVER (PARTITION BY period_start, account_id IS NULL ORDER BY revenue DESC) AS place
+  FROM by_account
 )
 SELECT
   period_start,
-  CAST(sum(revenue) FILTER (WHERE place <= 10) AS DOUBLE) / nullif(CAST(sum(revenue) AS DOUBLE), 0) AS value
+  CAST(sum(revenue) FILTER (WHERE place <= 10 AND account_id IS NOT NULL) AS DOUBLE)
+    / nullif(CAST(sum(revenue) AS DOUBLE), 0) AS value
 FROM ranked
 GROUP BY period_start

@@ -1,5 +1,6 @@
--- By day: hours from the newest change of a table up to the midnight in New York at which the day ends, of the table that is
--- oldest. Only tables that change on every working day; the catalogue leaves open which, they are those of the KPI.
+-- By day: hours from the newest change of a table up to the midnight in New York at which the day ends, of the table
+-- that is oldest. Only tables that change on every working day; the catalogue leaves open which, they are those of the
+-- KPI.
 WITH days AS (
   SELECT
     CAST(value AS DATE) AS period_start,

@@ -1,6 +1,6 @@
--- Records up to the end of the week that look like an earlier one, over all. The catalogue leaves open what looks alike; the
--- match keys are those of the KPI. Of records with one key all but the first are duplicates, so they are the records less
--- the keys; a record without a key is none. Leads have no key but what the CRM marked.
+-- Records up to the end of the week that look like an earlier one, over all. The catalogue leaves open what looks
+-- alike; the match keys are those of the KPI. Of records with one key all but the first are duplicates, so they are the
+-- records less the keys; a record without a key is none. Leads have no key but what the CRM marked.
 WITH weeks AS (
   SELECT CAST(value AS DATE) AS period_start, CAST(value AS DATE) + INTERVAL '7 days' AS next_start
   FROM generate_series(DATE '2020-01-20', DATE '2025-12-22', INTERVAL '7 days')
@@ -26,7 +26,8 @@ records AS (
   UNION ALL
   SELECT
     CAST(created_at AT TIME ZONE 'America/New_York' AS DATE),
-    'opportunities ' || account_id || ' ' || type || ' ' || amount || ' ' || CAST(created_at AT TIME ZONE 'America/New_York' AS DATE)
+    'opportunities '
+      || account_id || ' ' || type || ' ' || amount || ' ' || CAST(created_at AT TIME ZONE 'America/New_York' AS DATE)
   FROM opportunities
   WHERE NOT is_deleted
   UNION ALL
@@ -44,13 +45,17 @@ records AS (
   UNION ALL
   SELECT
     CAST(created_at AT TIME ZONE 'America/New_York' AS DATE),
-    'cases ' || account_id || ' ' || product_id || ' ' || case_type || ' ' || CAST(created_at AT TIME ZONE 'America/New_York' AS DATE)
+    'cases '
+      || account_id
+        || ' ' || product_id || ' ' || case_type || ' ' || CAST(created_at AT TIME ZONE 'America/New_York' AS DATE)
   FROM cases
   WHERE NOT is_deleted
   UNION ALL
   SELECT
     CAST(started_at AT TIME ZONE 'America/New_York' AS DATE),
-    'activities ' || activity_type || ' ' || user_id || ' ' || started_at || ' ' || coalesce(case_id, opportunity_id, lead_id, account_id)
+    'activities '
+      || activity_type
+        || ' ' || user_id || ' ' || started_at || ' ' || coalesce(case_id, opportunity_id, lead_id, account_id)
   FROM activities
   WHERE NOT is_deleted
 ),
@@ -62,7 +67,9 @@ counted AS (
   UNION ALL
   SELECT day, 0, -1 FROM keys
   UNION ALL
-  SELECT CAST(created_at AT TIME ZONE 'America/New_York' AS DATE), 1, CASE WHEN is_duplicate THEN 1 ELSE 0 END FROM leads WHERE NOT is_deleted
+  SELECT CAST(created_at AT TIME ZONE 'America/New_York' AS DATE), 1, CASE WHEN is_duplicate THEN 1 ELSE 0 END
+  FROM leads
+  WHERE NOT is_deleted
 ),
 by_week AS (
   SELECT date_trunc('week', day) AS period_start, sum(records) AS records, sum(duplicates) AS duplicates

@@ -1,6 +1,6 @@
--- How far service has come in the week, of the targets that the KPIs have: handle time between 300 and 450 seconds, first
--- call resolution 70 %, satisfaction 84 %. They weigh 1 each. Who reached the quota weighs 3, which is a half, and has no
--- value in a week, since quotas are for months.
+-- How far service has come in the week, of the targets that the KPIs have: handle time between 300 and 450 seconds,
+-- first call resolution 70 %, satisfaction 84 %. They weigh 1 each. Who reached the quota weighs 3, which is a half,
+-- and has no value in a week, since quotas are for months.
 WITH satisfaction AS (
   SELECT
     date_trunc('week', CAST(responded_at AT TIME ZONE 'America/New_York' AS DATE)) AS period_start,

@@ -1,6 +1,9 @@
 -- First contact resolution of the cases that came by phone.
 WITH closed AS (
-  SELECT case_id, reopened_at, date_trunc('week', CAST(closed_at AT TIME ZONE 'America/New_York' AS DATE)) AS period_start
+  SELECT
+    case_id,
+    reopened_at,
+    date_trunc('week', CAST(closed_at AT TIME ZONE 'America/New_York' AS DATE)) AS period_start
   FROM cases
   WHERE closed_at IS NOT NULL AND NOT is_deleted AND origin = 'phone'
 ),

@@ -1,6 +1,10 @@
 -- First contact resolution by kind of case.
 WITH closed AS (
-  SELECT case_id, case_type, reopened_at, date_trunc('week', CAST(closed_at AT TIME ZONE 'America/New_York' AS DATE)) AS period_start
+  SELECT
+    case_id,
+    case_type,
+    reopened_at,
+    date_trunc('week', CAST(closed_at AT TIME ZONE 'America/New_York' AS DATE)) AS period_start
   FROM cases
   WHERE closed_at IS NOT NULL AND NOT is_deleted
 ),

@@ -1,7 +1,10 @@
 -- Of the cases closed in the week, those with one contact of the customer at most that were not opened again.
 -- An abandoned call is a contact.
 WITH closed AS (
-  SELECT case_id, reopened_at, date_trunc('week', CAST(closed_at AT TIME ZONE 'America/New_York' AS DATE)) AS period_start
+  SELECT
+    case_id,
+    reopened_at,
+    date_trunc('week', CAST(closed_at AT TIME ZONE 'America/New_York' AS DATE)) AS period_start
   FROM cases
   WHERE closed_at IS NOT NULL AND NOT is_deleted
 ),

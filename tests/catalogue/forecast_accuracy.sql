@@ -17,7 +17,8 @@ told AS (
         PARTITION BY evenings.day, history.opportunity_id ORDER BY history.entered_at DESC, history.history_id DESC
       ) AS from_the_end
     FROM evenings
-    JOIN opportunity_stage_history AS history ON CAST(history.entered_at AT TIME ZONE 'America/New_York' AS DATE) <= evenings.day
+    JOIN opportunity_stage_history AS history
+      ON CAST(history.entered_at AT TIME ZONE 'America/New_York' AS DATE) <= evenings.day
     WHERE NOT history.is_deleted AND history.stage NOT IN ('closed_won', 'closed_lost')
   )
   WHERE from_the_end = 1
@@ -38,7 +39,10 @@ open_then AS (
   WHERE NOT deals.is_deleted
 ),
 forecasts AS (
-  SELECT date_trunc('month', close_date) AS period_start, owner_id, CAST(sum(amount * probability) AS DOUBLE) AS forecast
+  SELECT
+    date_trunc('month', close_date) AS period_start,
+    owner_id,
+    CAST(sum(amount * probability) AS DOUBLE) AS forecast
   FROM open_then
   WHERE date_trunc('month', close_date) = day + INTERVAL '1 day'
   GROUP BY 1, 2

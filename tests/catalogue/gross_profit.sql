@@ -10,6 +10,7 @@ lines AS (
 )
 SELECT
   months.period_start,
-  coalesce(sum(lines.net_amount) FILTER (WHERE lines.cost_amount IS NOT NULL), 0) - coalesce(sum(lines.cost_amount), 0) AS value
+  coalesce(sum(lines.net_amount) FILTER (WHERE lines.cost_amount IS NOT NULL), 0)
+    - coalesce(sum(lines.cost_amount), 0) AS value
 FROM months LEFT JOIN lines ON date_trunc('month', lines.order_date) = months.period_start
 GROUP BY months.period_start

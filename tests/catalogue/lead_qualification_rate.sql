@@ -6,6 +6,7 @@ WITH real_leads AS (
 )
 SELECT
   date_trunc('month', created_on) AS period_start,
-  CAST(count(*) FILTER (WHERE CAST(sql_at AT TIME ZONE 'America/New_York' AS DATE) - created_on <= 90) AS DOUBLE) / count(*) AS value
+  CAST(count(*) FILTER (WHERE CAST(sql_at AT TIME ZONE 'America/New_York' AS DATE) - created_on <= 90) AS DOUBLE)
+    / count(*) AS value
 FROM real_leads
 GROUP BY 1

@@ -15,7 +15,9 @@ running AS (
   WHERE NOT is_deleted AND account_id IS NOT NULL
   GROUP BY day, account_id
 )
-SELECT months.period_start, CAST(coalesce(sum(after.mrr), 0) AS DOUBLE) / nullif(CAST(sum(before.mrr) AS DOUBLE), 0) AS value
+SELECT
+  months.period_start,
+  CAST(coalesce(sum(after.mrr), 0) AS DOUBLE) / nullif(CAST(sum(before.mrr) AS DOUBLE), 0) AS value
 FROM months
 JOIN running AS before ON before.day = months.period_start - INTERVAL '1 day'
 LEFT JOIN running AS after ON after.day = months.next_start - INTERVAL '1 day' AND after.account_id = before.account_id

@@ -9,5 +9,6 @@ lines AS (
   WHERE NOT order_items.is_deleted AND NOT orders.is_deleted AND orders.status = 'completed'
 )
 SELECT months.period_start, coalesce(sum(lines.net_amount), 0) AS value
-FROM months LEFT JOIN lines ON date_trunc('month', lines.order_date) = months.period_start AND lines.order_type = 'new_business'
+FROM months
+LEFT JOIN lines ON date_trunc('month', lines.order_date) = months.period_start AND lines.order_type = 'new_business'
 GROUP BY months.period_start

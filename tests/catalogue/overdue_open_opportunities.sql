@@ -34,7 +34,9 @@ told AS (
 )
 SELECT
   weeks.period_start,
-  count(open_then.opportunity_id) FILTER (WHERE coalesce(told.close_date, open_then.close_date) <= open_then.day) AS value
+  count(open_then.opportunity_id) FILTER (
+    WHERE coalesce(told.close_date, open_then.close_date) <= open_then.day
+  ) AS value
 FROM weeks
 LEFT JOIN open_then ON open_then.period_start = weeks.period_start
 LEFT JOIN told ON told.period_start = open_then.period_start AND told.opportunity_id = open_then.opportunity_id

@@ -1,5 +1,5 @@
--- By week: the open deals that should close in the month that the last day of the week lies in, over what is still to be
--- won of the quotas of that month. Once they are won there is no value. The deals are those of owners with a quota.
+-- By week: the open deals that should close in the month that the last day of the week lies in, over what is still to
+-- be won of the quotas of that month. Once they are won there is no value. The deals are those of owners with a quota.
 WITH week_ends AS (
   SELECT CAST(value AS DATE) AS period_start, CAST(value AS DATE) + 6 AS day
   FROM generate_series(DATE '2022-12-26', DATE '2025-12-22', INTERVAL '7 days')
@@ -18,7 +18,8 @@ told AS (
         PARTITION BY week_ends.day, history.opportunity_id ORDER BY history.entered_at DESC, history.history_id DESC
       ) AS from_the_end
     FROM week_ends
-    JOIN opportunity_stage_history AS history ON CAST(history.entered_at AT TIME ZONE 'America/New_York' AS DATE) <= week_ends.day
+    JOIN opportunity_stage_history AS history
+      ON CAST(history.entered_at AT TIME ZONE 'America/New_York' AS DATE) <= week_ends.day
     WHERE NOT history.is_deleted AND history.stage NOT IN ('closed_won', 'closed_lost')
   )
   WHERE from_the_end = 1
@@ -39,7 +40,13 @@ open_then AS (
   WHERE NOT deals.is_deleted
 ),
 goals AS (
-  SELECT week_ends.period_start, week_ends.day, quotas.user_id, quotas.period_start AS first_day, quotas.period_end, quotas.quota_amount
+  SELECT
+    week_ends.period_start,
+    week_ends.day,
+    quotas.user_id,
+    quotas.period_start AS first_day,
+    quotas.period_end,
+    quotas.quota_amount
   FROM week_ends JOIN quotas ON quotas.period_start <= week_ends.day AND quotas.period_end > week_ends.day
   WHERE NOT quotas.is_deleted
 ),

@@ -1,4 +1,5 @@
--- Retention by quarter of customers who brought a profit in the twelve months before it; lines without cost are left out.
+-- Retention by quarter of customers who brought a profit in the twelve months before it; lines without cost are left
+-- out.
 WITH contracts AS (
   SELECT account_id, start_date AS begins, coalesce(end_date, DATE '2999-01-01') AS ends
   FROM subscriptions
@@ -38,5 +39,6 @@ SELECT quarters.period_start, CAST(count(after.account_id) AS DOUBLE) / count(*)
 FROM quarters
 JOIN customers AS before ON before.day = quarters.period_start - INTERVAL '1 day'
 JOIN profitable ON profitable.period_start = quarters.period_start AND profitable.account_id = before.account_id
-LEFT JOIN customers AS after ON after.day = quarters.next_start - INTERVAL '1 day' AND after.account_id = before.account_id
+LEFT JOIN customers AS after
+  ON after.day = quarters.next_start - INTERVAL '1 day' AND after.account_id = before.account_id
 GROUP BY quarters.period_start

@@ -1,11 +1,15 @@
 -- Leads on the last day of the month that nobody gave up, whose account is no customer and whose deal is not closed.
--- After 365 days a lead is none any more: the catalogue asks for an age limit and leaves it open, the number is the KPI's.
+-- After 365 days a lead is none any more: the catalogue asks for an age limit and leaves it open, the number is the
+-- KPI's.
 WITH months AS (
   SELECT CAST(value AS DATE) AS period_start, CAST(value AS DATE) + INTERVAL '1 month' - INTERVAL '1 day' AS day
   FROM generate_series(DATE '2023-01-01', DATE '2025-12-01', INTERVAL '1 month')
 ),
 real_leads AS (
-  SELECT *, CAST(created_at AT TIME ZONE 'America/New_York' AS DATE) AS created_on, CAST(disqualified_at AT TIME ZONE 'America/New_York' AS DATE) AS disqualified_on
+  SELECT
+    *,
+    CAST(created_at AT TIME ZONE 'America/New_York' AS DATE) AS created_on,
+    CAST(disqualified_at AT TIME ZONE 'America/New_York' AS DATE) AS disqualified_on
   FROM leads
   WHERE NOT is_deleted AND NOT is_duplicate
 ),

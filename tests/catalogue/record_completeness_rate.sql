@@ -1,5 +1,5 @@
--- Of the fields that records changed up to the end of the week should have, the share that is filled. The catalogue leaves
--- open which fields; they are those of the KPI. What stands for nothing fills no field.
+-- Of the fields that records changed up to the end of the week should have, the share that is filled. The catalogue
+-- leaves open which fields; they are those of the KPI. What stands for nothing fills no field.
 WITH weeks AS (
   SELECT CAST(value AS DATE) AS period_start, CAST(value AS DATE) + INTERVAL '7 days' AS next_start
   FROM generate_series(DATE '2022-12-26', DATE '2025-12-22', INTERVAL '7 days')

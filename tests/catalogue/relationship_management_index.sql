@@ -37,7 +37,9 @@ promoters AS (
   GROUP BY 1
 ),
 talked AS (
-  SELECT DISTINCT date_trunc('quarter', CAST(started_at AT TIME ZONE 'America/New_York' AS DATE)) AS period_start, account_id
+  SELECT DISTINCT
+    date_trunc('quarter', CAST(started_at AT TIME ZONE 'America/New_York' AS DATE)) AS period_start,
+    account_id
   FROM activities
   WHERE NOT is_deleted AND NOT is_automated AND (direction = 'inbound' OR outcome IN ('connected', 'replied'))
 ),

@@ -1,5 +1,5 @@
--- Of those with a quota above 0 for exactly this month, those who won it, with those who won nothing. Who had left before
--- is left out.
+-- Of those with a quota above 0 for exactly this month, those who won it, with those who won nothing. Who had left
+-- before is left out.
 WITH won AS (
   SELECT owner_id, date_trunc('month', close_date) AS period_start, sum(amount) AS amount
   FROM opportunities

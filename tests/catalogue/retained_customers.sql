@@ -24,5 +24,6 @@ customers AS (
 SELECT months.period_start, count(after.account_id) AS value
 FROM months
 LEFT JOIN customers AS before ON before.day = months.period_start - INTERVAL '1 day'
-LEFT JOIN customers AS after ON after.day = months.next_start - INTERVAL '1 day' AND after.account_id = before.account_id
+LEFT JOIN customers AS after
+  ON after.day = months.next_start - INTERVAL '1 day' AND after.account_id = before.account_id
 GROUP BY months.period_start

@@ -14,7 +14,10 @@ revenue AS (
   GROUP BY months.period_start
 ),
 with_previous AS (
-  SELECT period_start, CAST(revenue AS DOUBLE) AS revenue, CAST(lag(revenue) OVER (ORDER BY period_start) AS DOUBLE) AS previous
+  SELECT
+    period_start,
+    CAST(revenue AS DOUBLE) AS revenue,
+    CAST(lag(revenue) OVER (ORDER BY period_start) AS DOUBLE) AS previous
   FROM revenue
 )
 SELECT period_start, CASE WHEN previous > 0 THEN revenue / previous - 1 END AS value

@@ -10,7 +10,10 @@ lines AS (
   WHERE NOT order_items.is_deleted AND NOT orders.is_deleted AND orders.status = 'completed'
 ),
 earliest AS (
-  SELECT date_trunc('month', created_on) AS period_start, converted_account_id AS account_id, min(created_on) AS created_on
+  SELECT
+    date_trunc('month', created_on) AS period_start,
+    converted_account_id AS account_id,
+    min(created_on) AS created_on
   FROM real_leads
   WHERE converted_account_id IS NOT NULL
   GROUP BY 1, 2

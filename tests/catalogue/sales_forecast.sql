@@ -18,7 +18,8 @@ told AS (
         PARTITION BY month_ends.day, history.opportunity_id ORDER BY history.entered_at DESC, history.history_id DESC
       ) AS from_the_end
     FROM month_ends
-    JOIN opportunity_stage_history AS history ON CAST(history.entered_at AT TIME ZONE 'America/New_York' AS DATE) <= month_ends.day
+    JOIN opportunity_stage_history AS history
+      ON CAST(history.entered_at AT TIME ZONE 'America/New_York' AS DATE) <= month_ends.day
     WHERE NOT history.is_deleted AND history.stage NOT IN ('closed_won', 'closed_lost')
   )
   WHERE from_the_end = 1
@@ -50,7 +51,9 @@ expected AS (
   WHERE date_trunc('month', close_date) = date_trunc('month', day)
   GROUP BY 1
 )
-SELECT month_ends.period_start, CAST(coalesce(won.amount, 0) AS DOUBLE) + CAST(coalesce(expected.amount, 0) AS DOUBLE) AS value
+SELECT
+  month_ends.period_start,
+  CAST(coalesce(won.amount, 0) AS DOUBLE) + CAST(coalesce(expected.amount, 0) AS DOUBLE) AS value
 FROM month_ends
 LEFT JOIN won ON won.period_start = month_ends.period_start
 LEFT JOIN expected ON expected.period_start = month_ends.period_start

@@ -1,7 +1,8 @@
 -- Calls about cases that somebody took, by day; days without any are 0.
 -- Handled is what was neither abandoned nor missed.
 WITH days AS (
-  SELECT CAST(value AS DATE) AS period_start FROM generate_series(DATE '2023-01-01', DATE '2025-12-31', INTERVAL '1 day')
+  SELECT CAST(value AS DATE) AS period_start
+  FROM generate_series(DATE '2023-01-01', DATE '2025-12-31', INTERVAL '1 day')
 ),
 calls AS (
   SELECT CAST(started_at AT TIME ZONE 'America/New_York' AS DATE) AS period_start, count(*) AS calls

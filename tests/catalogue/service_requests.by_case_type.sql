@@ -1,6 +1,7 @@
 -- Cases by day and kind, with the days without any.
 WITH days AS (
-  SELECT CAST(value AS DATE) AS period_start FROM generate_series(DATE '2023-01-02', DATE '2025-12-31', INTERVAL '1 day')
+  SELECT CAST(value AS DATE) AS period_start
+  FROM generate_series(DATE '2023-01-02', DATE '2025-12-31', INTERVAL '1 day')
 ),
 came AS (
   SELECT CAST(created_at AT TIME ZONE 'America/New_York' AS DATE) AS period_start, case_type, count(*) AS cases

@@ -1,6 +1,8 @@
 -- Of the surveys sent in the month, those answered on one of the 14 days behind that of sending, or on it.
 WITH sent AS (
-  SELECT CAST(sent_at AT TIME ZONE 'America/New_York' AS DATE) AS sent_on, CAST(responded_at AT TIME ZONE 'America/New_York' AS DATE) AS answered_on
+  SELECT
+    CAST(sent_at AT TIME ZONE 'America/New_York' AS DATE) AS sent_on,
+    CAST(responded_at AT TIME ZONE 'America/New_York' AS DATE) AS answered_on
   FROM survey_responses
   WHERE sent_at IS NOT NULL AND NOT is_deleted
 )

@@ -1,36 +1,58 @@
 -- More leads are deleted or duplicates, sources are spelled worse, stamps lie at the edges of the windows, and several
 -- leads belong to one account.
-SELECT * EXCLUDE (number, inside) REPLACE (
+SELECT * EXCLUDE (number, inside, late) REPLACE (
   is_deleted OR (inside AND number % 23 = 0) AS is_deleted,
   is_duplicate OR (inside AND number % 19 = 0) AS is_duplicate,
-  CASE WHEN NOT inside THEN lead_source WHEN number % 17 = 0 THEN NULL WHEN number % 11 = 0 THEN ' ' || upper(lead_source) || ' ' ELSE lead_source END AS lead_source,
+  CASE
+    WHEN NOT inside THEN lead_source
+    WHEN number % 17 = 0 THEN NULL
+    WHEN number % 11 = 0 THEN ' ' || upper(lead_source) || ' '
+    ELSE lead_source
+  END AS lead_source,
   CASE WHEN number % 13 = 0 THEN NULL ELSE score END AS score,
   CASE
-    WHEN inside AND number % 5 = 0 AND sal_at IS NOT NULL AND mql_at IS NOT NULL
+    WHEN inside AND created_at < '2025-03-01' AND number % 5 = 0 AND sal_at IS NOT NULL AND mql_at IS NOT NULL
       THEN mql_at + INTERVAL '7 hours' + CASE WHEN number % 2 = 0 THEN INTERVAL '14 days' ELSE INTERVAL '15 days' END
     ELSE sal_at + INTERVAL '7 hours'
   END AS sal_at,
   CASE
-    WHEN inside AND number % 4 = 0 AND sql_at IS NOT NULL AND created_at < '2025-06-01'
-      THEN created_at + INTERVAL '7 hours' + CASE number % 5 WHEN 0 THEN INTERVAL '89 days' WHEN 1 THEN INTERVAL '91 days' ELSE INTERVAL '90 days' END
+    WHEN inside AND created_at < '2025-03-01' AND number % 5 = 0 THEN sql_at + INTERVAL '16 days'
+    WHEN inside AND created_at < '2025-03-01' AND number % 4 = 0 AND sql_at IS NOT NULL
+      THEN created_at + CASE number % 3
+        WHEN 0 THEN INTERVAL '89 days 7 hours'
+        WHEN 1 THEN INTERVAL '90 days 7 hours'
+        ELSE INTERVAL '91 days 7 hours'
+      END
     ELSE sql_at + INTERVAL '7 hours'
   END AS sql_at,
   CASE
-    WHEN inside AND number % 5 = 0 AND converted_at IS NOT NULL AND sql_at IS NOT NULL AND created_at < '2025-03-01'
-      THEN sql_at + CASE WHEN number % 2 = 0 THEN INTERVAL '90 days' ELSE INTERVAL '91 days' END
+    WHEN inside AND created_at < '2025-03-01' AND number % 5 = 0 AND sql_at IS NOT NULL AND converted_at IS NOT NULL
+      THEN sql_at + CASE number % 3
+        WHEN 0 THEN INTERVAL '105 days'
+        WHEN 1 THEN INTERVAL '106 days'
+        ELSE INTERVAL '107 days'
+      END
+    WHEN inside AND created_at < '2025-03-01' AND number % 4 = 0 THEN converted_at + INTERVAL '93 days'
     ELSE converted_at + INTERVAL '7 hours'
   END AS converted_at,
   CASE
     WHEN converted_account_id IS NULL AND number % 4 = 0 THEN 'A' || lpad(CAST(1 + number % 397 AS VARCHAR), 6, '0')
     ELSE converted_account_id
   END AS converted_account_id,
-  created_at + CASE WHEN inside AND number % 3 = 0 THEN INTERVAL '7 hours' ELSE INTERVAL '0 hours' END AS created_at,
-  first_response_at + CASE WHEN inside AND number % 3 = 0 THEN INTERVAL '7 hours' ELSE INTERVAL '0 hours' END AS first_response_at,
-  mql_at + CASE WHEN inside AND number % 3 = 0 THEN INTERVAL '7 hours' ELSE INTERVAL '0 hours' END AS mql_at,
-  disqualified_at + CASE WHEN inside AND number % 3 = 0 THEN INTERVAL '7 hours' ELSE INTERVAL '0 hours' END AS disqualified_at
+  created_at + late AS created_at,
+  first_response_at + late AS first_response_at,
+  mql_at + late AS mql_at,
+  disqualified_at + late AS disqualified_at
 )
 FROM (
-  SELECT *, CAST(right(lead_id, 6) AS INT) AS number,
-    created_at >= '2023-03-05' AND created_at < '2025-11-20' AS inside
-  FROM leads
+  SELECT
+    *,
+    CASE WHEN inside AND number % 3 = 0 THEN INTERVAL '7 hours' ELSE INTERVAL '0 hours' END AS late
+  FROM (
+    SELECT
+      *,
+      CAST(right(lead_id, 6) AS INT) AS number,
+      created_at >= '2023-03-05' AND created_at < '2025-11-20' AS inside
+    FROM leads
+  )
 )

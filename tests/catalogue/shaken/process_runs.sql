@@ -1,10 +1,17 @@
 -- More runs are deleted, or completed late in the evening.
-SELECT * EXCLUDE (number, inside) REPLACE (
+SELECT * EXCLUDE (number, inside, late) REPLACE (
   is_deleted OR (inside AND number % 23 = 0) AS is_deleted,
-  completed_at + CASE WHEN inside AND number % 3 = 0 THEN INTERVAL '7 hours' ELSE INTERVAL '0 hours' END AS completed_at
+  completed_at + late AS completed_at
 )
 FROM (
-  SELECT *, CAST(right(run_id, 6) AS INT) AS number,
-    completed_at >= '2023-03-05' AND completed_at < '2025-11-20' AS inside
-  FROM process_runs
+  SELECT
+    *,
+    CASE WHEN inside AND number % 3 = 0 THEN INTERVAL '7 hours' ELSE INTERVAL '0 hours' END AS late
+  FROM (
+    SELECT
+      *,
+      CAST(right(run_id, 6) AS INT) AS number,
+      completed_at >= '2023-03-05' AND completed_at < '2025-11-20' AS inside
+    FROM process_runs
+  )
 )

@@ -1,17 +1,28 @@
 -- More surveys are deleted, answered without a score, with 0, or at the edge of the window.
-SELECT * EXCLUDE (number, inside) REPLACE (
+SELECT * EXCLUDE (number, inside, late) REPLACE (
   is_deleted OR (inside AND number % 23 = 0) AS is_deleted,
   CASE WHEN number % 17 = 0 THEN NULL WHEN survey_type = 'nps' AND number % 13 = 0 THEN 0 ELSE score END AS score,
   CASE
     WHEN inside AND responded_at IS NOT NULL AND sent_at IS NOT NULL AND number % 5 = 0
-      THEN sent_at + INTERVAL '7 hours' + CASE number % 3 WHEN 0 THEN INTERVAL '13 days' WHEN 1 THEN INTERVAL '15 days' ELSE INTERVAL '14 days' END
+      THEN sent_at + INTERVAL '7 hours' + CASE number % 3
+        WHEN 0 THEN INTERVAL '13 days'
+        WHEN 1 THEN INTERVAL '15 days'
+        ELSE INTERVAL '14 days'
+      END
     WHEN inside AND number % 3 = 0 THEN responded_at + INTERVAL '7 hours'
     ELSE responded_at
   END AS responded_at,
-  sent_at + CASE WHEN inside AND number % 3 = 0 THEN INTERVAL '7 hours' ELSE INTERVAL '0 hours' END AS sent_at
+  sent_at + late AS sent_at
 )
 FROM (
-  SELECT *, CAST(right(response_id, 6) AS INT) AS number,
-    coalesce(sent_at, responded_at) >= '2023-03-05' AND coalesce(sent_at, responded_at) < '2025-11-20' AS inside
-  FROM survey_responses
+  SELECT
+    *,
+    CASE WHEN inside AND number % 3 = 0 THEN INTERVAL '7 hours' ELSE INTERVAL '0 hours' END AS late
+  FROM (
+    SELECT
+      *,
+      CAST(right(response_id, 6) AS INT) AS number,
+      coalesce(sent_at, responded_at) >= '2023-03-05' AND coalesce(sent_at, responded_at) < '2025-11-20' AS inside
+    FROM survey_responses
+  )
 )
