@@ -69,7 +69,6 @@ SELECT
   talk_seconds,
   CAST(NULL AS BIGINT) AS hold_seconds,
   CAST(NULL AS BIGINT) AS wrap_seconds,
-  talk_seconds AS handle_seconds,
   CASE
     WHEN outcome LIKE '%no_answer%' THEN 'no_answer'
     WHEN outcome LIKE '%voicemail%' THEN 'voicemail'
@@ -77,7 +76,6 @@ SELECT
     ELSE outcome
   END AS outcome,
   is_automated,
-  NOT is_automated AND (direction = 'inbound' OR outcome = 'connected') AS is_two_way,
   CASE WHEN what_id LIKE '001%' THEN what_id ELSE account_id END AS account_id,
   CASE WHEN who_id LIKE '003%' THEN who_id END AS contact_id,
   CASE WHEN who_id LIKE '00Q%' THEN who_id END AS lead_id,
