@@ -8,6 +8,7 @@ mod diagnostics;
 mod given;
 mod laws;
 mod layers;
+mod mappings;
 mod partial;
 mod readme;
 mod shapes;

@@ -66,11 +66,10 @@ fn the_bundled_project_computes_every_kpi() {
     let (code, output) = kpi(project, &["check", "--as-of", "2025-12-31"]);
     assert_eq!(code, Some(0), "{output}");
     assert!(!output.contains("advice"), "the catalogue follows its own advice:\n{output}");
-    // Only a few; each KPI by itself is looked at in `by_hand`, and all of them by the README's first command.
-    let names = ["close_rate", "total_revenue", "revenue_growth_rate"];
-    let (code, output) = kpi(project, &[&["run"][..], &names].concat());
+    // Only what needs few rows; the whole catalogue is computed by the README's first command.
+    let (code, output) = kpi(project, &["run", "tag:sales", "tag:finance"]);
     assert_eq!(code, Some(0), "{output}");
-    for name in names {
+    for name in ["close_rate", "total_revenue", "revenue_growth_rate"] {
         assert!(read_published(project, name).num_rows() > 100, "{name} has too few rows");
     }
 }
@@ -122,11 +121,11 @@ fn leave_out_tests(folder: &Path) {
 
 /// A row of `expected.csv`, as `tests/projects/README.md` tells it.
 #[derive(serde::Deserialize)]
-struct Expected {
-    kpi: String,
+pub struct Expected {
+    pub kpi: String,
     grain: String,
     period_start: String,
-    breakdown: String,
+    pub breakdown: String,
     member: String,
     column: String,
     expected: String,
@@ -136,12 +135,12 @@ struct Expected {
     note: String,
 }
 
-fn read_expected(path: &Path) -> Vec<Expected> {
+pub fn read_expected(path: &Path) -> Vec<Expected> {
     csv::Reader::from_path(path).unwrap().deserialize().map(Result::unwrap).collect()
 }
 
 /// Compares published values with those expected, for the KPIs that were published; returns how many.
-fn compare(project: &Path, expected: &[&Expected]) -> usize {
+pub fn compare(project: &Path, expected: &[&Expected]) -> usize {
     let mut results: BTreeMap<&str, Option<Rows>> = BTreeMap::new();
     let (mut compared, mut differences) = (0, String::new());
     for row in expected {
@@ -184,7 +183,7 @@ fn find(rows: &Rows, key: [&str; 4], column: &str) -> Option<String> {
     found.map(|row| row[column].clone())
 }
 
-fn kpi(project: &Path, arguments: &[&str]) -> (Option<i32>, String) {
+pub fn kpi(project: &Path, arguments: &[&str]) -> (Option<i32>, String) {
     let output =
         Command::new(env!("CARGO_BIN_EXE_kpi")).arg("--project").arg(project).args(arguments).output().unwrap();
     let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
@@ -205,6 +204,6 @@ fn areas() -> Vec<PathBuf> {
     folders
 }
 
-fn root() -> &'static Path {
+pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
