@@ -47,19 +47,16 @@ exposure AS (
   JOIN customer_times ON valid_from < next_start AND valid_to >= next_start - INTERVAL '365 days'
   GROUP BY quarters.period_start
 ),
-lines AS (
-  SELECT orders.*, order_items.product_id, order_items.net_amount, order_items.cost_amount, order_items.is_recurring
-  FROM order_items JOIN orders ON orders.order_id = order_items.order_id
-  WHERE NOT order_items.is_deleted AND NOT orders.is_deleted AND orders.status = 'completed'
-),
-revenue AS (
-  SELECT quarters.period_start, CAST(sum(net_amount) AS DOUBLE) AS revenue,
-    CAST(sum(net_amount - cost_amount) AS DOUBLE) AS profit
-  FROM quarters JOIN lines ON order_date < next_start AND order_date >= next_start - INTERVAL '365 days'
+profits AS (
+  SELECT quarters.period_start, CAST(sum(order_items.net_amount - order_items.cost_amount) AS DOUBLE) AS profit
+  FROM quarters
+  JOIN orders ON orders.order_date < next_start AND orders.order_date >= next_start - INTERVAL '365 days'
+  JOIN order_items ON order_items.order_id = orders.order_id
+  WHERE orders.status = 'completed' AND NOT orders.is_deleted AND NOT order_items.is_deleted
   GROUP BY quarters.period_start
 ),
-purchases AS (
-  SELECT quarters.period_start, CAST(count(*) AS DOUBLE) AS purchases, count(DISTINCT account_id) AS purchasers
+purchasers AS (
+  SELECT quarters.period_start, count(DISTINCT account_id) AS purchasers
   FROM quarters JOIN orders ON order_date < next_start AND order_date >= next_start - INTERVAL '365 days'
   WHERE status = 'completed' AND order_type <> 'credit' AND NOT is_deleted
   GROUP BY quarters.period_start
@@ -76,11 +73,11 @@ spent AS (
   GROUP BY 1
 )
 SELECT
-  revenue.period_start,
+  profits.period_start,
   -- Revenue and purchases cancel out: profit per purchaser and year, times years.
   profit / nullif(purchasers, 0) * (customer_days / 365.25 / nullif(endings, 0)) / (cost / customers) AS value
-FROM revenue
-JOIN purchases ON purchases.period_start = revenue.period_start
-JOIN exposure ON exposure.period_start = revenue.period_start
-JOIN won ON won.period_start = revenue.period_start
-JOIN spent ON spent.period_start = revenue.period_start
+FROM profits
+JOIN purchasers ON purchasers.period_start = profits.period_start
+JOIN exposure ON exposure.period_start = profits.period_start
+JOIN won ON won.period_start = profits.period_start
+JOIN spent ON spent.period_start = profits.period_start

@@ -4,7 +4,7 @@ WITH months AS (
   FROM generate_series(DATE '2023-01-01', DATE '2025-12-01', INTERVAL '1 month')
 ),
 lines AS (
-  SELECT orders.*, order_items.product_id, order_items.net_amount, order_items.cost_amount, order_items.is_recurring
+  SELECT orders.order_date, orders.order_type, order_items.net_amount
   FROM order_items JOIN orders ON orders.order_id = order_items.order_id
   WHERE NOT order_items.is_deleted AND NOT orders.is_deleted AND orders.status = 'completed'
 )

@@ -23,7 +23,7 @@ customers AS (
     OR min(begins) FILTER (WHERE begins > day) <= max(ends) FILTER (WHERE begins <= day) + INTERVAL '30 days'
 ),
 lines AS (
-  SELECT orders.*, order_items.product_id, order_items.net_amount, order_items.cost_amount, order_items.is_recurring
+  SELECT orders.account_id, orders.order_date, order_items.net_amount, order_items.cost_amount
   FROM order_items JOIN orders ON orders.order_id = order_items.order_id
   WHERE NOT order_items.is_deleted AND NOT orders.is_deleted AND orders.status = 'completed'
 ),

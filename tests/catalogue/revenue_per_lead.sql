@@ -5,7 +5,7 @@ WITH real_leads AS (
   WHERE NOT is_deleted AND NOT is_duplicate
 ),
 lines AS (
-  SELECT orders.*, order_items.product_id, order_items.net_amount, order_items.cost_amount, order_items.is_recurring
+  SELECT orders.account_id, orders.order_date, order_items.net_amount
   FROM order_items JOIN orders ON orders.order_id = order_items.order_id
   WHERE NOT order_items.is_deleted AND NOT orders.is_deleted AND orders.status = 'completed'
 ),

@@ -10,7 +10,12 @@ SELECT * EXCLUDE (number, inside, late) REPLACE (
 FROM (
   SELECT
     *,
-    CASE WHEN inside AND number % 3 = 0 THEN INTERVAL '7 hours' ELSE INTERVAL '0 hours' END AS late
+    CASE
+      WHEN NOT inside THEN INTERVAL '0 hours'
+      WHEN number % 3 = 0 THEN INTERVAL '7 hours'
+      WHEN number % 3 = 1 THEN INTERVAL '55 hours'  -- from the afternoon of a Friday to the evening of the Sunday
+      ELSE INTERVAL '0 hours'
+    END AS late
   FROM (
     SELECT
       *,

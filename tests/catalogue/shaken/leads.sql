@@ -12,28 +12,28 @@ SELECT * EXCLUDE (number, inside, late) REPLACE (
   CASE WHEN number % 13 = 0 THEN NULL ELSE score END AS score,
   CASE
     WHEN inside AND created_at < '2025-03-01' AND number % 5 = 0 AND sal_at IS NOT NULL AND mql_at IS NOT NULL
-      THEN mql_at + INTERVAL '7 hours' + CASE WHEN number % 2 = 0 THEN INTERVAL '14 days' ELSE INTERVAL '15 days' END
-    ELSE sal_at + INTERVAL '7 hours'
+      THEN mql_at + late + CASE WHEN number % 2 = 0 THEN INTERVAL '14 days' ELSE INTERVAL '15 days' END
+    ELSE sal_at + late
   END AS sal_at,
   CASE
-    WHEN inside AND created_at < '2025-03-01' AND number % 5 = 0 THEN sql_at + INTERVAL '16 days'
+    WHEN inside AND created_at < '2025-03-01' AND number % 5 = 0 THEN sql_at + late + INTERVAL '16 days'
     WHEN inside AND created_at < '2025-03-01' AND number % 4 = 0 AND sql_at IS NOT NULL
-      THEN created_at + CASE number % 3
-        WHEN 0 THEN INTERVAL '89 days 7 hours'
-        WHEN 1 THEN INTERVAL '90 days 7 hours'
-        ELSE INTERVAL '91 days 7 hours'
+      THEN created_at + late + CASE number % 3
+        WHEN 0 THEN INTERVAL '89 days'
+        WHEN 1 THEN INTERVAL '90 days'
+        ELSE INTERVAL '91 days'
       END
-    ELSE sql_at + INTERVAL '7 hours'
+    ELSE sql_at + late
   END AS sql_at,
   CASE
     WHEN inside AND created_at < '2025-03-01' AND number % 5 = 0 AND sql_at IS NOT NULL AND converted_at IS NOT NULL
-      THEN sql_at + CASE number % 3
+      THEN sql_at + late + CASE number % 3
         WHEN 0 THEN INTERVAL '105 days'
         WHEN 1 THEN INTERVAL '106 days'
         ELSE INTERVAL '107 days'
       END
-    WHEN inside AND created_at < '2025-03-01' AND number % 4 = 0 THEN converted_at + INTERVAL '93 days'
-    ELSE converted_at + INTERVAL '7 hours'
+    WHEN inside AND created_at < '2025-03-01' AND number % 4 = 0 THEN converted_at + late + INTERVAL '93 days'
+    ELSE converted_at + late
   END AS converted_at,
   CASE
     WHEN converted_account_id IS NULL AND number % 4 = 0 THEN 'A' || lpad(CAST(1 + number % 397 AS VARCHAR), 6, '0')
@@ -47,7 +47,12 @@ SELECT * EXCLUDE (number, inside, late) REPLACE (
 FROM (
   SELECT
     *,
-    CASE WHEN inside AND number % 3 = 0 THEN INTERVAL '7 hours' ELSE INTERVAL '0 hours' END AS late
+    CASE
+      WHEN NOT inside THEN INTERVAL '0 hours'
+      WHEN number % 3 = 0 THEN INTERVAL '7 hours'
+      WHEN number % 3 = 1 THEN INTERVAL '55 hours'  -- from the afternoon of a Friday to the evening of the Sunday
+      ELSE INTERVAL '0 hours'
+    END AS late
   FROM (
     SELECT
       *,

@@ -1,6 +1,6 @@
 -- More deals are deleted, without amount, and against a competitor; more are opened late in the evening.
 SELECT * EXCLUDE (number, inside, late) REPLACE (
-  is_deleted OR (inside AND number % 23 = 0) AS is_deleted,
+  is_deleted OR (inside AND number % 11 = 0) AS is_deleted,
   CASE WHEN number % 29 = 0 THEN NULL ELSE amount END AS amount,
   CASE WHEN number % 7 = 0 THEN 'Nimbus' ELSE primary_competitor END AS primary_competitor,
   created_at + late AS created_at
@@ -8,7 +8,12 @@ SELECT * EXCLUDE (number, inside, late) REPLACE (
 FROM (
   SELECT
     *,
-    CASE WHEN inside AND number % 3 = 0 THEN INTERVAL '7 hours' ELSE INTERVAL '0 hours' END AS late
+    CASE
+      WHEN NOT inside THEN INTERVAL '0 hours'
+      WHEN number % 3 = 0 THEN INTERVAL '7 hours'
+      WHEN number % 3 = 1 THEN INTERVAL '55 hours'  -- from the afternoon of a Friday to the evening of the Sunday
+      ELSE INTERVAL '0 hours'
+    END AS late
   FROM (
     SELECT
       *,

@@ -1,5 +1,5 @@
--- Contracts begin up to 32 days behind the one before, some end on the day on which they began, some are free, deleted,
--- or of nobody.
+-- Contracts begin up to 32 days behind the one before; some end on the day on which they began, some on the first of a
+-- month; some are free, deleted, or of nobody.
 SELECT * EXCLUDE (number, inside, edge) REPLACE (
   is_deleted OR (inside AND number % 23 = 0) AS is_deleted,
   CASE WHEN inside AND number % 41 = 0 THEN NULL ELSE account_id END AS account_id,
@@ -10,6 +10,7 @@ SELECT * EXCLUDE (number, inside, edge) REPLACE (
   END AS start_date,
   CASE
     WHEN inside AND number % 31 = 0 AND (end_date IS NULL OR end_date > start_date + 40) THEN start_date + edge
+    WHEN inside AND number % 3 = 0 AND end_date > start_date + 100 THEN CAST(date_trunc('month', end_date) AS DATE)
     ELSE end_date
   END AS end_date
 )

@@ -4,20 +4,24 @@ SELECT * EXCLUDE (number, inside, late) REPLACE (
   CASE WHEN number % 17 = 0 THEN NULL WHEN survey_type = 'nps' AND number % 13 = 0 THEN 0 ELSE score END AS score,
   CASE
     WHEN inside AND responded_at IS NOT NULL AND sent_at IS NOT NULL AND number % 5 = 0
-      THEN sent_at + INTERVAL '7 hours' + CASE number % 3
+      THEN sent_at + late + CASE number % 3
         WHEN 0 THEN INTERVAL '13 days'
         WHEN 1 THEN INTERVAL '15 days'
         ELSE INTERVAL '14 days'
       END
-    WHEN inside AND number % 3 = 0 THEN responded_at + INTERVAL '7 hours'
-    ELSE responded_at
+    ELSE responded_at + late
   END AS responded_at,
   sent_at + late AS sent_at
 )
 FROM (
   SELECT
     *,
-    CASE WHEN inside AND number % 3 = 0 THEN INTERVAL '7 hours' ELSE INTERVAL '0 hours' END AS late
+    CASE
+      WHEN NOT inside THEN INTERVAL '0 hours'
+      WHEN number % 3 = 0 THEN INTERVAL '7 hours'
+      WHEN number % 3 = 1 THEN INTERVAL '55 hours'  -- from the afternoon of a Friday to the evening of the Sunday
+      ELSE INTERVAL '0 hours'
+    END AS late
   FROM (
     SELECT
       *,
