@@ -1,0 +1,5 @@
+/* ---
+table: new_words
+time: day
+--- */
+SELECT day, word FROM words WHERE word = 'new'
