@@ -191,7 +191,7 @@ KPIS = {
         WHERE b.grain = '{{grain}}' AND (b.was OR b.is) GROUP BY ALL"""),
     "net_revenue_retention": ("month", "segment", "a.segment", revenue_boundaries(
         "sum(coalesce(b.after, 0)) FILTER (b.before IS NOT NULL) / sum(b.before)")),
-    "gross_revenue_retention": ("month", "region", "a.region", revenue_boundaries(
+    "gross_revenue_retention": ("month", "segment", "a.segment", revenue_boundaries(
         "sum(CASE WHEN b.after < b.before THEN b.after WHEN b.after IS NULL THEN 0 ELSE b.before END)"
         " FILTER (b.before IS NOT NULL) / sum(b.before)")),
     "mrr": ("month", "product", "r.name", f"""
@@ -212,7 +212,7 @@ KPIS = {
           SELECT last(h.amount ORDER BY h.entered_at, h.history_id) FROM history h
           WHERE h.opportunity_id = o.opportunity_id AND h.entered_on < p.behind AND h.stage NOT LIKE 'closed%'), o.amount))
         FROM periods p JOIN opportunities o ON {OPEN_THEN} WHERE p.grain = '{{grain}}' GROUP BY ALL"""),
-    "overdue_open_opportunities": ("week", "team", "u.team", f"""
+    "overdue_open_opportunities": ("week", "representative", "u.name", f"""
         SELECT p.first, {{member}}, count(*) FROM periods p JOIN opportunities o ON {OPEN_THEN}
         LEFT JOIN users u ON u.user_id = o.owner_id
         WHERE p.grain = '{{grain}}' AND coalesce((
@@ -242,7 +242,7 @@ KPIS = {
         "c.first_day", "count(*)")),
     "purchases": ("month", "segment", "a.segment", events(PURCHASES, "o.order_date", "count(*)")),
     "total_revenue": ("month", "region", "a.region", events(SALES, "s.order_date", "sum(s.net_amount)")),
-    "new_revenue": ("month", "region", "a.region", events(
+    "new_revenue": ("month", "segment", "a.segment", events(
         SALES, "s.order_date", "sum(s.net_amount)", "s.order_type = 'new_business'")),
     "recurring_revenue": ("month", "product", "r.name", events(SALES, "s.order_date", "sum(s.net_amount)", "s.is_recurring")),
     "gross_profit": ("month", "product_family", "r.family", events(
@@ -250,9 +250,9 @@ KPIS = {
     "new_leads": ("week", "lead_source", "l.source", events(LEADS, "l.created_on", "count(*)")),
     "new_leads_by_product": ("month", "product", "coalesce(r.name, '(none)')", events(
         "(leads l LEFT JOIN products r USING (product_id))", "l.created_on", "count(*)", "r.kind IS DISTINCT FROM 'other'")),
-    "referral_leads": ("month", "region", "l.region", events(
-        LEADS, "l.created_on", "count(*)", "(l.referred_by_account_id IS NOT NULL OR l.source = 'referral')")),
-    "qualified_leads": ("week", "region", "l.region", events(LEADS, "local(l.sql_at)", "count(*)")),
+    "referral_leads": ("month", "referring_segment", "f.segment", events(
+        "(leads l LEFT JOIN accounts f ON f.account_id = l.referred_by_account_id)", "l.created_on", "count(*)", "(l.referred_by_account_id IS NOT NULL OR l.source = 'referral')")),
+    "qualified_leads": ("week", "lead_source", "l.source", events(LEADS, "local(l.sql_at)", "count(*)")),
     "campaign_leads": ("month", "campaign_channel", "c.channel", events(
         LEADS, "l.created_on", "count(*)", "l.campaign_id IS NOT NULL")),
     "campaign_responses": ("week", "campaign_channel", "c.channel", events(
@@ -267,7 +267,7 @@ KPIS = {
     "service_requests": ("day", "case_type", "c.case_type", events(CASES, "c.created_on", "count(*)")),
     "cases_closed_same_day": ("day", "origin", "c.origin", events(
         CASES, "c.closed_on", "count(*)", "c.closed_on = c.created_on")),
-    "service_calls": ("day", "team", "u.team", events(ACTIVITIES, "t.started_on", "count(*)", CALL)),
+    "service_calls": ("day", "agent", "u.name", events(ACTIVITIES, "t.started_on", "count(*)", CALL)),
     "calls_handled_without_escalation": ("week", "team", "u.team", events(
         ACTIVITIES, "t.started_on", "count(*) FILTER (NOT t.is_escalated)", CALL)),
     "customer_feedback_volume": ("week", "survey_type", "s.survey_type", events(SURVEYS, "s.responded_on", "count(*)")),
@@ -309,13 +309,14 @@ KPIS = {
     "sales_cycle_length": ("month", "channel", "o.channel", deals("avg(o.close_date - o.created_on)", "o.is_won")),
     "competitive_win_rate": ("quarter", "segment", "a.segment", deals(
         "count(*) FILTER (o.is_won) / count(*)", "o.is_closed AND o.primary_competitor IS NOT NULL")),
-    "closed_opportunities": ("month", "region", "a.region", deals("count(*)", "o.is_closed")),
+    "closed_opportunities": ("month", "deal_outcome", "CASE WHEN o.is_won THEN 'won' ELSE 'lost' END", deals(
+        "count(*)", "o.is_closed")),
     "calls_per_opportunity": ("month", None, None, deals(
         "sum((SELECT count(*) FROM activities t WHERE t.opportunity_id = o.opportunity_id AND t.activity_type = 'call'"
         " AND t.started_on <= o.close_date)) / count(*)", "o.is_closed")),
     "sales_stage_duration": ("month", "stage", "h.stage", """
         SELECT v.first, v.stage, avg(v.days) FROM (
-          SELECT p.first, h.stage, h.opportunity_id, sum(h.exited_on - h.entered_on) AS days
+          SELECT p.first, h.stage, h.opportunity_id, sum(epoch(h.exited_at) - epoch(h.entered_at)) / 86400 AS days
           FROM periods p JOIN history h ON h.exited_on >= p.first AND h.exited_on < p.behind
           WHERE p.grain = '{grain}' GROUP BY ALL) v GROUP BY ALL"""),
     "customer_satisfaction_score": ("week", "segment", "a.segment", events(
@@ -333,9 +334,9 @@ KPIS = {
         SURVEYS, "s.responded_on", "avg(CASE WHEN s.score >= 9 THEN 100.0 WHEN s.score <= 6 THEN -100 ELSE 0 END)",
         "s.survey_type = 'nps' AND s.score IS NOT NULL")),
     "average_lead_score": ("week", "lead_source", "l.source", events(LEADS, "l.created_on", "avg(l.score)")),
-    "lead_response_coverage": ("week", "region", "l.region", events(
+    "lead_response_coverage": ("week", "lead_source", "l.source", events(
         LEADS, "l.created_on", "count(l.first_response_at) / count(*)")),
-    "same_day_closure_rate": ("day", "team", "u.team", events(
+    "same_day_closure_rate": ("day", "agent", "u.name", events(
         CASES, "c.created_on", "count(*) FILTER (c.closed_on = c.created_on) / count(*)")),
     "average_time_to_resolution": ("week", "team", "u.team", events(
         CASES, "c.closed_on", "avg(epoch(c.closed_at) - epoch(c.created_at)) / 3600")),
@@ -359,8 +360,9 @@ KPIS = {
     "process_time": ("week", "process", "x.process_name", events(
         "runs x", "x.completed_on", "avg(epoch(x.completed_at) - epoch(x.started_at)) / 3600")),
     # Medians.
-    "median_sales_cycle_length": ("month", "region", "a.region", deals("median(o.close_date - o.created_on)", "o.is_won")),
-    "lead_response_time": ("week", "region", "l.region", events(
+    "median_sales_cycle_length": ("month", "channel", "o.channel", deals(
+        "median(o.close_date - o.created_on)", "o.is_won")),
+    "lead_response_time": ("week", "lead_source", "l.source", events(
         LEADS, "l.created_on", "median(epoch(l.first_response_at) - epoch(l.created_at)) / 60")),
     "first_response_time": ("week", "origin", "c.origin", events(
         CASES, "c.created_on", "median(epoch(c.first_response_at) - epoch(c.created_at)) / 60",
@@ -369,7 +371,7 @@ KPIS = {
     "lead_conversion_rate": ("month", "lead_source", "l.source", events(
         "(leads l LEFT JOIN customers c ON c.account_id = l.converted_account_id)", "l.created_on",
         "count(*) FILTER (c.first_day BETWEEN l.created_on AND l.created_on + 90) / count(*)")),
-    "lead_qualification_rate": ("month", "region", "l.region", events(
+    "lead_qualification_rate": ("month", "lead_source", "l.source", events(
         LEADS, "l.created_on", "count(*) FILTER (local(l.sql_at) <= l.created_on + 90) / count(*)")),
     "lead_acceptance_rate": ("month", "lead_source", "l.source", events(
         LEADS, "local(l.mql_at)", "count(*) FILTER (local(l.sal_at) <= local(l.mql_at) + 14) / count(*)")),
