@@ -37,7 +37,8 @@ fn every_kpi_of_the_catalogue_agrees_with_sql_by_hand() {
     let catalogue = fs::read_to_string(folder().join("kpis.txt")).unwrap();
     let catalogue: BTreeSet<String> = catalogue.lines().map(str::to_owned).collect();
     assert_eq!(catalogue.len(), 106);
-    assert_eq!(compared, catalogue);
+    let overall: BTreeSet<String> = compared.into_iter().filter(|query| !query.contains('.')).collect();
+    assert_eq!(overall, catalogue);
 }
 
 /// The data as it is has little at the edges of windows, late in the evening, deleted or missing. Queries that mistake
@@ -61,26 +62,26 @@ async fn open(project: &Path) -> Engine {
     Engine::open(&options).await.unwrap()
 }
 
-/// The KPIs that were compared, each with every query about it.
+/// The queries that were compared, by the names of their files.
 async fn compare_all(engine: Engine, raw: SessionContext) -> BTreeSet<String> {
     let asked = queries().into_iter().map(|file| {
         let raw = raw.clone();
-        tokio::spawn(async move { (kpi_of(&file), query(&raw, &fs::read_to_string(&file).unwrap()).await) })
+        tokio::spawn(async move { (name_of(&file), query(&raw, &fs::read_to_string(&file).unwrap()).await) })
     });
     let mut by_hand = Vec::new();
     for asked in asked.collect::<Vec<_>>() {
-        let (kpi, rows) = asked.await.unwrap();
-        let rows = rows.unwrap_or_else(|error| panic!("{kpi}: {error}"));
+        let (name, rows) = asked.await.unwrap();
+        let rows = rows.unwrap_or_else(|error| panic!("{name}: {error}"));
         let is_dimension = |name: &&String| !["period_start", "value"].contains(&name.as_str());
         let by: Vec<String> = rows.names.iter().filter(is_dimension).cloned().collect();
-        by_hand.push((kpi, by, rows));
+        by_hand.push((name, by, rows));
     }
-    let computed = compute(&engine, by_hand.iter().map(|(kpi, by, _)| (kpi.as_str(), by))).await;
+    let computed = compute(&engine, by_hand.iter().map(|(name, by, _)| (kpi_of(name), by))).await;
     let (mut compared, mut differences) = (BTreeSet::new(), String::new());
-    for (kpi, by, rows) in by_hand {
-        match compare(&engine, &computed, &kpi, &by, rows) {
-            Ok(()) => drop(compared.insert(kpi)),
-            Err(difference) => differences += &format!("---- {kpi} {}\n{difference}\n", breakdown(&by)),
+    for (name, by, rows) in by_hand {
+        match compare(&engine, &computed, kpi_of(&name), &by, rows) {
+            Ok(()) => drop(compared.insert(name)),
+            Err(difference) => differences += &format!("---- {name} {}\n{difference}\n", breakdown(&by)),
         }
     }
     assert!(differences.is_empty(), "{differences}");
@@ -124,7 +125,11 @@ fn compare(
     by: &[String],
     rows: Rows,
 ) -> Result<(), String> {
-    let grain = *engine.model().kpis.get(kpi).ok_or("there is no such KPI")?.grains.first().unwrap();
+    let definition = engine.model().kpis.get(kpi).ok_or("there is no such KPI")?;
+    if let Some(missing) = definition.required_dimensions.iter().find(|name| !by.contains(name)) {
+        return Err(format!("the query lacks the column `{missing}`"));
+    }
+    let grain = definition.grains[0];
     let set: Vec<&str> = by.iter().map(String::as_str).collect();
     let found = computed[kpi].clone()?.retain(|column| {
         column("breakdown") == breakdown(by) && column("grain") == grain.name() && column("is_complete") == "true"
@@ -270,9 +275,13 @@ fn first_file(folder: &Path) -> PathBuf {
     if first.is_dir() { first_file(&first) } else { first }
 }
 
-/// `close_rate.sql` and `close_rate.by_region.sql` are both about `close_rate`.
-fn kpi_of(file: &Path) -> String {
-    file.file_name().unwrap().to_str().unwrap().split('.').next().unwrap().to_owned()
+fn name_of(file: &Path) -> String {
+    file.file_stem().unwrap().to_str().unwrap().to_owned()
+}
+
+/// The queries `close_rate` and `close_rate.by_region` are both about `close_rate`.
+fn kpi_of(name: &str) -> &str {
+    name.split('.').next().unwrap()
 }
 
 fn queries() -> Vec<PathBuf> {
