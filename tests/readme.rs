@@ -3,7 +3,7 @@
 //! are what the definitions say.
 //!
 //! Blocks of one chapter are one project: `yaml` and `sql` blocks are its definitions and `csv` blocks its data. A chapter
-//! without definitions is about the project in this repository. A `console` block is run, command by command, and a `diff`
+//! without definitions is about the project in this repository, beside which its `csv` blocks lie. A `console` block is run, command by command, and a `diff`
 //! block is applied to the file that it names. `fragment` blocks are only for reading, and `slow` ones are run only when
 //! expected output is rewritten by `KPI_UPDATE_EXPECTED=1`.
 
@@ -266,7 +266,6 @@ impl Chapter {
         if !self.has_definitions() {
             copy(&root().join("kpis"), &folder.path().join("kpis"));
             copy(&root().join("data"), &folder.path().join("data"));
-            return folder;
         }
         for (index, block) in self.blocks.iter().enumerate() {
             let path = match block.words.as_slice() {
