@@ -22,16 +22,24 @@ closed AS (
   ) AS contacts ON contacts.case_id = cases.case_id
   WHERE closed_at IS NOT NULL AND NOT is_deleted
 ),
-handled AS (
-  SELECT
-    date_trunc('week', CAST(started_at AT TIME ZONE 'America/New_York' AS DATE)) AS period_start,
-    avg(CAST(coalesce(talk_seconds, 0) + coalesce(hold_seconds, 0) + coalesce(wrap_seconds, 0) AS DOUBLE)) AS seconds
+contacts AS (
+  SELECT started_at, coalesce(talk_seconds, 0) + coalesce(hold_seconds, 0) + coalesce(wrap_seconds, 0) AS seconds
   FROM activities
   WHERE activity_type IN ('call', 'email', 'chat')
     AND case_id IS NOT NULL
     AND (outcome IS NULL OR outcome NOT IN ('abandoned', 'no_answer', 'voicemail', 'no_show'))
     AND NOT (talk_seconds IS NULL AND hold_seconds IS NULL AND wrap_seconds IS NULL)
     AND NOT is_deleted
+),
+ended AS (
+  SELECT seconds, to_timestamp_seconds(CAST(extract(epoch FROM started_at) AS BIGINT) + seconds) AS ended_at
+  FROM contacts
+),
+handled AS (
+  SELECT
+    date_trunc('week', CAST(ended_at AT TIME ZONE 'UTC' AT TIME ZONE 'America/New_York' AS DATE)) AS period_start,
+    avg(CAST(seconds AS DOUBLE)) AS seconds
+  FROM ended
   GROUP BY 1
 ),
 ways AS (
