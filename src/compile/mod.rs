@@ -29,8 +29,9 @@ use std::sync::Arc;
 
 use chrono::NaiveDate;
 use datafusion::arrow::datatypes::DataType;
+use datafusion::common::tree_node::Transformed;
 use datafusion::common::{Column, Result, ScalarValue, TableReference, internal_datafusion_err};
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Union, cast, lit};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Union, cast, lit};
 
 pub use bounds::{Bounds, Extent, day_of};
 pub use placement::{rolled_up, with_types_of};
@@ -155,7 +156,23 @@ pub fn shown_plan(compiler: &Compiler, kpi: &Kpi, cell: &Cell, since: Option<Nai
         plan = plan.filter(column(PERIOD_START).gt_eq(lit(bounds::date(since))))?;
     }
     let order = [PERIOD_START].into_iter().chain(cell.dimensions.iter().map(String::as_str));
-    plan.sort(order.map(|name| column(name).sort(true, false)).collect::<Vec<_>>())?.build()
+    let plan = plan.sort(order.map(|name| column(name).sort(true, false)).collect::<Vec<_>>())?.build()?;
+    Ok(plan.transform_up_with_subqueries(without_values)?.data)
+}
+
+/// `VALUES` of a query as a union of rows, since DataFusion 55.2 cannot write it as SQL.
+fn without_values(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+    let LogicalPlan::Values(values) = plan else { return Ok(Transformed::no(plan)) };
+    let fields = values.schema.fields();
+    let of_its_type = |value: Expr, index: usize| {
+        let field = &fields[index];
+        let is_alike = value.get_type(&values.schema).is_ok_and(|own| &own == field.data_type());
+        let value = if is_alike { value } else { cast(value, field.data_type().clone()) };
+        value.alias(field.name())
+    };
+    let rows = values.values.into_iter();
+    let rows = rows.map(|row| row.into_iter().enumerate().map(|(index, value)| of_its_type(value, index)).collect());
+    Ok(Transformed::yes(rows_of(rows.collect())?.build()?))
 }
 
 /// The rows of a plan from a period on.
