@@ -120,10 +120,19 @@ pub struct Table {
     pub origin: Origin,
     /// What every look at its rows reads: its standard filter, or all that its query does.
     pub reads: Reads,
+    /// What those columns of a query read that cannot be read, as files lack something that they are made of.
+    pub lacking_reads: BTreeMap<String, Reads>,
     /// What its definition knows and the files do not have.
     pub lacks: Lacks,
     /// The definition in words that change when the meaning does; part of the KPIs' fingerprints.
     pub fingerprint: String,
+}
+
+impl Table {
+    /// Whether a column is defined and cannot be read.
+    pub fn lacks(&self, column: &str) -> bool {
+        self.lacks.columns.contains_key(column) || self.lacking_reads.contains_key(column)
+    }
 }
 
 /// Columns of tables from files, by table.

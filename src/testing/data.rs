@@ -258,7 +258,7 @@ async fn examples(
     looked_at: &Expr,
 ) -> Result<Examples> {
     let own = model.tables.get(table);
-    let is_there = |name: &&String| own.is_some_and(|own| !own.lacks.columns.contains_key(*name));
+    let is_there = |name: &&String| own.is_some_and(|own| !own.lacks(name));
     let key = own.into_iter().flat_map(|own| own.primary_key.iter()).filter(is_there);
     let mut shown: Vec<Column> = Vec::new();
     let keys = key.map(|name| Column::new(Some(TableReference::bare(table)), name));

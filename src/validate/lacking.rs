@@ -127,7 +127,7 @@ pub(super) fn usable(tables: &Tables) -> BTreeMap<String, Arc<Table>> {
     for table in usable.values_mut() {
         let leads_nowhere = |join: &Join| {
             let target = tables.ready(&join.table);
-            let lacks = |table: &Table, column: &str| table.lacks.columns.contains_key(column);
+            let lacks = |table: &Table, column: &str| table.lacks(column);
             !names.contains(&join.table)
                 || join
                     .on

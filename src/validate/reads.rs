@@ -193,9 +193,13 @@ impl Rows<'_> {
     }
 }
 
-/// Adds columns of a table, or, where that is a query, all that it reads.
+/// Adds columns of a table, or, where that is a query, all that it reads of what is there, and what the columns lack.
 fn add(reads: &mut Reads, tables: &Tables, name: &str, columns: impl IntoIterator<Item = String>) {
     let Some(table) = tables.ready(name) else { return };
+    let columns: Vec<String> = columns.into_iter().collect();
+    for lacking in columns.iter().filter_map(|column| table.lacking_reads.get(column)) {
+        merge(reads, lacking.clone());
+    }
     let is_query = matches!(table.origin, Origin::Query { .. });
     let is_known = |column: &String| match is_query {
         // What a query gives comes from its tables; what it does not give is its own.
@@ -209,7 +213,7 @@ fn add(reads: &mut Reads, tables: &Tables, name: &str, columns: impl IntoIterato
     merge(reads, table.reads.clone());
 }
 
-fn merge(reads: &mut Reads, further: Reads) {
+pub(super) fn merge(reads: &mut Reads, further: Reads) {
     for (table, columns) in further {
         reads.entry(table).or_default().extend(columns);
     }

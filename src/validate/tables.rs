@@ -11,7 +11,7 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::{DFSchema, TableReference};
 use datafusion::datasource::{ViewTable, provider_as_source};
 use datafusion::error::Result as DataFusionResult;
-use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, ident, lit};
 use datafusion::prelude::SessionContext;
 
 use super::columns::{clean_columns, parse_type, typed_texts};
@@ -19,8 +19,9 @@ use super::definitions::{check_definitions, namespace, standard_filter};
 use super::expression::{Language, Namespace, list, names_in};
 use super::given::{Given, Mentioned};
 use super::joins::joins;
+use super::lacking::needs;
 use super::queries::{find_word, in_dependency_order, invalid_query, parse_query, unrepeatable, used_tables};
-use super::reads::of_plan;
+use super::reads::{merge, of_plan};
 use super::{Problems, typing};
 use crate::catalog::{self, CsvOptions, Format, Source, SourceError, SourceOptions};
 use crate::diagnostic::{Diagnostic, nearest};
@@ -378,13 +379,49 @@ async fn from_query(
                 false => with_absent_columns(spec, plan, &absent),
             };
             let Some(raw) = problems.planned(raw, query.span) else { return State::Broken };
-            finish(context, language, spec, raw, None, Known { origin, reads, lacks }, problems)
+            let state = finish(context, language, spec, raw, None, Known { origin, reads, lacks }, problems);
+            match state {
+                // Behind further columns the query is not to be seen.
+                State::Ready(table) if absent.is_empty() => {
+                    let told = column_by_column(context, tables, table);
+                    problems.planned(told, query.span).map_or(State::Broken, State::Ready)
+                }
+                other => other,
+            }
         }
         Err(error) => {
             problems.add(invalid_query(language, query, &error));
             State::Broken
         }
     }
+}
+
+/// The table of a query that lacks something, with what lacks told by column: what reads only the others can run.
+fn column_by_column(context: &SessionContext, tables: &Tables, mut table: Arc<Table>) -> DataFusionResult<Arc<Table>> {
+    if needs(tables, &table.reads).is_empty() {
+        return Ok(table);
+    }
+    let reads_of = |expression: Expr| {
+        let plan = LogicalPlanBuilder::from(table.plan.as_ref().clone()).project([expression])?.build()?;
+        of_plan(&context.state(), tables, &plan)
+    };
+    let mut reads = reads_of(lit(1))?;
+    if !needs(tables, &reads).is_empty() {
+        return Ok(table);
+    }
+    let mut lacking = BTreeMap::new();
+    for field in table.schema.fields() {
+        let read = reads_of(ident(field.name()))?;
+        match needs(tables, &read).is_empty() {
+            true => merge(&mut reads, read),
+            false => drop(lacking.insert(field.name().clone(), read)),
+        }
+    }
+    let changed = Arc::make_mut(&mut table);
+    changed.time.take_if(|time| lacking.contains_key(time));
+    changed.freshness.take_if(|column| lacking.contains_key(column));
+    (changed.reads, changed.lacking_reads) = (reads, lacking);
+    Ok(table)
 }
 
 fn source_options(spec: &TableSpec, problems: &mut Problems) -> Option<SourceOptions> {
@@ -500,6 +537,7 @@ fn finish(
         freshness,
         origin,
         reads,
+        lacking_reads: BTreeMap::new(),
         lacks,
         fingerprint,
     }))

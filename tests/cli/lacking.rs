@@ -86,6 +86,28 @@ value: sum(amount)
 kpi: day_cost
 from: deal_days
 value: sum(cost)
+---
+kpi: won_deals
+from: won
+value: count(*)
+by: [region, cost_class]
+---
+kpi: won_cost
+from: won
+value: sum(cost)
+";
+
+const WON: &str = "\
+/* ---
+table: won
+time: closed_on
+joins:
+  account: {table: accounts, on: account_id}
+dimensions:
+  region: account.region
+  cost_class: CASE WHEN cost > 100 THEN 'high' ELSE 'low' END
+--- */
+SELECT closed_on, account_id, amount, cost FROM deals WHERE is_won
 ";
 
 const DEAL_DAYS: &str = "\
@@ -107,6 +129,7 @@ fn what_lacks_files_or_columns_is_left_out_and_told() {
         ("kpis/project.yaml", "project: small\n"),
         ("kpis/deals.yaml", DEFINITIONS),
         ("kpis/deal_days.sql", DEAL_DAYS),
+        ("kpis/won.sql", WON),
         ("data/accounts.csv", "account_id,region\na,north\nb,south\n"),
         (
             "data/deals.csv",
@@ -118,6 +141,9 @@ fn what_lacks_files_or_columns_is_left_out_and_told() {
     project.kpi(&["run"], 0);
     project.kpi(&["show", "revenue", "--by", "region"], 0);
     project.kpi(&["show", "revenue", "--by", "segment"], 2);
+    project.kpi(&["show", "won_deals", "--by", "region"], 0);
+    project.kpi(&["show", "won_deals", "--by", "cost_class"], 2);
+    project.kpi(&["show", "won_deals", "--by", "cost"], 2);
     project.kpi(&["test"], 0);
     project.kpi(&["doctor"], 0);
     project.kpi(&["doctor", "--json"], 0);
