@@ -11,6 +11,8 @@ fn main() {
     let catalogue = root.join("kpis");
     let mut files = Vec::new();
     collect(&catalogue, &mut files);
+    // A program without its catalogue would say so only to whoever includes it.
+    assert!(!files.is_empty(), "there are no definitions in {}", catalogue.display());
     files.sort();
     let mut list = "&[\n".to_owned();
     for file in &files {
@@ -25,8 +27,8 @@ fn main() {
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
     // Of folders as well, so that a new file is seen.
     println!("cargo::rerun-if-changed={}", folder.display());
-    let Ok(entries) = fs::read_dir(folder) else { return };
-    for path in entries.flatten().map(|entry| entry.path()) {
+    for entry in fs::read_dir(folder).expect("the folder of definitions can be listed") {
+        let path = entry.expect("its entries can be read").path();
         let is_definition = path.extension().is_some_and(|ending| ending == "yaml" || ending == "sql");
         if path.is_dir() {
             collect(&path, files);

@@ -3,39 +3,44 @@
 //! Works on trees, before anything is read into the types of `spec`: the keys of two documents become one document, and
 //! each key keeps the place where it was written. Whether the outcome makes sense is for `validate` to say.
 
-use super::bundled;
-use super::deserialize::deserialize;
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::bundled::{self, Catalogue};
 use super::tree::{Entry, Node, NodeValue};
 use super::{BrokenDocument, DocumentKind, Written};
-use crate::diagnostic::{Diagnostic, nearest};
-use crate::spec::IncludeSpec;
+use crate::diagnostic::{Diagnostic, Span, nearest};
 
 /// Mappings by name, whose entries are changed one by one; of every other key the whole value is.
-const NAMED: [&str; 7] = ["columns", "composite", "dimensions", "inputs", "joins", "predicates", "settings"];
+const NAMED: [&str; 6] = ["columns", "composite", "dimensions", "inputs", "joins", "predicates"];
 /// Keys of a table that say how its files are written. They hold for the included files only.
 const OF_FILES: [&str; 2] = ["csv", "partitioned_by"];
 /// Keys of a column that say the same.
 const OF_A_FILES_COLUMN: [&str; 5] = ["expression", "format", "from", "tests", "time_zone"];
 
 /// The catalogue that the project's document includes; a mistake in it is told when the document is read.
-pub(super) fn included(documents: &[Written]) -> Option<&'static [(&'static str, &'static str)]> {
-    bundled::catalogue(&include_spec(documents)?.catalogue)
+pub(super) fn included(documents: &[Written]) -> Option<Catalogue> {
+    bundled::catalogue(catalogue_name(include_of(documents)?)?.scalar()?)
 }
 
-fn include_spec(documents: &[Written]) -> Option<IncludeSpec> {
+fn include_of(documents: &[Written]) -> Option<&Node> {
     let project = documents.iter().find(|document| document.is(DocumentKind::Project))?;
-    deserialize::<IncludeSpec>(&project.entry("include")?.node).ok()
+    Some(&project.entry("include")?.node)
+}
+
+/// Where the name of the catalogue stands. A mistake beside it does not keep the catalogue out.
+fn catalogue_name(include: &Node) -> Option<&Node> {
+    match &include.value {
+        NodeValue::Mapping(_) => include.key("catalogue"),
+        NodeValue::Null | NodeValue::Refused | NodeValue::Scalar { .. } | NodeValue::Sequence(_) => Some(include),
+    }
 }
 
 /// A name that is no catalogue, and documents that change one where there is none.
 pub(super) fn without_catalogue(documents: &[Written], diagnostics: &mut Vec<Diagnostic>) {
-    let project = documents.iter().find(|document| document.is(DocumentKind::Project));
-    let include = project.and_then(|project| project.entry("include")).map(|entry| &entry.node);
-    if let Some(include) = include {
-        let Ok(spec) = deserialize::<IncludeSpec>(include) else { return };
-        let message = format!("there is no catalogue `{}`", spec.catalogue.value);
-        let mistake = Diagnostic::error("unknown-value", message).at(include.span);
-        diagnostics.push(match nearest(&spec.catalogue, bundled::NAMES) {
+    if let Some(include) = include_of(documents) {
+        let Some((name, node)) = catalogue_name(include).and_then(|node| Some((node.scalar()?, node))) else { return };
+        let mistake = Diagnostic::error("unknown-value", format!("there is no catalogue `{name}`")).at(node.span);
+        diagnostics.push(match nearest(name, bundled::NAMES) {
             Some(near) => mistake.hint(format!("did you mean `{near}`?")),
             None => mistake.hint(format!("this version of kpi carries `{}`", bundled::NAMES.join("`, `"))),
         });
@@ -50,6 +55,9 @@ pub(super) fn without_catalogue(documents: &[Written], diagnostics: &mut Vec<Dia
     }
 }
 
+/// What a document is and how it is called.
+type Identity = (DocumentKind, String);
+
 /// The documents of the catalogue as the project's own change them, and the project's own.
 ///
 /// Documents with a mistake in how they belong together are among the broken ones.
@@ -59,14 +67,19 @@ pub(super) fn combine(
     broken: &mut Vec<BrokenDocument>,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Vec<Written> {
-    let takes_targets = include_spec(&own).is_some_and(|include| include.targets);
     let mut catalogue: Vec<Written> = catalogue.into_iter().map(without_given_tests).collect();
-    if !takes_targets {
-        leave_targets_out(&mut catalogue);
+    let targets = include_of(&own).and_then(|include| include.key("targets")?.scalar());
+    if targets != Some("true") {
+        leave_targets_out(&mut catalogue, &own);
     }
+    let known: BTreeSet<Identity> = catalogue.iter().filter_map(Written::name).collect();
+    let renamed = new_names(&own, &known);
+    // Before the project's keys are put on top: its own words mean its own names.
+    catalogue.iter_mut().for_each(|document| rename(&mut document.root, &renamed));
+
     let mut included: Vec<Option<Written>> = catalogue.into_iter().map(Some).collect();
+    let mut changed: BTreeMap<Identity, Span> = BTreeMap::new();
     let mut combined = Vec::new();
-    let mut renamed: Vec<(String, String)> = Vec::new();
     for mut document in own {
         if document.is(DocumentKind::Project) {
             let settings = included.iter().flatten().find(|one| one.is(DocumentKind::Project));
@@ -74,59 +87,97 @@ pub(super) fn combine(
             combined.push(document);
             continue;
         }
-        let Some((kind, name)) = document.name() else {
+        let Some(identity) = document.name() else {
             combined.push(document);
             continue;
         };
-        let place = included.iter_mut().find(|one| one.as_ref().and_then(Written::name) == Some((kind, name.clone())));
-        let way = document.entry("override").map(|entry| (entry.key_span, entry.node.scalar().unwrap_or("")));
-        match (way, place) {
-            (None, None) => combined.push(document),
-            (None, Some(_)) => {
-                diagnostics.push(is_there_already(&document, &name));
-            }
-            (Some((span, _)), None) => {
-                let names: Vec<String> = (included.iter().flatten().filter_map(Written::name))
-                    .filter_map(|(other, name)| (other == kind).then_some(name))
-                    .collect();
-                let message = format!("the included catalogue has no {} `{name}`", kind.in_words());
-                let mistake = Diagnostic::error("nothing-to-override", message).at(span);
-                diagnostics.push(match nearest(&name, names.iter().map(String::as_str)) {
-                    Some(near) => mistake.hint(format!("did you mean `{near}`?")),
-                    None => mistake.hint("leave `override` out to define something of your own"),
-                });
-                broken.push(BrokenDocument { kind, name });
-            }
-            (Some((_, "merge")), Some(place)) => {
-                let Some(before) = place.take() else { continue };
-                if let Some(new_name) = take_new_name(&mut document.root) {
-                    renamed.push((name, new_name));
-                }
-                combined.push(merged(before, document));
-            }
-            // A word that is none of the two is told when the document is read.
-            (Some(_), Some(place)) => {
-                *place = None;
+        let place = included.iter_mut().find(|one| one.as_ref().and_then(Written::name).as_ref() == Some(&identity));
+        match change(&document, &identity, &known, &renamed, &changed) {
+            Ok(Change::Nothing) => combined.push(document),
+            Ok(Change::Replace) => {
+                place.into_iter().for_each(|place| *place = None);
+                changed.insert(identity, name_span(&document));
                 combined.push(document);
             }
+            Ok(Change::Merge) => {
+                changed.insert(identity, name_span(&document));
+                take_new_name(&mut document.root);
+                combined.extend(place.and_then(Option::take).map(|before| merged(before, document)));
+            }
+            Err(mistake) => {
+                diagnostics.push(*mistake);
+                // What was meant cannot be told, so neither of them is there.
+                place.into_iter().for_each(|place| *place = None);
+                let (kind, name) = identity;
+                broken.push(BrokenDocument { kind, name });
+            }
         }
     }
-    let rest = included.into_iter().flatten().filter(|document| !document.is(DocumentKind::Project));
-    combined.extend(rest);
-    for (before, after) in &renamed {
-        for document in combined.iter_mut().filter(|document| document.stems_from_catalogue) {
-            rename(&mut document.root, before, after);
-        }
-    }
+    combined.extend(included.into_iter().flatten().filter(|document| !document.is(DocumentKind::Project)));
     combined
 }
 
-fn is_there_already(document: &Written, name: &str) -> Diagnostic {
-    let kind = document.name().map_or("document", |(kind, _)| kind.in_words());
-    let span = document.root.entries().first().map_or(document.root.span, |entry| entry.node.span);
-    Diagnostic::error("duplicate-name", format!("the included catalogue has a {kind} `{name}`")).at(span).hint(
-        "write `override: merge` to change it, `override: replace` to put this in its place, or take another name",
-    )
+/// What a document of the project does to the catalogue.
+enum Change {
+    Nothing,
+    Merge,
+    Replace,
+}
+
+fn change(
+    document: &Written,
+    identity: &Identity,
+    known: &BTreeSet<Identity>,
+    renamed: &BTreeMap<String, String>,
+    changed: &BTreeMap<Identity, Span>,
+) -> std::result::Result<Change, Box<Diagnostic>> {
+    let (kind, name) = identity;
+    let Some(way) = document.entry("override") else {
+        let is_free = *kind == DocumentKind::Kpi && renamed.contains_key(name);
+        if is_free || !known.contains(identity) {
+            return Ok(Change::Nothing);
+        }
+        let message = format!("the included catalogue has a {} `{name}`", kind.in_words());
+        let hint =
+            "write `override: merge` to change it, `override: replace` to put this in its place, or take another name";
+        return Err(Box::new(Diagnostic::error("duplicate-name", message).at(name_span(document)).hint(hint)));
+    };
+    if let Some(first) = changed.get(identity) {
+        let message = format!("the {} `{name}` of the included catalogue is changed twice", kind.in_words());
+        let mistake = Diagnostic::error("duplicate-name", message).at(name_span(document));
+        return Err(Box::new(mistake.label(*first, "changed here").hint("put both changes into one document")));
+    }
+    if !known.contains(identity) {
+        let message = format!("the included catalogue has no {} `{name}`", kind.in_words());
+        let mistake = Diagnostic::error("nothing-to-override", message).at(way.key_span);
+        let names = known.iter().filter(|(other, _)| other == kind).map(|(_, name)| name.as_str());
+        return Err(Box::new(match nearest(name, names) {
+            Some(near) => mistake.hint(format!("did you mean `{near}`?")),
+            None => mistake.hint("leave `override` out to define something of your own"),
+        }));
+    }
+    // A word that is none of the two is told when the document is read.
+    Ok(match way.node.scalar() {
+        Some("merge") => Change::Merge,
+        _ => Change::Replace,
+    })
+}
+
+fn name_span(document: &Written) -> Span {
+    document.root.entries().first().map_or(document.root.span, |entry| entry.node.span)
+}
+
+/// The KPIs of the catalogue that the project calls otherwise, with their new names.
+fn new_names(own: &[Written], known: &BTreeSet<Identity>) -> BTreeMap<String, String> {
+    let is_merged =
+        |document: &&Written| document.entry("override").and_then(|entry| entry.node.scalar()) == Some("merge");
+    let new_name = |document: &Written| {
+        let identity = document.name().filter(|identity| known.contains(identity))?;
+        let is_kpi = identity.0 == DocumentKind::Kpi;
+        let new_name = document.entry("rename")?.node.scalar()?.to_owned();
+        is_kpi.then_some((identity.1, new_name))
+    };
+    own.iter().filter(is_merged).filter_map(new_name).collect()
 }
 
 /// Rows that a test gives are written like the catalogue's own files. What results must be like holds for all.
@@ -139,8 +190,9 @@ fn without_given_tests(mut document: Written) -> Written {
     document
 }
 
-/// What another company wants to reach says nothing about this one, nor do the tables that hold it.
-fn leave_targets_out(catalogue: &mut Vec<Written>) {
+/// What another company wants to reach says nothing about this one, nor do the tables that hold it, unless the project
+/// fills them with its own.
+fn leave_targets_out(catalogue: &mut Vec<Written>, own: &[Written]) {
     let mut tables = Vec::new();
     for document in catalogue.iter_mut().filter(|document| document.is(DocumentKind::Kpi)) {
         let NodeValue::Mapping(entries) = &mut document.root.value else { continue };
@@ -150,7 +202,9 @@ fn leave_targets_out(catalogue: &mut Vec<Written>) {
         tables.extend(table.and_then(|table| table.node.scalar()).map(str::to_owned));
     }
     let holds_targets = |document: &Written| {
+        let is_changed = || own.iter().any(|change| change.name() == document.name());
         document.name().is_some_and(|(kind, name)| kind == DocumentKind::Table && tables.contains(&name))
+            && !is_changed()
     };
     catalogue.retain(|document| !holds_targets(document));
 }
@@ -191,9 +245,7 @@ fn merged(before: Written, change: Written) -> Written {
             NodeValue::Mapping(changes) => changes,
             _ => Vec::new(),
         };
-        for entry in changes {
-            merge_entry(entries, entry, true);
-        }
+        changes.into_iter().for_each(|change| merge_key(entries, change));
     }
     node.span = change.root.span;
     let query = match has_own_rows {
@@ -203,41 +255,26 @@ fn merged(before: Written, change: Written) -> Written {
     Written { file: change.file, folder_tag, root: node, query, stems_from_catalogue: true, is_changed: true }
 }
 
-fn merge_entry(entries: &mut Vec<Entry>, change: Entry, is_top: bool) {
-    let Some(position) = entries.iter().position(|entry| entry.key == change.key) else {
-        if !matches!(change.node.value, NodeValue::Null) {
-            entries.push(change);
-        }
-        return;
-    };
-    if matches!(change.node.value, NodeValue::Null) {
-        entries.remove(position);
-        return;
-    }
-    let is_by_name = is_top && NAMED.contains(&change.key.as_str());
-    let is_column = !is_top;
-    let entry = &mut entries[position];
-    let both = (&mut entry.node.value, change.node.value);
-    match both {
-        (NodeValue::Mapping(before), NodeValue::Mapping(after)) if is_by_name => {
+/// Puts a key of a change among those of a document.
+fn merge_key(keys: &mut Vec<Entry>, change: Entry) {
+    let before = keys.iter_mut().find(|entry| entry.key == change.key && NAMED.contains(&entry.key.as_str()));
+    match (before.map(|entry| &mut entry.node.value), change.node.value) {
+        (Some(NodeValue::Mapping(before)), NodeValue::Mapping(after)) => {
             // A column keeps what is known of it; everything else that has a name is written anew.
-            for inner in after {
-                match change.key == "columns" {
-                    true => merge_entry(before, inner, false),
-                    false => replace_entry(before, inner),
-                }
-            }
+            let merge = if change.key == "columns" { merge_column } else { replace_entry };
+            after.into_iter().for_each(|inner| merge(before, inner));
         }
-        (NodeValue::Mapping(before), NodeValue::Mapping(after)) if is_column => {
-            for inner in after {
-                replace_entry(before, inner);
-            }
+        (_, value) => replace_entry(keys, Entry { node: Node { value, ..change.node }, ..change }),
+    }
+}
+
+fn merge_column(columns: &mut Vec<Entry>, change: Entry) {
+    let before = columns.iter_mut().find(|column| column.key == change.key);
+    match (before.map(|column| &mut column.node.value), change.node.value) {
+        (Some(NodeValue::Mapping(before)), NodeValue::Mapping(after)) => {
+            after.into_iter().for_each(|key| replace_entry(before, key));
         }
-        (value, after) => {
-            *value = after;
-            entry.key_span = change.key_span;
-            entry.node.span = change.node.span;
-        }
+        (_, value) => replace_entry(columns, Entry { node: Node { value, ..change.node }, ..change }),
     }
 }
 
@@ -264,68 +301,74 @@ fn forget_how_columns_are_written(columns: &mut Node) {
     columns.retain(|column| !column.node.entries().is_empty());
 }
 
-/// Takes `rename` out and writes the new name where the old one stands. The other documents are not changed yet.
-fn take_new_name(root: &mut Node) -> Option<String> {
-    let NodeValue::Mapping(entries) = &mut root.value else { return None };
-    let position = entries.iter().position(|entry| entry.key == "rename")?;
-    let new_name = entries[position].node.scalar()?.to_owned();
-    let place = entries[position].node.span;
-    entries.remove(position);
-    let first = entries.first_mut()?;
-    first.node.set_scalar(new_name.clone());
-    first.node.span = place;
-    Some(new_name)
+/// Takes `rename` out and writes the new name where the old one stands.
+fn take_new_name(root: &mut Node) {
+    let NodeValue::Mapping(entries) = &mut root.value else { return };
+    let Some(position) = entries.iter().position(|entry| entry.key == "rename") else { return };
+    // What is no name is told when the document is read.
+    let Some(new_name) = entries[position].node.scalar().map(str::to_owned) else { return };
+    let place = entries.remove(position).node.span;
+    if let Some(first) = entries.first_mut() {
+        first.node.set_scalar(new_name);
+        first.node.span = place;
+    }
 }
 
-/// Writes another name where a definition of the catalogue refers to a KPI.
-fn rename(root: &mut Node, before: &str, after: &str) {
-    let is_arithmetic = root.entries().iter().all(|entry| entry.key != "from");
-    let NodeValue::Mapping(entries) = &mut root.value else { return };
-    for entry in entries {
+/// Writes the new names where a definition of the catalogue refers to KPIs.
+fn rename(root: &mut Node, renamed: &BTreeMap<String, String>) {
+    let is_arithmetic = root.key("from").is_none();
+    let own_names: Vec<String> =
+        root.key("inputs").into_iter().flat_map(Node::entries).map(|input| input.key.clone()).collect();
+    let rename_one = |node: &mut Node| {
+        if let Some(new_name) = node.scalar().and_then(|name| renamed.get(name)) {
+            node.set_scalar(new_name.clone());
+        }
+    };
+    for entry in root.entries_mut() {
+        let node = &mut entry.node;
         match entry.key.as_str() {
             "value" if is_arithmetic => {
-                let text = entry.node.scalar().map(|text| with_other_name(text, before, after));
-                text.into_iter().for_each(|text| entry.node.set_scalar(text));
+                let new_name = |word: &str| renamed.get(word).filter(|_| !own_names.iter().any(|own| own == word));
+                if let Some(text) = node.scalar().map(|text| with_other_names(text, new_name)) {
+                    node.set_scalar(text);
+                }
             }
-            "guardrails" => entry.node.elements_mut().for_each(|node| node.rename_scalar(before, after)),
+            "guardrails" => node.elements_mut().for_each(rename_one),
             "composite" => {
-                entry.node.entries_mut().filter(|part| part.key == before).for_each(|part| part.key = after.to_owned());
+                for part in node.entries_mut() {
+                    part.key = renamed.get(&part.key).unwrap_or(&part.key).clone();
+                }
             }
             "inputs" => {
-                let inputs = entry.node.entries_mut().flat_map(|input| input.node.entries_mut());
-                inputs.filter(|key| key.key == "kpi").for_each(|key| key.node.rename_scalar(before, after));
+                let keys = node.entries_mut().flat_map(|input| input.node.entries_mut());
+                keys.filter(|key| key.key == "kpi").for_each(|key| rename_one(&mut key.node));
             }
             "target" => {
-                let keys = entry.node.entries_mut().filter(|key| key.key == "kpi");
-                keys.for_each(|key| key.node.rename_scalar(before, after));
+                let keys = node.entries_mut().filter(|key| key.key == "kpi");
+                keys.for_each(|key| rename_one(&mut key.node));
             }
             _ => {}
         }
     }
 }
 
-/// An expression in which a name is another one; words in quotes and parts of longer words stay.
-fn with_other_name(text: &str, before: &str, after: &str) -> String {
+/// An expression in which names are other ones; words in quotes and parts of longer words stay.
+fn with_other_names<'n>(text: &str, new_name: impl Fn(&str) -> Option<&'n String>) -> String {
     let mut written = String::with_capacity(text.len());
     let mut word = String::new();
-    let mut quote = None;
-    let finish = |word: &mut String, written: &mut String| {
-        written.push_str(if word == before { after } else { word });
-        word.clear();
-    };
+    let mut is_quoted = false;
     for letter in text.chars() {
-        if quote.is_none() && (letter.is_alphanumeric() || letter == '_') {
+        if !is_quoted && (letter.is_alphanumeric() || letter == '_') {
             word.push(letter);
             continue;
         }
-        finish(&mut word, &mut written);
-        match quote {
-            Some(open) if open == letter => quote = None,
-            None if letter == '\'' => quote = Some(letter),
-            _ => {}
+        written.push_str(new_name(&word).unwrap_or(&word));
+        word.clear();
+        if letter == '\'' {
+            is_quoted = !is_quoted;
         }
         written.push(letter);
     }
-    finish(&mut word, &mut written);
+    written.push_str(new_name(&word).unwrap_or(&word));
     written
 }

@@ -23,6 +23,7 @@ use std::path::{Path, PathBuf};
 use crate::diagnostic::{Diagnostic, FileId, Sources, Span};
 use crate::error::{Error, Result};
 use crate::spec::{Document, Spanned};
+use bundled::Catalogue;
 use tree::{Entry, Node};
 
 pub use settings::override_settings;
@@ -134,8 +135,8 @@ pub fn load(project_dir: &Path) -> Result<LoadedProject> {
     }
     let Parts { documents: own, broken: mut broken_documents } = own;
     let written = match include::included(&own) {
-        Some(files) => {
-            let included = catalogue(files, &mut sources, &mut diagnostics);
+        Some(catalogue) => {
+            let included = documents_of(catalogue, &mut sources, &mut diagnostics);
             include::combine(included, own, &mut broken_documents, &mut diagnostics)
         }
         None => {
@@ -160,13 +161,15 @@ pub fn load(project_dir: &Path) -> Result<LoadedProject> {
 }
 
 /// The documents of a catalogue that the binary carries.
-fn catalogue(files: &[(&str, &str)], sources: &mut Sources, diagnostics: &mut Vec<Diagnostic>) -> Vec<Written> {
+fn documents_of(catalogue: Catalogue, sources: &mut Sources, diagnostics: &mut Vec<Diagnostic>) -> Vec<Written> {
     let mut parts = Parts::default();
-    for (path, text) in files {
-        let file = sources.add(format!("crm:{path}"), *text);
+    for (path, text) in catalogue.files {
+        let file = sources.add(format!("{}:{path}", catalogue.name), *text);
         let path = Path::new(path);
         read_file(file, text, is_sql(path), folder_tag(path, Path::new("")), &mut parts, diagnostics);
     }
+    // Its files are tested when it is built.
+    debug_assert_eq!(parts.broken, []);
     let mut documents = parts.documents;
     documents.iter_mut().for_each(|document| document.stems_from_catalogue = true);
     documents

@@ -468,6 +468,65 @@ fn an_included_definition_is_changed_key_by_key() {
     assert!(project_spec.unwrap().time_zone.is_none(), "the calendar is the project's own");
 }
 
+/// Once, one name was changed after the other: a swap made two KPIs into one.
+#[test]
+fn new_names_are_given_at_once() {
+    let rename = |old: &str, new: &str| format!("---\nkpi: {old}\noverride: merge\nrename: {new}\n");
+    let swapped = [rename("gross_profit", "total_revenue"), rename("total_revenue", "gross_profit")];
+    let chained = [rename("total_revenue", "gross_profit"), rename("gross_profit", "margin")];
+    for (renames, expected) in [(swapped, "total_revenue / gross_profit"), (chained, "margin / gross_profit")] {
+        let [first, second] = &renames;
+        for text in [format!("{first}{second}"), format!("{second}{first}")] {
+            let project = load_one(&format!("project: x\ninclude: crm\n{text}"));
+            let rate = kpi(&project, "gross_margin_rate").value.as_ref().map(|value| value.value.as_str());
+            assert_eq!(rate, Some(expected), "{text}");
+        }
+    }
+}
+
+/// In a document of the project the names are the project's, wherever it stands.
+#[test]
+fn own_words_are_not_renamed() {
+    let rename = "---\nkpi: gross_profit\noverride: merge\nrename: their_profit\n";
+    let own = "---\nkpi: gross_profit\nfrom: orders\nvalue: sum(amount)\n";
+    let rate = "---\nkpi: gross_margin_rate\noverride: merge\nvalue: gross_profit / total_revenue\n";
+    for text in [format!("{rename}{own}{rate}"), format!("{rate}{own}{rename}")] {
+        let project = load_one(&format!("project: x\ninclude: crm\n{text}"));
+        assert_eq!(render_text(&project.diagnostics, &project.sources, false), "", "{text}");
+        let rate = kpi(&project, "gross_margin_rate").value.as_ref().map(|value| value.value.as_str());
+        assert_eq!(rate, Some("gross_profit / total_revenue"), "{text}");
+        assert!(kpi(&project, "gross_profit").from.is_some() && kpi(&project, "their_profit").value.is_some());
+    }
+}
+
+/// A mistake beside the name of the catalogue is told, and nothing else is told because of it.
+#[test]
+fn a_mistake_beside_the_catalogue_keeps_it_in() {
+    let text = "project: x\ninclude: {catalogue: crm, kpi: [close_rate]}\n---\nkpi: close_rate\noverride: merge\ntarget: 0.5\n";
+    let project = load_one(text);
+    assert_eq!(project.diagnostics.len(), 1);
+    assert!(kpi(&project, "close_rate").value.is_some());
+}
+
+/// A definition of the project must not give the numbers of the catalogue's.
+#[test]
+fn of_two_definitions_with_one_name_there_is_none() {
+    let project = load_one("project: x\ninclude: crm\n---\nkpi: close_rate\nfrom: deals\nvalue: count(*)\n");
+    assert_eq!(project.diagnostics.len(), 1);
+    assert_eq!(project.broken, [BrokenDocument { kind: DocumentKind::Kpi, name: "close_rate".into() }]);
+    let has_one =
+        |document: &LoadedDocument| matches!(&document.document, Document::Kpi(kpi) if kpi.kpi.value == "close_rate");
+    assert!(!project.documents.iter().any(has_one));
+}
+
+#[test]
+fn tables_of_targets_can_be_filled_with_own_ones() {
+    let own = "---\ntable: stage_targets\noverride: merge\nsource: mine.csv\n";
+    let project = load_one(&format!("project: x\ninclude: crm\n{own}"));
+    assert_eq!(render_text(&project.diagnostics, &project.sources, false), "");
+    assert_eq!(table(&project, "stage_targets").source.as_ref().map(|source| source.value.as_str()), Some("mine.csv"));
+}
+
 #[test]
 fn what_changes_nothing_is_a_mistake() {
     for (text, code, hint) in [
@@ -476,6 +535,11 @@ fn what_changes_nothing_is_a_mistake() {
         ("project: x\ninclude: crm\n---\nkpi: new_leeds\noverride: merge\n", "nothing-to-override", "`new_leads`"),
         ("project: x\ninclude: crm\n---\nkpi: new_leads\nvalue: 1\n", "duplicate-name", "override: merge"),
         ("project: x\ninclude: crm\n---\nkpi: new_leads\noverride: partly\n", "unknown-value", "`merge` or `replace`"),
+        (
+            "project: x\ninclude: crm\n---\nkpi: new_leads\noverride: merge\nlabel: A\n---\nkpi: new_leads\noverride: merge\n",
+            "duplicate-name",
+            "into one document",
+        ),
     ] {
         let project = load_one(text);
         let said = render_text(&project.diagnostics, &project.sources, false);

@@ -78,6 +78,11 @@ impl Node {
         }
     }
 
+    /// What stands behind a key of a mapping.
+    pub fn key(&self, key: &str) -> Option<&Node> {
+        self.entries().iter().find(|entry| entry.key == key).map(|entry| &entry.node)
+    }
+
     /// The entries of a mapping, to change.
     pub fn entries_mut(&mut self) -> impl Iterator<Item = &mut Entry> {
         match &mut self.value {
@@ -114,13 +119,6 @@ impl Node {
     /// Puts another text in the place of a scalar; its place in the file stays.
     pub fn set_scalar(&mut self, text: String) {
         self.value = NodeValue::Scalar { text, kind: ScalarKind::Text };
-    }
-
-    /// Puts another word in the place of this one.
-    pub fn rename_scalar(&mut self, before: &str, after: &str) {
-        if self.scalar() == Some(before) {
-            self.set_scalar(after.to_owned());
-        }
     }
 
     /// The node at a path of positions.
