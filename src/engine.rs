@@ -284,27 +284,28 @@ impl Engine {
             computed = work => computed,
             () = options.stop.notified() => Err(Error::new(ErrorKind::Interrupted, "the run was stopped before it published anything")),
         };
-        let computed = match computed {
-            Ok(computed) => computed,
+        let judged = match computed {
+            Ok((outcomes, found)) => {
+                self.judge(&store, &mut run, &found, outcomes).await.map(|judged| (judged, found.inputs))
+            }
+            Err(error) => Err(error),
+        };
+        match judged {
+            Ok((judged, inputs)) => self.publish(run, options, judged, &inputs, started).await,
             Err(error) => {
                 run.abandon(error.message()).await;
-                return Err(error);
+                Err(error)
             }
-        };
-        let inputs = computed.inputs;
-        let judged =
-            match self.judge(&store, &mut run, &computed.survey, &inputs, computed.outcomes, &computed.tested).await {
-                Ok(judged) => judged,
-                Err(error) => {
-                    run.abandon(error.message()).await;
-                    return Err(error);
-                }
-            };
-        self.publish(run, options, judged, &inputs, started).await
+        }
     }
 
     /// Looks at the data, tests it, and computes each KPI.
-    async fn compute(&self, run: &mut Run, selected: &BTreeSet<String>, listener: Listener<'_>) -> Result<Computed> {
+    async fn compute(
+        &self,
+        run: &mut Run,
+        selected: &BTreeSet<String>,
+        listener: Listener<'_>,
+    ) -> Result<(Outcomes, Found)> {
         let model = self.model();
         let inputs = Inputs::pin(model);
         let files = inputs.files.values().map(|files| files.len() as u64).sum();
@@ -314,13 +315,17 @@ impl Engine {
         let broken = broken_keys(&self.context, model, selected).await;
         let tested = beating(run, self.test_what_is_read(selected)).await;
 
-        let (ready, mut outcomes) = self.sort_out(selected, &survey, &broken);
+        let (ready, unready) = self.sort_out(selected, &survey, &broken);
+        let is_without_rows = |unready: &Unready| matches!(unready, Unready::WithoutRows(_));
+        let without_rows =
+            unready.iter().filter(|(_, why)| is_without_rows(why)).map(|(name, _)| name.clone()).collect();
+        let mut outcomes: Outcomes = unready.into_iter().map(|(name, why)| (name, Err(why.into_error()))).collect();
         let run_plan = plan::plan(model, Some(&ready));
         run.event(&ManifestEvent::new(Phase::Plan, Status::Done).rows(run_plan.passes.len() as u64)).await?;
         let bounds = Bounds { since: None, until: self.as_of.day };
         let work = execute::execute(&self.context, model, &run_plan, bounds, &survey.extents, listener);
         outcomes.extend(beating(run, work).await);
-        Ok(Computed { inputs, survey, outcomes, tested })
+        Ok((outcomes, Found { inputs, survey, without_rows, tested }))
     }
 
     /// The KPIs that can be computed, and the reasons why the others cannot.
@@ -329,23 +334,24 @@ impl Engine {
         selected: &BTreeSet<String>,
         survey: &Survey,
         broken: &BTreeMap<Partner, Error>,
-    ) -> (BTreeSet<String>, Outcomes) {
+    ) -> (BTreeSet<String>, Vec<(String, Unready)>) {
         let model = self.model();
         let mut ready = BTreeSet::new();
-        let mut outcomes = Vec::new();
+        let mut unready = Vec::new();
         for name in selected {
             let everything = below(model, &BTreeSet::from([name.clone()]));
             let broken_key =
                 everything.iter().find_map(|kpi| partners(model, kpi).iter().find_map(|partner| broken.get(partner)));
             let unread = everything.iter().find_map(|kpi| survey.failed.get(&kpi.name));
-            let error = unread.or(broken_key).map(Error::again);
-            let Some(error) = error.or_else(|| self.without_rows(model, &model.kpis[name], survey)) else {
-                ready.insert(name.clone());
-                continue;
-            };
-            outcomes.push((name.clone(), Err(error)));
+            // Of what could not be read nobody knows whether it has rows.
+            let failed = unread.or(broken_key).map(|error| Unready::Failed(error.again()));
+            let without_rows = || self.without_rows(model, &model.kpis[name], survey).map(Unready::WithoutRows);
+            match failed.or_else(without_rows) {
+                Some(why) => unready.push((name.clone(), why)),
+                None => drop(ready.insert(name.clone())),
+            }
         }
-        (ready, outcomes)
+        (ready, unready)
     }
 
     /// What to say of a KPI whose data has no row at all.
@@ -358,45 +364,28 @@ impl Engine {
     }
 
     /// Audits every result and writes those that pass into the run's own folder.
-    async fn judge(
-        &self,
-        store: &Store,
-        run: &mut Run,
-        survey: &Survey,
-        inputs: &Inputs,
-        outcomes: Outcomes,
-        tested: &Tested,
-    ) -> Result<Judged> {
+    async fn judge(&self, store: &Store, run: &mut Run, found: &Found, outcomes: Outcomes) -> Result<Judged> {
         let model = self.model();
+        let Found { inputs, survey, without_rows, tested } = found;
         let moved = inputs.changed_since(model);
         let head = store.head().await?;
         let mut judged = Judged::default();
         for (name, result) in outcomes {
             let kpi = &model.kpis[&name];
+            let why_skipped = || why_skipped(kpi, &result, without_rows, &judged);
+            if let Some(reason) = is_unused(kpi, &head).then(why_skipped).flatten() {
+                judged.skip(run, name, reason).await?;
+                continue;
+            }
             let result = match result {
                 Ok(result) => result,
                 Err(error) => {
                     let error = self.explain(kpi, error);
-                    if self.without_rows(model, kpi, survey).is_some() && is_unused(kpi, &head) {
-                        judged.skip(run, name, error.message().to_owned()).await?;
-                        continue;
-                    }
                     run.event(&ManifestEvent::new(Phase::Execute, Status::Failed).kpi(&name).error(&error)).await?;
                     judged.outcomes.insert(name, KpiOutcome::Failed { error });
                     continue;
                 }
             };
-            let is_unused = is_unused(kpi, &head);
-            if result.rows.num_rows() == 0 && is_unused {
-                judged.skip(run, name, "no row of its table counts".into()).await?;
-                continue;
-            }
-            let skipped = kpi.inputs().into_iter().find(|input| judged.skipped.contains_key(*input));
-            if let Some(input) = skipped.filter(|_| is_unused) {
-                let reason = format!("it needs `{input}`, and {}", judged.skipped[input]);
-                judged.skip(run, name, reason).await?;
-                continue;
-            }
             let before = match &head {
                 // A damaged file of an earlier version must not keep the next one from being published.
                 Some(record) => store.read_kpi(record, &name).await.unwrap_or(None),
@@ -457,13 +446,21 @@ impl Engine {
             kpi: kpi.clone(),
             reason: reason.clone(),
             needs: BTreeMap::new(),
-            reads_tables: model.kpis[kpi].reads.len(),
+            reads: model.kpis[kpi].reads.clone(),
         });
+        let parent = run.parent().filter(|_| is_whole);
+        let (lapsed, skipped): (Vec<&Skipped>, Vec<&Skipped>) = (model.skipped.iter())
+            .partition(|skipped| parent.is_some_and(|parent| parent.kpis.contains_key(&skipped.kpi)));
+        let lapsed = lapsed.into_iter().map(|lapsed| {
+            let reason = format!("its last values stay published, and {}", lapsed.reason);
+            (lapsed.kpi.clone(), KpiOutcome::Withheld { reason, is_late: false })
+        });
+        let kpis = model.order.iter().filter_map(|name| judged.outcomes.remove_entry(name)).chain(lapsed).collect();
         let mut report = RunReport {
             run_id,
             version: None,
-            kpis: model.order.iter().filter_map(|name| judged.outcomes.remove_entry(name)).collect(),
-            skipped: model.skipped.iter().cloned().chain(without_rows).collect(),
+            kpis,
+            skipped: skipped.into_iter().cloned().chain(without_rows).collect(),
             scorecard: judged.scorecard,
             output: model.project.output.clone(),
             unpublished: None,
@@ -550,30 +547,24 @@ impl Engine {
         }
         let mut selected = BTreeSet::new();
         for word in words {
-            let named = match word.split_once(':') {
-                Some(("tag", tag)) => self.having(|kpi| kpi.tags.iter().any(|known| known == tag)),
-                Some(("objective", name)) => self.having(|kpi| model.objectives_of(kpi).contains(&name)),
+            selected.extend(match word.split_once(':') {
+                Some(("tag", tag)) => {
+                    self.having(|kpi| kpi.tags.iter().any(|known| known == tag)).ok_or_else(|| self.unknown_tag(tag))?
+                }
+                Some(("objective", name)) => self
+                    .having(|kpi| model.objectives_of(kpi).contains(&name))
+                    .ok_or_else(|| self.unknown_objective(name))?,
                 _ => BTreeSet::from([self.find(word)?.name.clone()]),
-            };
-            if named.is_empty() {
-                return Err(self.names_nothing(word));
-            }
-            selected.extend(named);
+            });
         }
         Ok(selected)
     }
 
-    fn having(&self, has: impl Fn(&Kpi) -> bool) -> BTreeSet<String> {
-        self.model().defined().filter(|kpi| has(kpi)).map(|kpi| kpi.name.clone()).collect()
-    }
-
-    /// What to say of `tag:` or `objective:` with a name that no KPI has.
-    fn names_nothing(&self, word: &str) -> Error {
-        match word.split_once(':') {
-            Some(("objective", name)) => self.unknown_objective(name),
-            Some((_, tag)) => self.unknown_tag(tag),
-            None => self.unknown_tag(word),
-        }
+    /// The KPIs that have something, if any has.
+    fn having(&self, has: impl Fn(&Kpi) -> bool) -> Option<BTreeSet<String>> {
+        let found: BTreeSet<String> =
+            self.model().defined().filter(|kpi| has(kpi)).map(|kpi| kpi.name.clone()).collect();
+        (!found.is_empty()).then_some(found)
     }
 
     fn unknown_objective(&self, name: &str) -> Error {
@@ -813,12 +804,28 @@ struct Prepared {
     bounds: Bounds,
 }
 
-/// What a run found before anything is judged.
-struct Computed {
+/// What a run found beside the results, before anything is judged.
+struct Found {
     inputs: Inputs,
     survey: Survey,
-    outcomes: Outcomes,
+    /// The KPIs behind which there is no row.
+    without_rows: BTreeSet<String>,
     tested: Tested,
+}
+
+/// Why a KPI cannot be computed.
+enum Unready {
+    /// Its data cannot be read, or a join would count rows twice.
+    Failed(Error),
+    WithoutRows(Error),
+}
+
+impl Unready {
+    fn into_error(self) -> Error {
+        match self {
+            Unready::Failed(error) | Unready::WithoutRows(error) => error,
+        }
+    }
 }
 
 /// The results of a run after the audits.
@@ -836,6 +843,24 @@ struct Judged {
 fn is_unused(kpi: &Kpi, head: &Option<LogRecord>) -> bool {
     let was_published = head.as_ref().is_some_and(|record| record.kpis.contains_key(&kpi.name));
     kpi.is_included && !was_published
+}
+
+/// Why a KPI that nobody may have a use for has no value, if that is no failure.
+fn why_skipped(
+    kpi: &Kpi,
+    result: &Result<KpiResult>,
+    without_rows: &BTreeSet<String>,
+    judged: &Judged,
+) -> Option<String> {
+    match result {
+        Err(error) => without_rows.contains(&kpi.name).then(|| error.message().to_owned()),
+        Ok(result) if result.rows.num_rows() == 0 => Some("no row of its table counts".into()),
+        Ok(_) => {
+            let inputs = kpi.inputs();
+            let skipped = inputs.into_iter().find_map(|input| Some((input, judged.skipped.get(input)?)));
+            skipped.map(|(input, reason)| format!("it needs `{input}`, and {reason}"))
+        }
+    }
 }
 
 impl Judged {

@@ -98,10 +98,10 @@ pub mod compile;
 
 // Floor 5: many KPIs, few scans.
 pub mod plan;
-pub mod profile;
 
 // Floor 6: queries that run.
 pub mod execute;
+pub mod profile;
 pub mod survey;
 
 // Floor 7: results out.

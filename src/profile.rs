@@ -57,16 +57,18 @@ pub async fn profile(
     let row = row.ok_or_else(|| Error::execution(format!("nothing came back of `{}`", table.name)))?;
     let number = |name: &str| {
         let column = row.column_by_name(name).and_then(|column| column.as_primitive_opt::<Int64Type>());
-        column.map_or(0, |column| column.value(0).unsigned_abs())
+        let column = column.ok_or_else(|| Error::internal(format!("no number came back of `{}`", table.name)))?;
+        Ok(column.value(0).unsigned_abs())
     };
     let day = |name: &str| {
         let column = row.column_by_name(name)?.as_primitive_opt::<Date32Type>()?;
         (!column.is_null(0)).then(|| from_epoch_days(column.value(0)))?
     };
-    let empty = asked.iter().enumerate().filter(|(index, _)| number(&format!("values {index}")) == 0);
-    Ok(TableProfile {
-        rows: number("rows"),
-        days: day("first").zip(day("last")),
-        empty: empty.map(|(_, name)| (*name).clone()).collect(),
-    })
+    let mut empty = BTreeSet::new();
+    for (index, name) in asked.iter().enumerate() {
+        if number(&format!("values {index}"))? == 0 {
+            empty.insert((*name).clone());
+        }
+    }
+    Ok(TableProfile { rows: number("rows")?, days: day("first").zip(day("last")), empty })
 }

@@ -1,6 +1,7 @@
 //! Every KPI of the catalogue against the same KPI written by hand: plain SQL over the raw files in `data/`, with
-//! DataFusion's own readers and functions and nothing of ours. `tests/catalogue` holds the queries, one for each KPI at its
+//! DataFusion's own readers and functions and none of ours. `tests/catalogue` holds the queries, one for each KPI at its
 //! first grain, and some more by a dimension; what columns a query has beside `period_start` and `value` is what it is by.
+//! The session is ours in one respect: it has the guards against DataFusion's mistakes, which have tests of their own.
 //!
 //! The queries follow the formulas of the field, not the definitions in `kpis/`. Nothing here says who is wrong where two
 //! values differ.

@@ -56,7 +56,7 @@ stretches AS (
     updated_at
   FROM orders
   CROSS JOIN known
-  WHERE {{ customer_method }} = 'orders' AND status = 'completed' AND order_type <> 'credit'
+  WHERE {{ customer_method }} = 'orders' AND status = 'completed' AND coalesce(order_type, '') <> 'credit'
 ),
 with_end_before AS (
   SELECT

@@ -7,5 +7,5 @@ freshness: {column: updated_at}
 --- */
 SELECT account_id, min(order_date) AS first_day, max(updated_at) AS updated_at
 FROM orders
-WHERE status = 'completed' AND order_type <> 'credit' AND account_id IS NOT NULL
+WHERE status = 'completed' AND coalesce(order_type, '') <> 'credit' AND account_id IS NOT NULL
 GROUP BY account_id

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::{Statistics, plan_err};
+use datafusion::common::plan_err;
 use datafusion::datasource::{MemTable, ViewTable};
 use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, LogicalPlan, TableProviderFilterPushDown, TableType};
@@ -97,10 +97,6 @@ impl TableProvider for WithAbsent {
             false => TableProviderFilterPushDown::Unsupported,
         };
         Ok(filters.iter().map(answer).collect())
-    }
-
-    fn statistics(&self) -> Option<Statistics> {
-        None
     }
 
     async fn scan(

@@ -249,13 +249,14 @@ pub fn find_broken_value(
             _ => FileCompressionType::UNCOMPRESSED,
         };
         let mut reader = reader(file, compression, options).ok()?;
+        let not_counted = lines_not_counted(file, compression).ok()?;
         let index = reader.headers().ok()?.iter().position(|name| name.trim_start_matches('\u{feff}') == column)?;
         for record in reader.into_records() {
             let Ok(record) = record else { break };
             let Some(value) = record.get(index) else { continue };
             let is_null = value.is_empty() || options.null_values.iter().any(|null| null == value);
             if !is_null && !fits(value.trim()) {
-                let line = record.position().map_or(0, |position| position.line());
+                let line = record.position().map_or(0, |position| position.line() + not_counted);
                 return Some(BrokenValue { file: file.path.clone(), line, value: value.to_owned() });
             }
         }
@@ -268,15 +269,28 @@ fn reader(
     compression: FileCompressionType,
     options: &CsvOptions,
 ) -> Result<Reader<Box<dyn Read>>, SourceError> {
+    let bytes = bytes_of(file, compression)?;
+    Ok(ReaderBuilder::new().delimiter(options.delimiter_in(&file.path)).quote(options.quote).from_reader(bytes))
+}
+
+fn bytes_of(file: &InputFile, compression: FileCompressionType) -> Result<Box<dyn Read>, SourceError> {
     let opened = File::open(&file.path).map_err(|error| unreadable(&file.path, &error))?;
-    let bytes: Box<dyn Read> = if compression == FileCompressionType::GZIP {
+    Ok(if compression == FileCompressionType::GZIP {
         Box::new(flate2::read::MultiGzDecoder::new(opened))
     } else if compression == FileCompressionType::ZSTD {
         Box::new(zstd::Decoder::new(opened).map_err(|error| unreadable(&file.path, &error))?)
     } else {
         Box::new(opened)
-    };
-    Ok(ReaderBuilder::new().delimiter(options.delimiter_in(&file.path)).quote(options.quote).from_reader(bytes))
+    })
+}
+
+/// What the reader's number of a line lacks: with Windows' line ends it counts a line once the next one has begun.
+fn lines_not_counted(file: &InputFile, compression: FileCompressionType) -> Result<u64, SourceError> {
+    let mut beginning = Vec::new();
+    let bytes = bytes_of(file, compression)?;
+    bytes.take(1 << 16).read_to_end(&mut beginning).map_err(|error| unreadable(&file.path, &error))?;
+    let end = beginning.iter().position(|byte| *byte == b'\n');
+    Ok(u64::from(end.is_some_and(|end| end > 0 && beginning[end - 1] == b'\r')))
 }
 
 fn broken(file: &InputFile, error: &::csv::Error) -> SourceError {

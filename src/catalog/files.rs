@@ -40,6 +40,11 @@ const ENDINGS: [(&str, Format, FileCompressionType); 6] = [
     (".txt", Format::Csv, FileCompressionType::UNCOMPRESSED),
 ];
 
+/// Whether a source names CSV files, as far as its name tells.
+pub fn is_csv(source: &str) -> bool {
+    ending_of(Path::new(source)).is_some_and(|(_, format, _)| format == Format::Csv)
+}
+
 pub(super) fn find(data: &Path, source: &str) -> Result<Found, SourceError> {
     if let Some((scheme, _)) = source.split_once("://") {
         return Err(SourceError::unreadable(format!("`{scheme}://` sources are not in this version of kpi"))
@@ -138,7 +143,10 @@ pub(super) fn locations(
     partitions: &[(String, DataType)],
 ) -> Result<(Vec<ListingTableUrl>, String), SourceError> {
     let url = |path: &Path, is_folder: bool| {
-        let path = std::path::absolute(path).map_err(|error| unreadable(path, &error))?;
+        let has_parents = path.components().any(|part| part == std::path::Component::ParentDir);
+        // DataFusion takes no `..`; links are left as they are where they can be.
+        let whole = if has_parents { fs::canonicalize(path) } else { std::path::absolute(path) };
+        let path = whole.map_err(|error| unreadable(path, &error))?;
         let url = if is_folder { url::Url::from_directory_path(&path) } else { url::Url::from_file_path(&path) };
         let url = url.map_err(|()| SourceError::unreadable(format!("`{}` is no usable path", path.display())))?;
         ListingTableUrl::try_new(url, None).map_err(|error| SourceError::unreadable(error.strip_backtrace()))

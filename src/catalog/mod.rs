@@ -19,8 +19,8 @@ use datafusion::prelude::SessionContext;
 
 pub use self::absent::{absent, empty, view_with_absent_columns, with_absent_columns};
 pub use self::csv::{BrokenValue, CsvOptions, find_broken_value, is_code};
-pub use self::files::InputFile;
 use self::files::{Found, find};
+pub use self::files::{InputFile, is_csv};
 pub use self::given::{BadValue, GivenRows, Known, given};
 pub use self::parquet::find_broken_file;
 pub use self::periods::{PERIODS, Periods, known_days};

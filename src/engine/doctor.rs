@@ -4,8 +4,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Engine;
-use crate::error::{Error, Result};
+use super::{Engine, explain};
+use crate::error::Error;
 use crate::model::{Model, Need, Reads};
 use crate::profile::{TableProfile, profile};
 
@@ -44,7 +44,9 @@ pub enum KpiState {
         left_out: Vec<Vec<String>>,
     },
     /// It runs, and something that it reads is empty: a table has no rows, or a column no value. That may be as it should.
-    Doubtful { tables: BTreeSet<String>, columns: Reads },
+    Doubtful { tables: BTreeSet<String>, columns: Reads, left_out: Vec<Vec<String>> },
+    /// Tables that it reads are there and cannot be read.
+    Unreadable { tables: BTreeSet<String> },
     /// It lacks nothing but columns of tables that are there, or one table of several.
     Almost { needs: BTreeMap<String, Need> },
     /// It lacks more.
@@ -67,11 +69,8 @@ pub struct Missing {
 }
 
 impl Engine {
-    /// Looks at every table and says what it is good for.
-    ///
-    /// # Errors
-    /// None for tables that cannot be read; they are in the answer.
-    pub async fn examine(&self) -> Result<Examination> {
+    /// Looks at every table and says what it is good for. A table that cannot be read is in the answer.
+    pub async fn examine(&self) -> Examination {
         let model = self.model();
         let mut read = Reads::new();
         for kpi in model.kpis.values() {
@@ -86,7 +85,7 @@ impl Engine {
             let lacks = model.lacking.get(name).into_iter().flat_map(|lacks| lacks.columns.values().flatten().cloned());
             let state = match profile(&self.context, table, columns, &model.project.calendar).await {
                 Ok(profile) => TableState::There { profile, lacks: lacks.collect() },
-                Err(error) => TableState::Unreadable { error },
+                Err(error) => TableState::Unreadable { error: explain(model, &BTreeSet::from([name.clone()]), error) },
             };
             tables.insert(name.clone(), state);
         }
@@ -96,7 +95,7 @@ impl Engine {
             tables.insert(name.clone(), TableState::Absent { reason });
         }
         let kpis = kpi_states(model, &tables);
-        Ok(Examination { missing: missing(model, &kpis), tables, kpis })
+        Examination { missing: missing(model, &kpis), tables, kpis }
     }
 }
 
@@ -105,28 +104,35 @@ fn kpi_states(model: &Model, tables: &BTreeMap<String, TableState>) -> BTreeMap<
     for kpi in model.defined() {
         let mut without_rows = BTreeSet::new();
         let mut without_values = Reads::new();
+        let mut unreadable = BTreeSet::new();
         for (name, columns) in &kpi.reads {
-            let Some(TableState::There { profile, .. }) = tables.get(name) else { continue };
-            if profile.rows == 0 {
-                without_rows.insert(name.clone());
-                continue;
-            }
-            let empty: BTreeSet<String> = columns.intersection(&profile.empty).cloned().collect();
-            if !empty.is_empty() {
-                without_values.insert(name.clone(), empty);
+            match tables.get(name) {
+                Some(TableState::Unreadable { .. }) => drop(unreadable.insert(name.clone())),
+                Some(TableState::There { profile, .. }) if profile.rows == 0 => drop(without_rows.insert(name.clone())),
+                Some(TableState::There { profile, .. }) => {
+                    let empty: BTreeSet<String> = columns.intersection(&profile.empty).cloned().collect();
+                    if !empty.is_empty() {
+                        without_values.insert(name.clone(), empty);
+                    }
+                }
+                // What can run reads nothing that is absent.
+                Some(TableState::Absent { .. }) | None => {}
             }
         }
         let left_out = model.left_out.get(&kpi.name).into_iter().flatten().map(|left| left.dimensions.clone());
-        let state = match without_rows.is_empty() && without_values.is_empty() {
-            true => KpiState::Supported { left_out: left_out.collect() },
-            false => KpiState::Doubtful { tables: without_rows, columns: without_values },
+        let left_out = left_out.collect();
+        let state = if !unreadable.is_empty() {
+            KpiState::Unreadable { tables: unreadable }
+        } else if without_rows.is_empty() && without_values.is_empty() {
+            KpiState::Supported { left_out }
+        } else {
+            KpiState::Doubtful { tables: without_rows, columns: without_values, left_out }
         };
         states.insert(kpi.name.clone(), state);
     }
     for skipped in &model.skipped {
         let absent = skipped.needs.values().filter(|need| need.is_absent).count();
-        let reads = skipped.reads_tables;
-        let is_almost = !skipped.needs.is_empty() && (absent == 0 || (absent == 1 && reads > 1));
+        let is_almost = !skipped.needs.is_empty() && (absent == 0 || (absent == 1 && skipped.reads.len() > 1));
         let needs = skipped.needs.clone();
         let state = match is_almost {
             true => KpiState::Almost { needs },
@@ -148,7 +154,8 @@ fn missing(model: &Model, kpis: &BTreeMap<String, KpiState>) -> Vec<Missing> {
             kpis.insert(kpi.clone());
         }
     }
-    for (table, need) in model.left_out.values().flatten().flat_map(|left_out| &left_out.needs) {
+    let seen = model.left_out.iter().filter(|(kpi, _)| kpis.contains_key(*kpi));
+    for (table, need) in seen.flat_map(|(_, left_out)| left_out).flat_map(|left_out| &left_out.needs) {
         missing_of(&mut found, table, need).breakdowns += 1;
     }
     let mut missing: Vec<Missing> = found.into_values().collect();

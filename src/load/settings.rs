@@ -44,15 +44,15 @@ fn same_type(name: &str, before: &SettingValue, text: &str) -> Result<SettingVal
         }
     };
     value.ok_or_else(|| {
-        let was = match before {
+        let said = match before {
             SettingValue::Boolean(value) => value.to_string(),
             SettingValue::Integer(value) => value.to_string(),
             SettingValue::Number(value) => value.to_string(),
             SettingValue::Text(value) => value.clone(),
-            SettingValue::Nothing => String::new(),
+            SettingValue::Nothing => "null".to_owned(),
         };
         Error::config(format!("the setting `{name}` is {what}, not `{text}`"))
-            .with_hint(format!("the project says `{name}: {was}`; write another value of that kind"))
+            .with_hint(format!("the project says `{name}: {said}`; write another value of that kind"))
     })
 }
 

@@ -72,8 +72,8 @@ pub struct Skipped {
     pub reason: String,
     /// What would have to be there, by table; empty where the definitions do not tell.
     pub needs: BTreeMap<String, Need>,
-    /// How many tables it reads, those that are lacking among them.
-    pub reads_tables: usize,
+    /// What it reads, that which is lacking among it; empty where the definitions do not tell.
+    pub reads: Reads,
 }
 
 /// A breakdown that cannot be made.
@@ -117,6 +117,8 @@ pub struct Table {
     pub joins: BTreeMap<String, Join>,
     /// The column whose largest value says how far the data reaches.
     pub freshness: Option<String>,
+    /// The same, where the files lack it: then nobody knows.
+    pub lacking_freshness: Option<String>,
     pub origin: Origin,
     /// What every look at its rows reads: its standard filter, or all that its query does.
     pub reads: Reads,
@@ -129,6 +131,14 @@ pub struct Table {
 }
 
 impl Table {
+    /// Whether it counts as one without rows, since there are no files.
+    pub fn is_taken_for_empty(&self) -> bool {
+        match &self.origin {
+            Origin::Files { opened, .. } => opened.files.is_empty() && self.lacks.files.is_none(),
+            Origin::Query { .. } => false,
+        }
+    }
+
     /// Whether a column is defined and cannot be read.
     pub fn lacks(&self, column: &str) -> bool {
         self.lacks.columns.contains_key(column) || self.lacking_reads.contains_key(column)

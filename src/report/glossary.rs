@@ -150,7 +150,7 @@ fn anchors<'a>(model: &'a Model, areas: &[(&'a str, Vec<&'a Kpi>)]) -> BTreeMap<
 
 /// As GitHub makes it: letters and digits in lower case, dashes for blanks, nothing for the rest.
 fn anchor_of(heading: &str) -> String {
-    let letters = plain(heading).to_lowercase();
+    let letters = heading.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
     let letters = letters.chars().filter_map(|letter| match letter {
         ' ' => Some('-'),
         letter => (letter.is_alphanumeric() || "-_".contains(letter)).then_some(letter),
@@ -173,7 +173,9 @@ impl Page<'_> {
         let shown = self.model.kpis.get(name).map(|kpi| kpi.variant_of.as_ref().unwrap_or(&kpi.name));
         let kpi = shown.and_then(|name| self.model.kpis.get(name));
         match (kpi, kpi.and_then(|kpi| self.anchors.get(&Heading::Kpi(&kpi.name)))) {
-            (Some(kpi), Some(anchor)) => format!("[{}](#{anchor})", plain(&kpi.label)),
+            (Some(kpi), Some(anchor)) => {
+                format!("[{}](#{anchor})", plain(&kpi.label).replace('[', "\\[").replace(']', "\\]"))
+            }
             (Some(kpi), None) => format!("`{}`", kpi.name),
             (None, _) => format!("`{name}`"),
         }
@@ -236,8 +238,14 @@ impl Page<'_> {
         let (unit, currency) = (kpi.unit.as_deref(), self.model.project.currency.as_deref());
         let benchmarks: Vec<String> =
             kpi.benchmarks.iter().map(|benchmark| format_benchmark(benchmark, unit, currency)).collect();
-        let mut made_of = links(kpi.value_inputs().into_iter().collect());
-        made_of.dedup();
+        let made_of = kpi.value_inputs().into_iter().map(|name| self.link(name));
+        // Variants of one KPI are shown as the KPI.
+        let made_of = made_of.fold(Vec::new(), |mut links: Vec<String>, link| {
+            if !links.contains(&link) {
+                links.push(link);
+            }
+            links
+        });
         let sets = kpi.dimension_sets.iter().filter(|set| !set.is_empty());
         let sets: Vec<String> =
             sets.map(|set| if set.len() == 1 { breakdown(set) } else { format!("[{}]", breakdown(set)) }).collect();
@@ -320,9 +328,12 @@ fn better(better: Better) -> &'static str {
     }
 }
 
-/// Text that people wrote, on one line.
+/// Text that people wrote, on one line. They may write Markdown; what looks like HTML would vanish.
 fn plain(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    let one_line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let in_parts = one_line.split('`').enumerate();
+    let parts = in_parts.map(|(index, part)| if index % 2 == 0 { part.replace('<', "\\<") } else { part.to_owned() });
+    parts.collect::<Vec<_>>().join("`")
 }
 
 /// Text in a cell of a table; line breaks stay.

@@ -262,7 +262,11 @@ fn reviewed_too_often(definition: &Definition) -> Option<Diagnostic> {
     let (review, written) = (definition.kpi.review?, definition.spec.review.as_ref()?);
     let finest = definition.kpi.grains.iter().min().filter(|finest| review < **finest)?;
     let message = format!("`{}` is reviewed {}, and its finest grain is {finest}", definition.name, written.value);
-    let hint = format!("write `review: {}`, or add the grain {review} if its data is that fine", finest.rhythm());
+    let is_too_fine = definition.kpi.minimum_grain.is_some_and(|minimum| review < minimum);
+    let hint = match is_too_fine {
+        true => format!("write `review: {}`", finest.rhythm()),
+        false => format!("write `review: {}`, or add the grain {review} if its data is that fine", finest.rhythm()),
+    };
     Some(Diagnostic::advice("reviewed-too-often", message).at(written.span).hint(hint))
 }
 

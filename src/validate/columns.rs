@@ -92,6 +92,7 @@ pub(super) fn clean_columns(
     spec: &TableSpec,
     raw: &LogicalPlanBuilder,
     files: Option<(&Source, &CsvOptions)>,
+    absent: &BTreeSet<String>,
     problems: &mut Problems,
 ) -> Vec<Expr> {
     let raw_names: Vec<String> = raw.schema().fields().iter().map(|field| field.name().clone()).collect();
@@ -118,14 +119,19 @@ pub(super) fn clean_columns(
             };
             used.insert(name.value.clone());
             let read_as = ReadAs { column, null_values: &[], suggested: None, time_zone: language.time_zone };
-            let value = convert(expression, &found, wanted.as_ref(), &read_as, problems);
+            let is_absent = expression.column_refs().iter().any(|column| absent.contains(column.name()));
+            let value = match convert(expression, &found, wanted.as_ref(), &read_as, problems) {
+                _ if is_absent && column.default_value.is_some() => lit(ScalarValue::Null),
+                value => value,
+            };
             projected.push(or_default(value, column, wanted.as_ref(), problems).alias(&name.value));
             continue;
         }
         let from = column.from.as_ref().unwrap_or(name);
-        let Some((qualifier, field)) =
-            raw.schema().iter().find(|(_, field)| field.name() == &from.value).map(|(q, f)| (q.cloned(), f.clone()))
-        else {
+        // An absent column that others read as well is there in the plan only.
+        let is_there = column.default_value.is_none() || !absent.contains(&from.value);
+        let found = raw.schema().iter().find(|(_, field)| is_there && field.name() == &from.value);
+        let Some((qualifier, field)) = found.map(|(qualifier, field)| (qualifier.cloned(), field.clone())) else {
             if column.default_value.is_some() {
                 let nothing = lit(ScalarValue::Null);
                 projected.push(or_default(nothing, column, wanted.as_ref(), problems).alias(&name.value));
@@ -304,7 +310,8 @@ fn convert(
         if let Some(format) = &column.format {
             problems.add(
                 Diagnostic::error("missing-key", "`format` needs `type: date` or `type: timestamp` beside it")
-                    .at(format.span),
+                    .at(format.span)
+                    .hint("write `type: date`"),
             );
         }
         return wide_integer(value, found);
@@ -318,12 +325,11 @@ fn convert(
             in_zone(local, zone.filter(|_| !has_offset).unwrap_or("UTC"))
         }
         (_, Some(format)) if column.format.is_some() => {
-            let reason = if is_text {
-                "only dates and timestamps have a `format`"
-            } else {
-                "the column is no text, so it has no `format`"
+            let (reason, hint) = match is_text {
+                true => ("only dates and timestamps have a `format`", "write `type: date`, or leave `format` out"),
+                false => ("the column is no text, so it has no `format`", "leave `format` out"),
             };
-            problems.add(Diagnostic::error("wrong-value", reason).at(format.span));
+            problems.add(Diagnostic::error("wrong-value", reason).at(format.span).hint(hint));
             value
         }
         (DataType::Timestamp(_, _), None) if is_text => match zone {

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Expr as SqlExpr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Spanned as _, Statement, Value,
-    VisitMut, VisitorMut,
+    BinaryOperator, Expr as SqlExpr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Spanned as _,
+    Statement, Value, VisitMut, VisitorMut,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -103,6 +103,15 @@ impl Language<'_> {
         let sql = parser
             .parse_expr()
             .map_err(|error| Box::new(self.syntax_error("this is no SQL expression", text, &error.to_string())))?;
+        let mut swallowing = None;
+        // Nothing is changed and no visit fails.
+        let _ = walk(&mut sql.clone(), Order::WholeFirst, &mut |sql| {
+            swallowing = swallowing.take().or_else(|| swallowing_comparison(sql));
+            Ok(())
+        });
+        if let Some(mistake) = swallowing {
+            return Err(Box::new(mistake.at(text.span)));
+        }
         let next = parser.peek_token();
         if next.token != Token::EOF {
             return Err(Box::new(
@@ -155,7 +164,7 @@ impl Language<'_> {
                 SettingValue::Integer(value) => value.to_string(),
                 SettingValue::Number(value) => value.to_string(),
                 SettingValue::Text(value) => value.clone(),
-                SettingValue::Nothing => String::new(),
+                SettingValue::Nothing => return Err(without_value(name).at(text.span)),
             });
             rest = behind;
         }
@@ -535,6 +544,17 @@ fn rewrite_names(
     })
 }
 
+/// The parser takes whatever stands behind `IS DISTINCT FROM` for its right side, also the conditions behind an `AND`: what
+/// is meant by it would be something else, in silence.
+pub(super) fn swallowing_comparison(sql: &SqlExpr) -> Option<Diagnostic> {
+    let (SqlExpr::IsDistinctFrom(left, right) | SqlExpr::IsNotDistinctFrom(left, right)) = sql else { return None };
+    let SqlExpr::BinaryOp { op: BinaryOperator::And | BinaryOperator::Or, .. } = right.as_ref() else { return None };
+    let not = if matches!(sql, SqlExpr::IsNotDistinctFrom(..)) { "NOT " } else { "" };
+    let message = format!("`{left} IS {not}DISTINCT FROM` would be compared with all that stands behind it");
+    let hint = format!("put the comparison into parentheses: `({left} IS {not}DISTINCT FROM ...) AND ...`");
+    Some(Diagnostic::error("sql-syntax", message).hint(hint))
+}
+
 /// Whether an expression is visited before or behind its parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Order {
@@ -542,7 +562,17 @@ pub(super) enum Order {
     PartsFirst,
 }
 
-/// The columns that an expression over the columns of one table names.
+fn without_value(setting: &str) -> Diagnostic {
+    let hint = format!("write it into the project: `settings: {{{setting}: ...}}`, or say `--set {setting}=...`");
+    Diagnostic::error("unknown-setting", format!("the setting `{setting}` has no value")).hint(hint)
+}
+
+/// A name as SQL understands it: in lower case unless it is quoted.
+pub(super) fn as_meant(name: &Ident) -> String {
+    if name.quote_style.is_some() { name.value.clone() } else { name.value.to_lowercase() }
+}
+
+/// The columns that an expression over the columns of one table names, as it writes them.
 pub(super) fn names_in(sql: &SqlExpr) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     // Nothing is changed and no visit fails.

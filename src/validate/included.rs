@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Problems;
+use super::expression::list;
 use crate::diagnostic::{Diagnostic, nearest};
 use crate::load::LoadedDocument;
 use crate::model::{Objective, with_larger};
@@ -65,7 +66,8 @@ fn selected(
             let mistake = Diagnostic::error("unknown-kpi", format!("no KPI has the {what} `{name}`")).at(word.span);
             problems.add(match nearest(name, all.iter().copied()) {
                 Some(near) => mistake.hint(format!("did you mean `{what}:{near}`?")),
-                None => mistake.hint(format!("they have {}", Vec::from_iter(all).join(", "))),
+                None if all.is_empty() => mistake.hint(format!("no KPI has a {what}; write names of KPIs")),
+                None => mistake.hint(format!("write {}", list(all.into_iter()))),
             });
         }
     }

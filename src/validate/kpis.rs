@@ -74,7 +74,7 @@ pub(super) fn kpis(
         ordered,
         skipped
             .into_iter()
-            .map(|(kpi, reason)| Skipped { kpi, reason, needs: BTreeMap::new(), reads_tables: 0 })
+            .map(|(kpi, reason)| Skipped { kpi, reason, needs: BTreeMap::new(), reads: BTreeMap::new() })
             .collect(),
     )
 }

@@ -32,7 +32,7 @@ pub(super) fn sort_out(context: &Context, ordered: Vec<Arc<Kpi>>) -> Sorted {
             sorted.kpis.push(kpi);
         } else if kpi.variant_of.is_none() {
             let reason = reason(context.tables, &needs);
-            sorted.skipped.push(Skipped { kpi: kpi.name.clone(), reason, needs, reads_tables: kpi.reads.len() });
+            sorted.skipped.push(Skipped { kpi: kpi.name.clone(), reason, needs, reads: kpi.reads.clone() });
         }
     }
     for kpi in &mut sorted.kpis {

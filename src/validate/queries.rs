@@ -12,7 +12,7 @@ use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, Statement as SqlStatement, visit_expressions_mut};
 
-use super::expression::{Language, UNREPEATABLE, list, write_zone};
+use super::expression::{Language, UNREPEATABLE, list, swallowing_comparison, write_zone};
 use super::{Problems, typing};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::spec::{Spanned, TableSpec, line_column_to_char, source_span};
@@ -55,12 +55,18 @@ pub(super) fn parse_query(language: &Language, query: &Spanned<String>, problems
     let mut statements = problems.take(language.parse_statements(query))?;
     match (statements.pop(), statements.is_empty()) {
         (Some(mut sql @ SqlStatement::Query(_)), true) => {
+            let mut swallowing = None;
             let _: ControlFlow<()> = visit_expressions_mut(&mut sql, |expression| {
+                swallowing = swallowing.take().or_else(|| swallowing_comparison(expression));
                 if let SqlExpr::Function(function) = expression {
                     write_zone(function, language.time_zone);
                 }
                 ControlFlow::Continue(())
             });
+            if let Some(mistake) = swallowing {
+                problems.add(mistake.at(find_word(language, query, "DISTINCT")));
+                return None;
+            }
             Some(Statement::Statement(Box::new(sql)))
         }
         _ => {

@@ -19,7 +19,7 @@ use datafusion::sql::sqlparser::ast::{
 use futures::FutureExt;
 use std::ops::ControlFlow;
 
-use super::expression::{Order, walk};
+use super::expression::{Order, as_meant, walk};
 use super::kpis::{Context, RESULT_COLUMNS, Shaped, reserved};
 use super::queries::{find_word, invalid_query, parse_query, unrepeatable, used_tables};
 use super::tables::State;
@@ -247,11 +247,10 @@ fn groups_plainly(select: &Select) -> bool {
 }
 
 fn name_of(item: &SelectItem) -> Option<String> {
-    let of = |name: &Ident| if name.quote_style.is_some() { name.value.clone() } else { name.value.to_lowercase() };
     match item {
-        SelectItem::ExprWithAlias { alias, .. } => Some(of(alias)),
-        SelectItem::UnnamedExpr(SqlExpr::Identifier(name)) => Some(of(name)),
-        SelectItem::UnnamedExpr(SqlExpr::CompoundIdentifier(parts)) => parts.last().map(of),
+        SelectItem::ExprWithAlias { alias, .. } => Some(as_meant(alias)),
+        SelectItem::UnnamedExpr(SqlExpr::Identifier(name)) => Some(as_meant(name)),
+        SelectItem::UnnamedExpr(SqlExpr::CompoundIdentifier(parts)) => parts.last().map(as_meant),
         _ => None,
     }
 }

@@ -10,15 +10,23 @@ use datafusion::common::TableReference;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::Result;
 use datafusion::execution::SessionState;
-use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 
 use super::kpis::Context;
 use super::tables::Tables;
 use crate::model::{
-    Aggregate, DataTest, Dimension, Goal, JoinPath, Kpi, Measure, Origin, Placement, Reads, Rule, Shape, Subject,
-    Target, join_alias,
+    Aggregate, DataTest, Dimension, Goal, JoinPath, Kpi, Measure, Origin, Placement, Query, Reads, Rule, Shape,
+    Subject, Target, join_alias,
 };
 use crate::session;
+
+/// Stands in front of a table's name in its plan, where names of a query cannot be taken for it.
+const MARK: &str = "#table ";
+
+/// The rows of a table under its name, so that plans over it tell that they read it.
+pub(super) fn marked(rows: LogicalPlanBuilder, table: &str) -> Result<LogicalPlanBuilder> {
+    rows.alias(TableReference::bare(format!("{MARK}{table}")))?.alias(TableReference::bare(table))
+}
 
 /// What a query over tables reads, whose types are decided.
 pub(super) fn of_plan(state: &SessionState, tables: &Tables, plan: &LogicalPlan) -> Result<Reads> {
@@ -27,10 +35,9 @@ pub(super) fn of_plan(state: &SessionState, tables: &Tables, plan: &LogicalPlan)
     let mut reads = Reads::new();
     plan.apply_with_subqueries(|node| {
         let LogicalPlan::SubqueryAlias(alias) = node else { return Ok(TreeNodeRecursion::Continue) };
-        let name = alias.alias.table();
-        if tables.ready(name).is_none() {
-            return Ok(TreeNodeRecursion::Continue);
-        }
+        // A table that is not known yet is the one whose query is looked at.
+        let name = alias.alias.table().strip_prefix(MARK).filter(|name| tables.ready(name).is_some());
+        let Some(name) = name else { return Ok(TreeNodeRecursion::Continue) };
         let columns = alias.schema.fields().iter().map(|field| field.name().clone());
         add(&mut reads, tables, name, columns);
         Ok(TreeNodeRecursion::Jump)
@@ -46,10 +53,7 @@ pub(super) fn of_kpi(context: &Context, kpi: &Kpi, ready: &BTreeMap<String, Arc<
             of_aggregate(context.tables, aggregate, &mut reads);
         }
         Shape::Query(query) => {
-            // Other grains read the same, other breakdowns no more.
-            let plan = query.plans.iter().max_by_key(|((_, dimensions), _)| dimensions.len());
-            let read = plan.and_then(|(_, plans)| of_plan(context.state, context.tables, &plans.rows).ok());
-            merge(&mut reads, read.unwrap_or_default());
+            merge(&mut reads, of_query(context, query, |_| true));
         }
         Shape::Arithmetic(_) | Shape::Composite(_) => {}
     }
@@ -78,7 +82,10 @@ pub(super) fn of_dimension(context: &Context, kpi: &Kpi, name: &str, ready: &BTr
             }
             Vec::new()
         }
-        Shape::Query(_) => Vec::new(),
+        Shape::Query(query) => {
+            merge(&mut reads, of_query(context, query, |dimensions| dimensions.contains(name)));
+            Vec::new()
+        }
         Shape::Arithmetic(arithmetic) => {
             arithmetic.inputs.iter().filter(|input| !input.is_total).map(|input| input.kpi.as_str()).collect()
         }
@@ -88,6 +95,14 @@ pub(super) fn of_dimension(context: &Context, kpi: &Kpi, name: &str, ready: &BTr
         merge(&mut reads, of_dimension(context, input, name, ready));
     }
     reads
+}
+
+/// What a query reads for the fewest dimensions that are wanted. All grains read the same.
+fn of_query(context: &Context, query: &Query, is_wanted: impl Fn(&BTreeSet<String>) -> bool) -> Reads {
+    let wanted = query.plans.iter().filter(|((_, dimensions), _)| is_wanted(dimensions));
+    let fewest = wanted.min_by_key(|((_, dimensions), _)| dimensions.len());
+    // A plan that the rules refuse is refused as well, and told, when it runs.
+    fewest.and_then(|(_, plans)| of_plan(context.state, context.tables, &plans.rows).ok()).unwrap_or_default()
 }
 
 /// What a dimension of KPIs over a table reads.

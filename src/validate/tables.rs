@@ -21,7 +21,7 @@ use super::given::{Given, Mentioned};
 use super::joins::joins;
 use super::lacking::needs;
 use super::queries::{find_word, in_dependency_order, invalid_query, parse_query, unrepeatable, used_tables};
-use super::reads::{merge, of_plan};
+use super::reads::{marked, merge, of_plan};
 use super::{Problems, typing};
 use crate::catalog::{self, CsvOptions, Format, Source, SourceError, SourceOptions};
 use crate::diagnostic::{Diagnostic, nearest};
@@ -207,7 +207,7 @@ async fn from_files(
             };
             let columns = lacking_columns(language, spec, why_absent.is_some(), &absent);
             let lacks = Lacks { files: why_absent, columns };
-            let known = Known { origin, reads: Reads::new(), lacks };
+            let known = Known { origin, reads: Reads::new(), lacks, absent: names_of(&absent) };
             finish(context, language, spec, raw, Some((&opened, &options.csv)), known, problems)
         }
     }
@@ -219,7 +219,9 @@ fn without_files(
     spec: &TableSpec,
     reason: String,
 ) -> (Result<Source, SourceError>, Option<String>) {
-    let is_csv = spec.source.as_ref().is_some_and(|source| source.contains(".csv"));
+    let is_written_as_text = spec.columns.iter().any(|(_, column)| column.format.is_some());
+    let is_csv =
+        spec.csv.is_some() || is_written_as_text || spec.source.as_ref().is_some_and(|name| catalog::is_csv(name));
     let columns = typed_columns(language, spec, is_csv, |_, _| true);
     let is_empty = spec.missing_files.as_ref().is_some_and(|missing| missing.value == MissingFiles::Empty);
     let skips_columns = spec.missing_columns.as_ref().is_some_and(|missing| missing.value == MissingColumns::Skip);
@@ -272,7 +274,9 @@ fn absent_columns(language: &Language, spec: &TableSpec, schema: &Schema, is_csv
         let column = spec.columns.get(name);
         column.is_some_and(|column| column.default_value.is_some() && column.expression.is_none())
     };
-    let is_absent = |name: &str, from: &str| !has_default(name) && schema.column_with_name(from).is_none();
+    // An expression may write a name in another case than the files.
+    let is_there = |name: &str| [name, &name.to_lowercase()].iter().any(|name| schema.column_with_name(name).is_some());
+    let is_absent = |name: &str, from: &str| !has_default(name) && !is_there(from);
     typed_columns(language, spec, is_csv, is_absent)
 }
 
@@ -308,6 +312,10 @@ fn lacking_columns(
     lacking
 }
 
+fn names_of(fields: &[Field]) -> BTreeSet<String> {
+    fields.iter().map(|field| field.name().clone()).collect()
+}
+
 fn has_types(spec: &TableSpec) -> bool {
     spec.columns.iter().any(|(_, column)| column.data_type.is_some())
 }
@@ -337,7 +345,7 @@ async fn from_query(
         let Some(raw) = problems.planned(raw, query.span) else { return State::Broken };
         let (origin, csv) = (Origin::Query { tables: used }, CsvOptions::default());
         let texts = (source.format == Format::Csv).then_some((&source, &csv));
-        let known = Known { origin, reads: Reads::new(), lacks: Lacks::default() };
+        let known = Known { origin, reads: Reads::new(), lacks: Lacks::default(), absent: BTreeSet::new() };
         return finish(context, language, spec, raw, texts, known, problems);
     }
     for name in &used {
@@ -379,7 +387,8 @@ async fn from_query(
                 false => with_absent_columns(spec, plan, &absent),
             };
             let Some(raw) = problems.planned(raw, query.span) else { return State::Broken };
-            let state = finish(context, language, spec, raw, None, Known { origin, reads, lacks }, problems);
+            let known = Known { origin, reads, lacks, absent: names_of(&absent) };
+            let state = finish(context, language, spec, raw, None, known, problems);
             match state {
                 // Behind further columns the query is not to be seen.
                 State::Ready(table) if absent.is_empty() => {
@@ -419,7 +428,7 @@ fn column_by_column(context: &SessionContext, tables: &Tables, mut table: Arc<Ta
     }
     let changed = Arc::make_mut(&mut table);
     changed.time.take_if(|time| lacking.contains_key(time));
-    changed.freshness.take_if(|column| lacking.contains_key(column));
+    changed.lacking_freshness = changed.freshness.take_if(|column| lacking.contains_key(column));
     (changed.reads, changed.lacking_reads) = (reads, lacking);
     Ok(table)
 }
@@ -459,6 +468,8 @@ struct Known {
     origin: Origin,
     reads: Reads,
     lacks: Lacks,
+    /// The columns of its files that are not there, by the names that they should have.
+    absent: BTreeSet<String>,
 }
 
 /// The steps that files and queries share: columns, the standard filter, keys.
@@ -468,15 +479,15 @@ fn finish(
     spec: &TableSpec,
     raw: LogicalPlanBuilder,
     files: Option<(&Source, &CsvOptions)>,
-    Known { origin, mut reads, lacks }: Known,
+    Known { origin, mut reads, lacks, absent }: Known,
     problems: &mut Problems,
 ) -> State {
     let before = problems.count();
-    let projected = clean_columns(context, language, spec, &raw, files, problems);
+    let projected = clean_columns(context, language, spec, &raw, files, &absent, problems);
     if problems.count() > before {
         return State::Broken;
     }
-    let named = raw.project(projected).and_then(|plan| plan.alias(TableReference::bare(spec.table.value.as_str())));
+    let named = raw.project(projected).and_then(|plan| marked(plan, &spec.table.value));
     let Some(mut plan) = problems.planned(named, spec.table.span) else { return State::Broken };
     let schema = plan.schema().inner().clone();
     let columns: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
@@ -518,7 +529,10 @@ fn finish(
         return State::Broken;
     }
     let Some(plan) = problems.planned(plan.build(), spec.table.span) else { return State::Broken };
-    let freshness = freshness.map(|column| column.value.clone()).filter(|column| !lacking(column));
+    let (lacking_freshness, freshness): (Option<String>, Option<String>) = match freshness {
+        Some(column) if lacking(&column.value) => (Some(column.value.clone()), None),
+        column => (None, column.map(|column| column.value.clone())),
+    };
     let time = spec.time.as_ref().map(|time| time.value.clone());
     let time = time.filter(|time| columns.contains(time) && !lacking(time));
     let csv = files.map(|(_, csv)| csv);
@@ -535,6 +549,7 @@ fn finish(
         time,
         joins: BTreeMap::new(),
         freshness,
+        lacking_freshness,
         origin,
         reads,
         lacking_reads: BTreeMap::new(),

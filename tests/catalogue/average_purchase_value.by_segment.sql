@@ -13,7 +13,7 @@ revenue AS (
 purchases AS (
   SELECT date_trunc('month', order_date) AS period_start, segment, count(*) AS purchases
   FROM orders LEFT JOIN real_accounts ON real_accounts.account_id = orders.account_id
-  WHERE status = 'completed' AND order_type IN ('new_business', 'expansion', 'renewal') AND NOT orders.is_deleted
+  WHERE status = 'completed' AND coalesce(order_type, '') <> 'credit' AND NOT orders.is_deleted
   GROUP BY 1, 2
 )
 SELECT purchases.period_start, purchases.segment, CAST(coalesce(revenue, 0) AS DOUBLE) / purchases AS value

@@ -8,7 +8,7 @@ WITH revenue AS (
 purchases AS (
   SELECT date_trunc('month', order_date) AS period_start, count(*) AS purchases
   FROM orders
-  WHERE status = 'completed' AND order_type IN ('new_business', 'expansion', 'renewal') AND NOT is_deleted
+  WHERE status = 'completed' AND coalesce(order_type, '') <> 'credit' AND NOT is_deleted
   GROUP BY 1
 )
 SELECT period_start, CAST(revenue AS DOUBLE) / purchases AS value

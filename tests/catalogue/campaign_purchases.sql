@@ -16,5 +16,5 @@ SELECT months.period_start, count(attributed.order_id) AS value
 FROM months LEFT JOIN attributed
   ON date_trunc('month', attributed.order_date) = months.period_start
   AND attributed.credited_to IS NOT NULL
-  AND attributed.order_type <> 'credit'
+  AND coalesce(attributed.order_type, '') <> 'credit'
 GROUP BY months.period_start

@@ -5,7 +5,7 @@ WITH real_leads AS (
   WHERE NOT is_deleted AND NOT is_duplicate
 ),
 purchases AS (
-  SELECT * FROM orders WHERE NOT is_deleted AND status = 'completed' AND order_type <> 'credit'
+  SELECT * FROM orders WHERE NOT is_deleted AND status = 'completed' AND coalesce(order_type, '') <> 'credit'
 ),
 first_orders AS (
   SELECT account_id, min(order_date) AS ordered_on FROM purchases GROUP BY account_id

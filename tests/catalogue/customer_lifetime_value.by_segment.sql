@@ -72,7 +72,7 @@ purchases AS (
   FROM quarters
   JOIN orders ON order_date < next_start AND order_date >= next_start - INTERVAL '365 days'
   LEFT JOIN segments ON segments.account_id = orders.account_id
-  WHERE status = 'completed' AND order_type <> 'credit' AND NOT is_deleted
+  WHERE status = 'completed' AND coalesce(order_type, '') <> 'credit' AND NOT is_deleted
   GROUP BY quarters.period_start, segment
 )
 SELECT

@@ -60,7 +60,7 @@ revenue AS (
 purchases AS (
   SELECT quarters.period_start, CAST(count(*) AS DOUBLE) AS purchases, count(DISTINCT account_id) AS purchasers
   FROM quarters JOIN orders ON order_date < next_start AND order_date >= next_start - INTERVAL '365 days'
-  WHERE status = 'completed' AND order_type <> 'credit' AND NOT is_deleted
+  WHERE status = 'completed' AND coalesce(order_type, '') <> 'credit' AND NOT is_deleted
   GROUP BY quarters.period_start
 )
 SELECT

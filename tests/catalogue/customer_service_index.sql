@@ -26,7 +26,7 @@ answered AS (
     date_trunc('week', CAST(created_at AT TIME ZONE 'America/New_York' AS DATE)) AS period_start,
     (extract(epoch FROM first_response_at) - extract(epoch FROM created_at)) / 60 AS minutes
   FROM cases
-  WHERE first_response_at IS NOT NULL AND origin IN ('email', 'chat', 'web') AND NOT is_deleted
+  WHERE first_response_at >= created_at AND origin IN ('email', 'chat', 'web') AND NOT is_deleted
 ),
 ranked AS (
   SELECT

@@ -4,7 +4,7 @@ WITH answered AS (
     CAST(created_at AT TIME ZONE 'America/New_York' AS DATE) AS period_start,
     (extract(epoch FROM first_response_at) - extract(epoch FROM created_at)) / 60 AS minutes
   FROM leads
-  WHERE first_response_at IS NOT NULL AND NOT is_deleted AND NOT is_duplicate
+  WHERE first_response_at >= created_at AND NOT is_deleted AND NOT is_duplicate
 ),
 ranked AS (
   SELECT

@@ -56,7 +56,7 @@ purchasers AS (
   FROM quarters JOIN orders
     ON orders.order_date < quarters.next_start AND orders.order_date >= quarters.next_start - INTERVAL '365 days'
   WHERE orders.status = 'completed'
-    AND orders.order_type <> 'credit'
+    AND coalesce(orders.order_type, '') <> 'credit'
     AND orders.account_id IS NOT NULL
     AND NOT orders.is_deleted
   GROUP BY quarters.period_start, orders.account_id

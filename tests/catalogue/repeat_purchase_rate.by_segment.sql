@@ -4,7 +4,7 @@ WITH months AS (
   FROM generate_series(DATE '2023-01-01', DATE '2025-12-01', INTERVAL '1 month')
 ),
 purchases AS (
-  SELECT * FROM orders WHERE NOT is_deleted AND status = 'completed' AND order_type <> 'credit'
+  SELECT * FROM orders WHERE NOT is_deleted AND status = 'completed' AND coalesce(order_type, '') <> 'credit'
 ),
 purchasers AS (
   SELECT months.period_start, purchases.account_id, count(*) AS purchases

@@ -156,3 +156,106 @@ fn what_lacks_files_or_columns_is_left_out_and_told() {
     project.kpi(&["check"], 2);
     project.expect("lacking");
 }
+
+const CORNERS: &str = "\
+project: corners
+---
+table: deals
+source: deals.csv
+missing_columns: skip
+time: day
+columns:
+  day: {type: date}
+  kind: {type: text, from: type, default: none}
+  raw_kind: {type: text, from: type}
+  region: {expression: upper(region_code), type: text, default: none}
+  big: {expression: upper(Name), type: text}
+  is_won: {type: boolean}
+  product: {type: text}
+---
+table: orders
+source: orders
+missing_files: empty
+columns:
+  day: {type: date, format: '%d/%m/%Y'}
+---
+table: refunds
+source: refunds.csv
+time: day
+columns:
+  day: {type: date}
+---
+kpi: of_no_kind
+from: deals
+value: count(*) FILTER (WHERE kind = 'none')
+---
+kpi: of_no_region
+from: deals
+value: count(*) FILTER (WHERE region = 'none')
+---
+kpi: raw_kinds
+from: deals
+value: count(raw_kind)
+---
+kpi: named
+from: deals
+value: count(big)
+---
+kpi: wins
+from: wins
+value: count(*)
+---
+kpi: visits
+from: visits
+value: count(*)
+---
+kpi: refunds
+from: refunds
+value: count(*)
+";
+
+/// Names of a query that are names of tables, and defaults of what others read as well.
+#[test]
+fn what_is_read_is_told_whatever_it_is_called() {
+    let mut project = Project::new(&[
+        ("kpis/project.yaml", CORNERS),
+        (
+            "kpis/wins.sql",
+            "/* ---\ntable: wins\ntime: day\n--- */\n\
+             WITH deals AS (SELECT id, day FROM deals WHERE is_won) SELECT id, day FROM deals\n",
+        ),
+        (
+            "kpis/visits.sql",
+            "/* ---\ntable: visits\ntime: day\n--- */\nSELECT orders.day FROM deals AS orders WHERE orders.is_won\n",
+        ),
+        (
+            "kpis/by_product.sql",
+            "/* ---\nkpi: deals_by_product\nby: [name, product]\n--- */\n\
+             SELECT period(day) AS period, name, product, count(*) AS value FROM deals GROUP BY 1, name, product\n",
+        ),
+        ("data/deals.csv", "id,day,name\n1,2025-01-01,a\n2,2025-01-02,\n"),
+        ("data/refunds.csv", "id,day\n1,2025-01-01\n2,2025-02-35\n"),
+    ]);
+    project.kpi(&["check"], 0);
+    for kpi in ["of_no_kind", "of_no_region", "named", "deals_by_product"] {
+        project.kpi(&["show", kpi], 0);
+    }
+    project.kpi(&["doctor"], 1);
+    project.expect("lacking_corners");
+}
+
+/// An included KPI without rows is skipped; one whose data cannot be read has failed.
+#[test]
+fn what_is_included_and_cannot_be_read_has_failed() {
+    let mut project = Project::new(&[
+        ("kpis/project.yaml", "project: q\ninclude: {catalogue: crm, kpis: [close_rate]}\n"),
+        ("kpis/deals.yaml", "table: opportunities\noverride: merge\nsource: deals.csv\n"),
+        (
+            "data/deals.csv",
+            "opportunity_id,close_date,stage,is_won,is_closed,created_at,amount\n\
+             1,2025-01-05,won,true,true,2025-01-01T00:00:00Z,5\n2,2025-02-35,won,true,true,2025-01-01T00:00:00Z,5\n",
+        ),
+    ]);
+    project.kpi(&["run"], 1);
+    project.expect("included_unreadable");
+}

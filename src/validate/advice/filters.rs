@@ -10,7 +10,7 @@ use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr as SqlExpr, Ident, Sp
 use super::{Definition, in_words};
 use crate::diagnostic::{Diagnostic, Span};
 use crate::spec::{KpiSpec, Spanned, TableSpec};
-use crate::validate::expression::{Language, Order, walk};
+use crate::validate::expression::{Language, Order, as_meant, walk};
 
 /// What AND joins, each part as text that is the same wherever it means the same.
 type Parts = BTreeSet<String>;
@@ -157,11 +157,7 @@ fn split<'s>(sql: &'s SqlExpr, parts: &mut Vec<&'s SqlExpr>) {
 
 /// Names without quotes mean the same in any case.
 fn in_one_case(mut sql: SqlExpr) -> SqlExpr {
-    let lower = |name: &mut Ident| {
-        if name.quote_style.is_none() {
-            name.value = name.value.to_lowercase();
-        }
-    };
+    let lower = |name: &mut Ident| name.value = as_meant(name);
     // No visit fails.
     let _ = walk(&mut sql, Order::WholeFirst, &mut |sql| {
         match sql {

@@ -1,4 +1,6 @@
 //! `kpi doctor`: which KPIs the tables at hand support, which they almost support, and what is missing.
+//!
+//! What an examination finds is in `kpi::engine`; here it is only written.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +18,7 @@ use crate::table::{Column, table};
 pub async fn doctor(options: &EngineOptions, arguments: &DoctorArguments, printer: &Printer) -> Result<u8> {
     let engine = Engine::open(options).await?;
     let mistakes = engine.diagnostics().iter().filter(|diagnostic| diagnostic.is_error()).count();
-    let examination = engine.examine().await?;
+    let examination = engine.examine().await;
     match arguments.json {
         true => print_json(printer, &report_json(&examination))?,
         false => printer.data(report(&examination, printer))?,
@@ -46,56 +48,88 @@ fn report(examination: &Examination, printer: &Printer) -> String {
     if !absent.is_empty() {
         text.push_str(&format!("\nWithout files, or on what has none: {}\n", absent.join(", ")));
     }
-    let [works, doubtful, almost, lacks] = numbers(examination);
-    let all = count(examination.kpis.len(), "KPI");
-    text.push_str(&format!("\n{all}: {works} supported"));
-    let others = [(doubtful, "supported by something empty"), (almost, "almost supported"), (lacks, "not supported")];
+    let Sections { supported, unreadable, doubtful, almost, unexplained } = Sections::of(examination);
+    text.push_str(&format!("\n{}: {supported} supported", count(examination.kpis.len(), "KPI")));
+    let lacking = examination.kpis.len() - supported - unreadable.len() - doubtful.len() - almost.len();
+    let others = [
+        (unreadable.len(), "not readable"),
+        (doubtful.len(), "supported by something empty"),
+        (almost.len(), "almost supported"),
+        (lacking, "not supported"),
+    ];
     for (number, words) in others.into_iter().filter(|(number, _)| *number > 0) {
         text.push_str(&format!(", {number} {words}"));
     }
     text.push('\n');
-    let list = |title: &str, lines: Vec<String>| match lines.is_empty() {
-        true => String::new(),
-        false => format!("\n{title}\n{}", lines.iter().map(|line| format!("  {line}\n")).collect::<String>()),
-    };
-    let of_kpis = |line: &dyn Fn(&KpiState) -> Option<String>| -> Vec<String> {
-        let lines = examination.kpis.iter().filter_map(|(name, state)| Some(format!("{name}: {}", line(state)?)));
-        lines.collect()
-    };
-    text.push_str(&list(
-        "Supported by something empty",
-        of_kpis(&|state| match state {
-            KpiState::Doubtful { tables, columns } => {
-                let tables = tables.iter().map(|name| format!("{name} has no rows"));
-                let columns = columns.iter().flat_map(|(table, columns)| {
-                    columns.iter().map(move |column| format!("{table}.{column} has no value"))
-                });
-                Some(Vec::from_iter(tables.chain(columns)).join(", "))
-            }
-            KpiState::Supported { .. } | KpiState::Almost { .. } | KpiState::NotSupported { .. } => None,
-        }),
-    ));
-    text.push_str(&list(
-        "Almost supported",
-        of_kpis(&|state| match state {
-            KpiState::Almost { needs } => Some(needs_in_words(needs)),
-            KpiState::Supported { .. } | KpiState::Doubtful { .. } | KpiState::NotSupported { .. } => None,
-        }),
-    ));
     let mut missing: Vec<String> = examination.missing.iter().take(MISSING_AT_MOST).map(missing_in_words).collect();
     if examination.missing.len() > MISSING_AT_MOST {
         missing.push(format!("and {} more, see `kpi doctor --json`", examination.missing.len() - MISSING_AT_MOST));
     }
-    text.push_str(&list("What is missing", missing));
-    let unexplained: Vec<String> = of_kpis(&|state| match state {
-        KpiState::NotSupported { needs, reason } if needs.is_empty() => Some(reason.clone()),
-        KpiState::Supported { .. }
-        | KpiState::Doubtful { .. }
-        | KpiState::Almost { .. }
-        | KpiState::NotSupported { .. } => None,
-    });
-    text.push_str(&list("Not supported for other reasons", unexplained));
+    for (title, lines) in [
+        ("Cannot be read", tables_that_cannot_be_read(examination)),
+        ("Not readable", unreadable),
+        ("Supported by something empty", doubtful),
+        ("Almost supported", almost),
+        ("What is missing", missing),
+        ("Not supported for other reasons", unexplained),
+    ] {
+        if !lines.is_empty() {
+            text.push_str(&format!("\n{title}\n"));
+            lines.iter().for_each(|line| text.push_str(&format!("  {line}\n")));
+        }
+    }
     text
+}
+
+/// The KPIs that need a word, by what is to be said of them.
+#[derive(Default)]
+struct Sections {
+    supported: usize,
+    unreadable: Vec<String>,
+    doubtful: Vec<String>,
+    almost: Vec<String>,
+    /// Those that lack nothing that could be named.
+    unexplained: Vec<String>,
+}
+
+impl Sections {
+    fn of(examination: &Examination) -> Self {
+        let mut sections = Sections::default();
+        for (name, state) in &examination.kpis {
+            match state {
+                KpiState::Supported { .. } => sections.supported += 1,
+                KpiState::Unreadable { tables } => {
+                    sections.unreadable.push(format!("{name}: reads {}", names(tables, NAMES_AT_MOST)));
+                }
+                KpiState::Doubtful { tables, columns, .. } => {
+                    let tables = tables.iter().map(|name| format!("{name} has no rows"));
+                    let columns = columns.iter().flat_map(|(table, columns)| {
+                        columns.iter().map(move |column| format!("{table}.{column} has no value"))
+                    });
+                    let why = Vec::from_iter(tables.chain(columns)).join(", ");
+                    sections.doubtful.push(format!("{name}: {why}"));
+                }
+                KpiState::Almost { needs } => sections.almost.push(format!("{name}: {}", needs_in_words(needs))),
+                KpiState::NotSupported { needs, reason } if needs.is_empty() => {
+                    sections.unexplained.push(format!("{name}: {reason}"));
+                }
+                KpiState::NotSupported { .. } => {}
+            }
+        }
+        sections
+    }
+}
+
+/// Why, and what to do about it, as far as it is known.
+fn tables_that_cannot_be_read(examination: &Examination) -> Vec<String> {
+    let lines = examination.tables.iter().filter_map(|(name, state)| match state {
+        TableState::Unreadable { error } => {
+            let hint = error.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
+            Some(format!("{name}: {}{hint}", error.message()))
+        }
+        TableState::There { .. } | TableState::Absent { .. } => None,
+    });
+    lines.collect()
 }
 
 fn tables(examination: &Examination, printer: &Printer) -> String {
@@ -118,9 +152,8 @@ fn tables(examination: &Examination, printer: &Printer) -> String {
             let (first, last) = (profile.days.map(|days| days.0), profile.days.map(|days| days.1));
             Some(vec![Cell::new(name), Cell::new(rows), day(first), day(last), Cell::new(words)])
         }
-        TableState::Unreadable { error } => {
-            let reason = Cell::new(format!("cannot be read: {}", error.message()));
-            Some(vec![Cell::new(name), Cell::new(""), Cell::new(""), Cell::new(""), reason])
+        TableState::Unreadable { .. } => {
+            Some(vec![Cell::new(name), Cell::new(""), Cell::new(""), Cell::new(""), Cell::new("cannot be read")])
         }
         TableState::Absent { .. } => None,
     });
@@ -131,21 +164,6 @@ fn tables(examination: &Examination, printer: &Printer) -> String {
 fn names(all: &BTreeSet<String>, at_most: usize) -> String {
     let few = Vec::from_iter(all.iter().take(at_most).map(String::as_str)).join(", ");
     if all.len() > at_most { format!("{few}, ...") } else { few }
-}
-
-/// How many are supported, supported by something empty, almost supported, and not.
-fn numbers(examination: &Examination) -> [usize; 4] {
-    let mut numbers = [0; 4];
-    for state in examination.kpis.values() {
-        let index = match state {
-            KpiState::Supported { .. } => 0,
-            KpiState::Doubtful { .. } => 1,
-            KpiState::Almost { .. } => 2,
-            KpiState::NotSupported { .. } => 3,
-        };
-        numbers[index] += 1;
-    }
-    numbers
 }
 
 fn needs_in_words(needs: &BTreeMap<String, Need>) -> String {
@@ -190,7 +208,9 @@ fn report_json(examination: &Examination) -> Value {
             "lacks": lacks,
             "without_a_value": profile.empty,
         }),
-        TableState::Unreadable { error } => json!({ "table": name, "state": "unreadable", "reason": error.message() }),
+        TableState::Unreadable { error } => {
+            json!({ "table": name, "state": "unreadable", "reason": error.message(), "hint": error.hint() })
+        }
         TableState::Absent { reason } => json!({ "table": name, "state": "absent", "reason": reason }),
     });
     let needs_json = |needs: &BTreeMap<String, Need>| -> Value {
@@ -201,9 +221,14 @@ fn report_json(examination: &Examination) -> Value {
     };
     let kpis = examination.kpis.iter().map(|(name, state)| match state {
         KpiState::Supported { left_out } => json!({ "kpi": name, "state": "supported", "left_out": left_out }),
-        KpiState::Doubtful { tables, columns } => {
-            json!({ "kpi": name, "state": "doubtful", "without_rows": tables, "without_a_value": columns })
-        }
+        KpiState::Doubtful { tables, columns, left_out } => json!({
+            "kpi": name,
+            "state": "doubtful",
+            "without_rows": tables,
+            "without_a_value": columns,
+            "left_out": left_out,
+        }),
+        KpiState::Unreadable { tables } => json!({ "kpi": name, "state": "unreadable", "tables": tables }),
         KpiState::Almost { needs } => json!({ "kpi": name, "state": "almost", "needs": needs_json(needs) }),
         KpiState::NotSupported { needs, reason } => {
             json!({ "kpi": name, "state": "not_supported", "needs": needs_json(needs), "reason": reason })

@@ -82,6 +82,31 @@ fn left_out_lines(model: &Model) -> Vec<String> {
     by_reason.into_iter().map(line).collect()
 }
 
+/// What makes numbers smaller than they are, or later: tables that count as empty, and those of which nobody knows how far
+/// they reach.
+fn doubt_lines(model: &Model) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (name, table) in &model.tables {
+        let readers: Vec<&str> =
+            model.defined().filter(|kpi| kpi.reads.contains_key(name)).map(|kpi| kpi.name.as_str()).collect();
+        let Some(first) = readers.first() else { continue };
+        let readers = match readers.len() {
+            1 => format!("`{first}` reads it"),
+            number => format!("{} read it, such as `{first}`", count(number, "KPI")),
+        };
+        if table.is_taken_for_empty() {
+            lines.push(format!("`{name}` has no files and counts as a table without rows: {readers}"));
+        }
+        if let Some(column) = &table.lacking_freshness {
+            lines.push(format!(
+                "`{name}` has no `{column}`, so nobody knows up to which day it tells everything: {readers}; give the time of \
+                 the export as the column's `default`"
+            ));
+        }
+    }
+    lines
+}
+
 fn error_json(error: &Error) -> Value {
     let context = error.context().iter().map(|(key, value)| ((*key).to_owned(), json!(value)));
     json!({

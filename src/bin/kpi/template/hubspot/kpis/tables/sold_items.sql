@@ -13,8 +13,11 @@ SELECT
   items.unit_cost * items.quantity * deals.rate AS cost_amount,
   items.frequency IS NOT NULL AS is_recurring,
   coalesce(items.billing_start, local_date(deals.closes_at)) AS start_date,
-  CAST(regexp_match(items.billing_period, '([0-9]+)')[1] AS BIGINT)
-    * CASE WHEN items.billing_period LIKE '%Y' THEN 12 ELSE 1 END AS months,
+  -- An ISO 8601 period such as P12M, P1Y6M or P52W.
+  coalesce(CAST(regexp_match(items.billing_period, '([0-9]+)Y')[1] AS BIGINT) * 12, 0)
+    + coalesce(CAST(regexp_match(items.billing_period, '([0-9]+)M')[1] AS BIGINT), 0) AS months,
+  coalesce(CAST(regexp_match(items.billing_period, '([0-9]+)W')[1] AS BIGINT) * 7, 0)
+    + coalesce(CAST(regexp_match(items.billing_period, '([0-9]+)D')[1] AS BIGINT), 0) AS days,
   items.mrr * deals.rate AS mrr,
   deals.updated_at
 FROM line_item_export AS items

@@ -11,7 +11,10 @@ WITH terms AS (
     company_id,
     product_id,
     start_date,
-    CAST(start_date + CAST(concat(CAST(months AS TEXT), ' months') AS INTERVAL) AS DATE) AS ends_on,
+    CASE
+      WHEN months + days > 0
+      THEN CAST(start_date + CAST(concat(CAST(months AS TEXT), ' months ', CAST(days AS TEXT), ' days') AS INTERVAL) AS DATE)
+    END AS ends_on,
     mrr,
     updated_at
   FROM sold_items

@@ -1,7 +1,7 @@
 /* ---
 table: orders
 override: merge
-description: Deals that were won stand for orders. If you keep Orders, take variants/orders.yaml instead.
+description: Deals that were won stand for orders. If you keep Orders, put a query over Order.csv here instead.
 --- */
 SELECT
   opportunity_id AS order_id,
