@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::bundled::{self, Catalogue};
-use super::tree::{Entry, Node, NodeValue};
+use super::tree::{Entry, Node, NodeValue, ScalarKind};
 use super::{BrokenDocument, DocumentKind, Written};
 use crate::diagnostic::{Diagnostic, Span, nearest};
 
@@ -83,7 +83,7 @@ pub(super) fn combine(
     for mut document in own {
         if document.is(DocumentKind::Project) {
             let settings = included.iter().flatten().find(|one| one.is(DocumentKind::Project));
-            inherit_settings(&mut document.root, settings.map(|project| &project.root));
+            inherit_settings(&mut document.root, settings.map(|project| &project.root), diagnostics);
             combined.push(document);
             continue;
         }
@@ -210,7 +210,7 @@ fn leave_targets_out(catalogue: &mut Vec<Written>, own: &[Written]) {
 }
 
 /// Settings that the project does not have are those of the catalogue.
-fn inherit_settings(project: &mut Node, catalogue: Option<&Node>) {
+fn inherit_settings(project: &mut Node, catalogue: Option<&Node>, diagnostics: &mut Vec<Diagnostic>) {
     let key = |name: &str| catalogue?.entries().iter().find(|entry| entry.key == name);
     let Some(mut theirs) = key("settings").cloned() else { return };
     let own: Vec<&str> = key("own_settings").map(|own| own.node.words()).unwrap_or_default();
@@ -220,6 +220,7 @@ fn inherit_settings(project: &mut Node, catalogue: Option<&Node>) {
     let NodeValue::Mapping(entries) = &mut project.value else { return };
     match entries.iter_mut().find(|entry| entry.key == "settings") {
         Some(Entry { node: Node { value: NodeValue::Mapping(ours), .. }, .. }) => {
+            diagnostics.extend(ours.iter().filter_map(|own| doubtful_setting(own, theirs.node.entries())));
             let missing = theirs.node.entries().iter().filter(|entry| ours.iter().all(|own| own.key != entry.key));
             let missing: Vec<Entry> = missing.cloned().collect();
             ours.extend(missing);
@@ -228,6 +229,29 @@ fn inherit_settings(project: &mut Node, catalogue: Option<&Node>) {
         Some(_) => {}
         None => entries.push(theirs),
     }
+}
+
+/// A setting of another kind than the catalogue's, or one that was meant to be one of them and is called otherwise.
+fn doubtful_setting(own: &Entry, catalogue: &[Entry]) -> Option<Diagnostic> {
+    let Some(theirs) = catalogue.iter().find(|theirs| theirs.key == own.key) else {
+        let near = nearest(&own.key, catalogue.iter().map(|theirs| theirs.key.as_str()))?;
+        let message = format!("the included catalogue has no setting `{}`", own.key);
+        let hint = format!("did you mean `{near}`? One of your own is better called otherwise");
+        return Some(Diagnostic::warning("unknown-setting", message).at(own.key_span).hint(hint));
+    };
+    let is_alike = match (&theirs.node.value, &own.node.value) {
+        (NodeValue::Scalar { kind: theirs, .. }, NodeValue::Scalar { kind: own, .. }) => match theirs {
+            ScalarKind::Text => matches!(own, ScalarKind::Text),
+            ScalarKind::Boolean(_) => matches!(own, ScalarKind::Boolean(_)),
+            ScalarKind::Integer(_) => matches!(own, ScalarKind::Integer(_)),
+            ScalarKind::Float(_) => matches!(own, ScalarKind::Integer(_) | ScalarKind::Float(_)),
+        },
+        // What is no value is told when the document is read, and one that the catalogue leaves open may be anything.
+        _ => true,
+    };
+    let message = format!("the setting `{}` is {}", own.key, own.node.describe());
+    let hint = format!("the catalogue has {} there; write a value of that kind", theirs.node.describe());
+    (!is_alike).then(|| Diagnostic::error("wrong-type", message).at(own.node.span).hint(hint))
 }
 
 /// The included document with the keys of the project's.

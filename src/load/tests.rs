@@ -532,6 +532,8 @@ fn what_changes_nothing_is_a_mistake() {
     for (text, code, hint) in [
         ("project: x\n---\nkpi: a\noverride: merge\nvalue: 1\n", "nothing-to-override", "include: crm"),
         ("project: x\ninclude: crn\n", "unknown-value", "did you mean `crm`?"),
+        ("project: x\ninclude: crm\nsettings: {customer_dayz: 9}\n", "unknown-setting", "`customer_days`"),
+        ("project: x\ninclude: crm\nsettings: {customer_days: nine}\n", "wrong-type", "the number `365` there"),
         ("project: x\ninclude: crm\n---\nkpi: new_leeds\noverride: merge\n", "nothing-to-override", "`new_leads`"),
         ("project: x\ninclude: crm\n---\nkpi: new_leads\nvalue: 1\n", "duplicate-name", "override: merge"),
         ("project: x\ninclude: crm\n---\nkpi: new_leads\noverride: partly\n", "unknown-value", "`merge` or `replace`"),
