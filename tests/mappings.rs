@@ -72,6 +72,46 @@ fn texts(folder: &Path, top: &Path) -> BTreeMap<PathBuf, String> {
     found
 }
 
+/// A period of 365 days once was one of 365 months, and an item without a period stopped all contracts.
+#[test]
+fn periods_of_hubspot_are_read_in_every_unit() {
+    let project = tempfile::tempdir().unwrap();
+    let project = &project.path().join("crm");
+    init(project, "hubspot");
+    for file in ["deals", "companies", "deal_stages"] {
+        let from = root().join("tests/projects/hubspot/data").join(format!("{file}.csv"));
+        if from.exists() {
+            fs::copy(from, project.join("data").join(format!("{file}.csv"))).unwrap();
+        }
+    }
+    let items: String = [("1", "P12M"), ("2", "P1Y6M"), ("3", "P52W"), ("4", "P365D"), ("5", "")]
+        .map(|(id, period)| format!("{id},Platform,801,1,10,10,1,annually,2024-01-01,{period},1,300\n"))
+        .concat();
+    let header = "hs_object_id,name,hs_product_id,quantity,price,amount,hs_cost_of_goods_sold,recurringbillingfrequency,\
+                  hs_recurring_billing_start_date,hs_recurring_billing_period,hs_mrr,Associated Deal IDs\n";
+    let kpi_text = "kpi: term_days\nfrom: subscriptions\nvalue: max(days_between(start_date, end_date))\n\
+                    by: [subscription_id]\n";
+    write_files(project, &[("data/line_items.csv", &format!("{header}{items}")), ("kpis/terms.yaml", kpi_text)]);
+    let arguments =
+        ["show", "term_days", "--by", "subscription_id", "--grain", "year", "--as-of", "2025-04-30", "--format", "csv"];
+    let (code, output) = kpi(project, &arguments);
+    assert_eq!(code, Some(0), "{output}");
+    let column = |line: &str, index: usize| line.split(',').nth(index).unwrap_or_default().to_owned();
+    let lines: Vec<&str> = output.lines().collect();
+    let place = |name: &str| lines[0].split(',').position(|column| column == name).unwrap();
+    let (id, value) = (place("subscription_id"), place("value"));
+    let days: Vec<(String, String)> = lines[1..]
+        .iter()
+        .map(|line| (column(line, id), column(line, value)))
+        .filter(|(id, _)| !id.is_empty())
+        .collect();
+    let expected = [("1", "366"), ("2", "547"), ("3", "364"), ("4", "365"), ("5", "")];
+    let expected = expected.map(|(id, days)| (id.to_owned(), days.to_owned()));
+    assert_eq!(days.iter().map(|(id, days)| (id.clone(), days.replace(".0", ""))).collect::<Vec<_>>(), expected);
+    let (code, output) = kpi(project, &["show", "active_customers", "--as-of", "2025-04-30"]);
+    assert_eq!(code, Some(0), "{output}");
+}
+
 /// Somebody who begins has few exports or none; what is there has no mistake, and gives what it can.
 #[test]
 fn templates_are_right_without_data_and_with_little() {
