@@ -259,3 +259,21 @@ fn what_is_included_and_cannot_be_read_has_failed() {
     project.kpi(&["run"], 1);
     project.expect("included_unreadable");
 }
+
+/// Its old values stay published, so a run that cannot make new ones must not end well. Lines end as Windows ends them.
+#[test]
+fn what_had_values_and_lacks_its_column_now_is_withheld() {
+    let definitions = "project: q\n---\ntable: deals\nsource: deals.csv\nmissing_columns: skip\ntime: day\n\
+                       columns: {day: {type: date}, cost: {type: double}}\n---\n\
+                       kpi: deals\nfrom: deals\nvalue: count(*)\n---\nkpi: cost\nfrom: deals\nvalue: sum(cost)\n";
+    let mut project = Project::new(&[
+        ("kpis/project.yaml", definitions),
+        ("data/deals.csv", "id,day,cost\r\n1,2025-01-01,5\r\n2,2025-02-01,6\r\n"),
+    ]);
+    project.kpi(&["run"], 0);
+    project.write("data/deals.csv", "id,day\r\n1,2025-01-01\r\n2,2025-02-01\r\n");
+    project.kpi(&["run"], 6);
+    project.write("data/deals.csv", "id,day,cost\r\n1,2025-01-01,5\r\n2,2025-02-35,6\r\n");
+    project.kpi(&["show", "deals"], 1);
+    project.expect("lapsed");
+}
