@@ -100,7 +100,7 @@ fn header(
     options: &CsvOptions,
 ) -> Result<Vec<String>, SourceError> {
     let mut reader = reader(file, compression, options)?;
-    let record = reader.byte_headers().map_err(|error| broken(file, &error))?;
+    let record = reader.byte_headers().map_err(|error| broken(file, compression, &error))?;
     let mut names = Vec::new();
     for (index, name) in record.iter().enumerate() {
         let name = if index == 0 { name.strip_prefix(b"\xef\xbb\xbf").unwrap_or(name) } else { name };
@@ -128,7 +128,7 @@ fn look_at(found: &Found, options: &CsvOptions, names: &[String]) -> Result<Vec<
         let mut reader = reader(file, found.compression, options)?;
         let mut record = ByteRecord::new();
         for _ in 0..ROWS_LOOKED_AT {
-            if !reader.read_byte_record(&mut record).map_err(|error| broken(file, &error))? {
+            if !reader.read_byte_record(&mut record).map_err(|error| broken(file, found.compression, &error))? {
                 break;
             }
             for (guess, value) in guesses.iter_mut().zip(record.iter()) {
@@ -249,14 +249,13 @@ pub fn find_broken_value(
             _ => FileCompressionType::UNCOMPRESSED,
         };
         let mut reader = reader(file, compression, options).ok()?;
-        let not_counted = lines_not_counted(file, compression).ok()?;
         let index = reader.headers().ok()?.iter().position(|name| name.trim_start_matches('\u{feff}') == column)?;
         for record in reader.into_records() {
             let Ok(record) = record else { break };
             let Some(value) = record.get(index) else { continue };
             let is_null = value.is_empty() || options.null_values.iter().any(|null| null == value);
             if !is_null && !fits(value.trim()) {
-                let line = record.position().map_or(0, |position| position.line() + not_counted);
+                let line = record.position().map_or(0, |position| line_of(file, compression, position));
                 return Some(BrokenValue { file: file.path.clone(), line, value: value.to_owned() });
             }
         }
@@ -284,20 +283,20 @@ fn bytes_of(file: &InputFile, compression: FileCompressionType) -> Result<Box<dy
     })
 }
 
-/// What the reader's number of a line lacks: with Windows' line ends it counts a line once the next one has begun.
-fn lines_not_counted(file: &InputFile, compression: FileCompressionType) -> Result<u64, SourceError> {
+/// The line of a row behind the header. With Windows' line ends the reader counts a line once the next one has begun.
+fn line_of(file: &InputFile, compression: FileCompressionType, position: &::csv::Position) -> u64 {
     let mut beginning = Vec::new();
-    let bytes = bytes_of(file, compression)?;
-    bytes.take(1 << 16).read_to_end(&mut beginning).map_err(|error| unreadable(&file.path, &error))?;
+    // A file that can no longer be read has lines all the same.
+    let _ = bytes_of(file, compression).map(|bytes| bytes.take(1 << 16).read_to_end(&mut beginning));
     let end = beginning.iter().position(|byte| *byte == b'\n');
-    Ok(u64::from(end.is_some_and(|end| end > 0 && beginning[end - 1] == b'\r')))
+    position.line() + u64::from(end.is_some_and(|end| end > 0 && beginning[end - 1] == b'\r'))
 }
 
-fn broken(file: &InputFile, error: &::csv::Error) -> SourceError {
+fn broken(file: &InputFile, compression: FileCompressionType, error: &::csv::Error) -> SourceError {
     let path = file.path.display();
     match error.kind() {
         ::csv::ErrorKind::UnequalLengths { pos, expected_len, len } => {
-            let line = pos.as_ref().map_or(0, |position| position.line());
+            let line = pos.as_ref().map_or(0, |position| line_of(file, compression, position));
             SourceError::unreadable(format!(
                 "line {line} of `{path}` has {len} values where the header has {expected_len}"
             ))

@@ -275,5 +275,7 @@ fn what_had_values_and_lacks_its_column_now_is_withheld() {
     project.kpi(&["run"], 6);
     project.write("data/deals.csv", "id,day,cost\r\n1,2025-01-01,5\r\n2,2025-02-35,6\r\n");
     project.kpi(&["show", "deals"], 1);
+    project.write("data/deals.csv", "id,day,cost\r\n1,2025-01-01,5\r\n2\r\n");
+    project.kpi(&["check"], 2);
     project.expect("lapsed");
 }
