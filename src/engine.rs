@@ -315,11 +315,7 @@ impl Engine {
         let broken = broken_keys(&self.context, model, selected).await;
         let tested = beating(run, self.test_what_is_read(selected)).await;
 
-        let (ready, unready) = self.sort_out(selected, &survey, &broken);
-        let is_without_rows = |unready: &Unready| matches!(unready, Unready::WithoutRows(_));
-        let without_rows =
-            unready.iter().filter(|(_, why)| is_without_rows(why)).map(|(name, _)| name.clone()).collect();
-        let mut outcomes: Outcomes = unready.into_iter().map(|(name, why)| (name, Err(why.into_error()))).collect();
+        let Sorted { ready, mut outcomes, without_rows } = self.sort_out(selected, &survey, &broken);
         let run_plan = plan::plan(model, Some(&ready));
         run.event(&ManifestEvent::new(Phase::Plan, Status::Done).rows(run_plan.passes.len() as u64)).await?;
         let bounds = Bounds { since: None, until: self.as_of.day };
@@ -329,29 +325,25 @@ impl Engine {
     }
 
     /// The KPIs that can be computed, and the reasons why the others cannot.
-    fn sort_out(
-        &self,
-        selected: &BTreeSet<String>,
-        survey: &Survey,
-        broken: &BTreeMap<Partner, Error>,
-    ) -> (BTreeSet<String>, Vec<(String, Unready)>) {
+    fn sort_out(&self, selected: &BTreeSet<String>, survey: &Survey, broken: &BTreeMap<Partner, Error>) -> Sorted {
         let model = self.model();
-        let mut ready = BTreeSet::new();
-        let mut unready = Vec::new();
+        let mut sorted = Sorted::default();
         for name in selected {
             let everything = below(model, &BTreeSet::from([name.clone()]));
             let broken_key =
                 everything.iter().find_map(|kpi| partners(model, kpi).iter().find_map(|partner| broken.get(partner)));
             let unread = everything.iter().find_map(|kpi| survey.failed.get(&kpi.name));
             // Of what could not be read nobody knows whether it has rows.
-            let failed = unread.or(broken_key).map(|error| Unready::Failed(error.again()));
-            let without_rows = || self.without_rows(model, &model.kpis[name], survey).map(Unready::WithoutRows);
-            match failed.or_else(without_rows) {
-                Some(why) => unready.push((name.clone(), why)),
-                None => drop(ready.insert(name.clone())),
+            if let Some(error) = unread.or(broken_key) {
+                sorted.outcomes.push((name.clone(), Err(error.again())));
+            } else if let Some(error) = self.without_rows(model, &model.kpis[name], survey) {
+                sorted.without_rows.insert(name.clone());
+                sorted.outcomes.push((name.clone(), Err(error)));
+            } else {
+                sorted.ready.insert(name.clone());
             }
         }
-        (ready, unready)
+        sorted
     }
 
     /// What to say of a KPI whose data has no row at all.
@@ -813,19 +805,14 @@ struct Found {
     tested: Tested,
 }
 
-/// Why a KPI cannot be computed.
-enum Unready {
-    /// Its data cannot be read, or a join would count rows twice.
-    Failed(Error),
-    WithoutRows(Error),
-}
-
-impl Unready {
-    fn into_error(self) -> Error {
-        match self {
-            Unready::Failed(error) | Unready::WithoutRows(error) => error,
-        }
-    }
+/// The KPIs of a run before it begins.
+#[derive(Default)]
+struct Sorted {
+    ready: BTreeSet<String>,
+    /// Why each of the others cannot be computed.
+    outcomes: Outcomes,
+    /// Those of the others behind which there is no row.
+    without_rows: BTreeSet<String>,
 }
 
 /// The results of a run after the audits.

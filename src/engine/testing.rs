@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use datafusion::arrow::array::RecordBatch;
 
-use super::{Engine, Question, explain};
+use super::{Engine, Question, Sorted, explain};
 use crate::compile::Bounds;
 use crate::diagnostic::{Diagnostic, Sources, nearest};
 use crate::error::{Error, Result};
@@ -265,10 +265,9 @@ impl Engine {
         let mut survey = survey(&self.context, model, kpis, self.as_of).await;
         survey.failed.extend(repeated_targets(&self.context, model, kpis).await);
         let broken = broken_keys(&self.context, model, kpis).await;
-        let (ready, unready) = self.sort_out(kpis, &survey, &broken);
+        let Sorted { ready, mut outcomes, .. } = self.sort_out(kpis, &survey, &broken);
         let plan = plan::plan(model, Some(&ready));
         let bounds = Bounds { since: None, until: self.as_of.day };
-        let mut outcomes: Outcomes = unready.into_iter().map(|(name, why)| (name, Err(why.into_error()))).collect();
         outcomes.extend(execute::execute(&self.context, model, &plan, bounds, &survey.extents, &|_| {}).await);
         outcomes
     }

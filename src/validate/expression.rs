@@ -103,15 +103,6 @@ impl Language<'_> {
         let sql = parser
             .parse_expr()
             .map_err(|error| Box::new(self.syntax_error("this is no SQL expression", text, &error.to_string())))?;
-        let mut swallowing = None;
-        // Nothing is changed and no visit fails.
-        let _ = walk(&mut sql.clone(), Order::WholeFirst, &mut |sql| {
-            swallowing = swallowing.take().or_else(|| swallowing_comparison(sql));
-            Ok(())
-        });
-        if let Some(mistake) = swallowing {
-            return Err(Box::new(mistake.at(text.span)));
-        }
         let next = parser.peek_token();
         if next.token != Token::EOF {
             return Err(Box::new(
@@ -622,7 +613,8 @@ pub(super) fn walk(
     }
 }
 
-/// Every function exists and gives the same answer at each run; zones are written in; there are no subqueries.
+/// Every function exists and gives the same answer at each run; zones are written in; there are no subqueries, and no
+/// comparison takes in what stands behind it.
 fn check_functions(language: &Language, text: &Spanned<String>, sql: &mut SqlExpr) -> Result<(), Unresolved> {
     walk(sql, Order::WholeFirst, &mut |sql| match sql {
         SqlExpr::Function(function) => match check_function(language, text, function) {
@@ -638,7 +630,10 @@ fn check_functions(language: &Language, text: &Spanned<String>, sql: &mut SqlExp
                 .hint("make the query a derived table (a `.sql` file) and join to it")
                 .into())
         }
-        _ => Ok(()),
+        sql => match swallowing_comparison(sql) {
+            Some(mistake) => Err(mistake.at(text.span).into()),
+            None => Ok(()),
+        },
     })
 }
 

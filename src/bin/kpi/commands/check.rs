@@ -8,7 +8,7 @@ use kpi::engine::{Engine, EngineOptions};
 use kpi::error::Result;
 use serde_json::json;
 
-use super::{SCHEMA_VERSION, count, doubt_lines, left_out_lines, print_json, skipped_json};
+use super::{SCHEMA_VERSION, count, lines_on_data, print_json, skipped_json};
 use crate::args::CheckArguments;
 use crate::printer::Printer;
 
@@ -49,8 +49,7 @@ pub async fn check(options: &EngineOptions, arguments: &CheckArguments, printer:
         for skipped in &model.skipped {
             text.push_str(&format!("skipped `{}`: {}\n", skipped.kpi, skipped.reason));
         }
-        let lines = left_out_lines(model).into_iter().chain(doubt_lines(model));
-        lines.for_each(|line| text.push_str(&format!("{line}\n")));
+        lines_on_data(model).for_each(|line| text.push_str(&format!("{line}\n")));
         let mut parts = vec![count(model.tables.len(), "table"), count(model.defined().count(), "KPI")];
         if !model.skipped.is_empty() {
             parts.push(format!("{} skipped", model.skipped.len()));

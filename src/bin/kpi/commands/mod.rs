@@ -58,6 +58,11 @@ fn tell_skipped(printer: &Printer, skipped: &[Skipped]) {
     }
 }
 
+/// What is to be said of data that is there in part, beside the KPIs that are skipped.
+fn lines_on_data(model: &Model) -> impl Iterator<Item = String> {
+    left_out_lines(model).into_iter().chain(doubt_lines(model))
+}
+
 /// The breakdowns that are left out for want of columns, by what is lacking.
 fn left_out_lines(model: &Model) -> Vec<String> {
     let mut by_reason: BTreeMap<&str, Vec<String>> = BTreeMap::new();

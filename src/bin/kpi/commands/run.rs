@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use super::ls::better;
-use super::{SCHEMA_VERSION, count, doubt_lines, error_json, left_out_lines, print_json, skipped_json, tell_skipped};
+use super::{SCHEMA_VERSION, count, error_json, lines_on_data, print_json, skipped_json, tell_skipped};
 use crate::args::RunArguments;
 use crate::printer::Printer;
 use crate::scorecard::scorecard_table;
@@ -96,8 +96,7 @@ async fn signal() -> u8 {
 
 fn tell(printer: &Printer, report: &RunReport, model: &Model) {
     tell_skipped(printer, &report.skipped);
-    let lines = left_out_lines(model).into_iter().chain(doubt_lines(model));
-    lines.for_each(|line| printer.note(format_args!("{line}")));
+    lines_on_data(model).for_each(|line| printer.note(format_args!("{line}")));
     let mut values = 0;
     let mut published = 0;
     // Several KPIs over one table mostly have the same to say.
