@@ -81,6 +81,7 @@ pub mod error;
 pub mod time;
 
 // Floor 1: what was written.
+pub mod cube;
 pub mod functions;
 pub mod load;
 pub mod spec;

@@ -23,6 +23,7 @@ use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::{SessionConfig, SessionContext};
 
 use self::dependencies::{TrueRelations, guarded, with_true_dependencies};
+use crate::cube::CubePlanner;
 use crate::error::{Error, ErrorKind, Result};
 use crate::functions;
 
@@ -70,6 +71,7 @@ pub fn open(options: &SessionOptions) -> Result<SessionContext> {
         .with_optimizer_rules(guarded(Optimizer::new().rules))
         .with_relation_planners(vec![Arc::new(TrueRelations)])
         .with_physical_optimizer_rules(physical_rules())
+        .with_query_planner(Arc::new(CubePlanner))
         .build();
     let context = SessionContext::new_with_state(state);
     functions::register(&context);

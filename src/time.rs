@@ -62,7 +62,7 @@ impl FromStr for Grain {
 }
 
 /// How a project counts time: its zone, the first day of its weeks, the first month of its fiscal years.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Calendar {
     pub time_zone: Tz,
     pub week_starts: Weekday,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 const FLOORS: [&[&str]; 9] = [
     &["diagnostic", "error", "time"],
-    &["functions", "load", "spec"],
+    &["cube", "functions", "load", "spec"],
     &["catalog", "session"],
     &["model", "validate"],
     &["compile"],

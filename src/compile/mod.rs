@@ -34,7 +34,7 @@ use datafusion::common::{Column, Result, ScalarValue, TableReference, internal_d
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Union, cast, lit};
 
 pub use bounds::{Bounds, Extent, day_of};
-pub use placement::{rolled_up, with_types_of};
+pub use placement::{Counted, rolled_up, with_types_of};
 pub use result::{BREAKDOWN_OVERALL, breakdown, result_plan};
 pub use table::{RowTime, TableLeaves, joined_rows};
 

@@ -22,7 +22,7 @@ use crate::model::{
 use crate::time::{Calendar, Grain};
 
 /// Rows that count, with what is grouped and aggregated as expressions over them.
-pub(super) struct Counted {
+pub struct Counted {
     pub plan: LogicalPlanBuilder,
     /// What the rows are grouped by, beside the period.
     pub keys: Vec<(String, Expr)>,

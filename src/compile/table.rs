@@ -20,7 +20,7 @@ use crate::functions::utc_timestamp;
 use crate::model::{
     Aggregate, Dimension, JoinPath, Kpi, Measure, Model, Placement, Subject, Table, Validity, join_alias,
 };
-use crate::time::Calendar;
+use crate::time::{Calendar, Grain};
 
 /// Aggregates straight from the table.
 pub struct TableLeaves<'a> {
@@ -49,6 +49,14 @@ impl Leaves for TableLeaves<'_> {
 }
 
 impl TableLeaves<'_> {
+    /// All rows that count in the period of their time, whatever they are made of first, with these dimensions as keys.
+    pub fn rows(&self, aggregate: &Aggregate, dimensions: Vec<String>) -> Result<Counted> {
+        let cell = Cell { grain: Grain::Day, dimensions };
+        let view = View { extent: None, days: None, until: None };
+        let request = Request { placement: &Placement::Event, cell: &cell, view };
+        self.counted(aggregate, dimension_keys(aggregate, &cell)?, &aggregate.measures, &request)
+    }
+
     /// The rows that count, with everything that is grouped and aggregated as expressions over them.
     pub(super) fn counted(
         &self,

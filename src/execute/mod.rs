@@ -20,7 +20,7 @@ use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, stream};
 
 use crate::compile::{Bounds, Cell, Compiler, Extent, TableLeaves, result_plan};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::model::{Kpi, Model, below};
 use crate::plan::{FusedLeaves, Pass, PassRows, RunPlan};
 use crate::session;
@@ -61,15 +61,21 @@ pub async fn execute(
     extents: &BTreeMap<String, Extent>,
     listener: Listener<'_>,
 ) -> Outcomes {
-    let mut rows: Vec<(&Pass, PassRows)> = Vec::new();
+    let mut rows: Vec<(Pass, PassRows)> = Vec::new();
     for (number, pass) in plan.passes.iter().enumerate() {
         let progress =
             Progress::Pass { table: &pass.table, kpis: pass.kpis.len(), number: number + 1, of: plan.passes.len() };
         listener(progress);
-        // Where a pass fails, each of its KPIs reads the table by itself: so a mistake is told of those that have it, and a
-        // KPI fails exactly when it would fail alone.
-        if let Ok(found) = run_pass(context, model, pass, bounds).await {
-            rows.push((pass, found));
+        let mut left = vec![pass.clone()];
+        while let Some(pass) = left.pop() {
+            match run_pass(context, model, &pass, bounds).await {
+                Ok(found) => rows.push((pass, found)),
+                // What does not fit into memory at once may fit in two parts.
+                Err(error) if error.kind() == ErrorKind::Storage => left.extend(pass.halves(model).into_iter().flatten()),
+                // Where a pass fails, each of its KPIs reads the table by itself: so a mistake is told of those that have
+                // it, and a KPI fails exactly when it would fail alone.
+                Err(_) => {}
+            }
         }
     }
     let leaves = FusedLeaves { model, passes: rows, tables: TableLeaves { model, bounds, by_name: false } };
@@ -158,7 +164,7 @@ async fn run_pass(context: &SessionContext, model: &Model, pass: &Pass, bounds: 
             .with_context("reason", error.strip_backtrace())
     })?;
     let (schema, batches) = collect(context, plan).await?;
-    pass.split(&schema, &batches).map_err(query_error)
+    pass.split(&schema, batches).map_err(query_error)
 }
 
 async fn run_cells(

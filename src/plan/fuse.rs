@@ -1,29 +1,28 @@
-//! KPIs over one table share one pass: all their aggregates at once, by day and by the few sets of dimensions from which
-//! every cell can be rolled up.
+//! KPIs over one table share one pass: all their aggregates at once, at all cells that are asked of them.
 //!
-//! Only aggregates of rows that add up take part, also those over windows, which are made of days. A distinct count, a level
-//! or anything that looks at entities is computed for each cell by itself. A KPI's own filter becomes
-//! the filter of its aggregates, and a group where it finds no row is left out again, so that a fused value is the value
-//! that the KPI has alone. Whether a set of dimensions is too fine to be worth it is not weighed yet.
+//! What takes part: aggregates of rows that count in the period of their time. Sums, counts and ends of windows take part
+//! too, as windows are made of days. A KPI's own filter becomes the filter of its aggregates, and a group where it finds no
+//! row is left out again, so that a fused value is the value that the KPI has alone. Conversions and funnels make rows of
+//! their own first, so each has a pass of its own. Levels and entities are computed for each cell by itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use datafusion::arrow::array::RecordBatch;
-use datafusion::arrow::compute::filter_record_batch;
-use datafusion::arrow::compute::kernels::cmp::eq;
-use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::array::{AsArray, RecordBatch};
+use datafusion::arrow::datatypes::{DataType, SchemaRef, UInt32Type};
 use datafusion::catalog::TableProvider;
-use datafusion::common::{Column, Result, ScalarValue, TableReference, internal_datafusion_err};
+use datafusion::common::{Result, ScalarValue, TableReference, internal_datafusion_err};
 use datafusion::datasource::{MemTable, provider_as_source};
-use datafusion::logical_expr::logical_plan::Aggregate as AggregatePlan;
-use datafusion::logical_expr::{Expr, GroupingSet, LogicalPlan, LogicalPlanBuilder, cast, lit};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, lit};
 
 use crate::compile::{
     Bounds, Cell, Leaves, PERIOD_START, Request, TableLeaves, column, day_of, joined_rows, period_of, rolled_up,
     with_types_of,
 };
-use crate::model::{Aggregate, JoinPath, Kpi, MeasureFunction, Model, Placement, ROWS, Shape, measure_expression};
+use crate::cube::{self, CELL, CubeNode, PERIOD};
+use crate::model::{
+    Aggregate, JoinPath, Kpi, Measure, MeasureFunction, Model, Placement, ROWS, Shape, Subject, measure_expression,
+};
 use crate::time::{Grain, to_epoch_days};
 
 /// One scan of a table for several KPIs.
@@ -32,18 +31,35 @@ pub struct Pass {
     pub table: String,
     /// The KPIs that it serves.
     pub kpis: Vec<String>,
-    time: Expr,
-    time_type: datafusion::arrow::datatypes::DataType,
-    /// The grain of its rows: the coarsest from which all grains asked can be rolled up.
-    grain: Grain,
-    joins: BTreeSet<JoinPath>,
-    /// Every dimension of its sets, by name, in the order of the grouping.
-    dimensions: BTreeMap<String, Expr>,
-    /// The sets of dimensions that it groups by; each cell's dimensions are a part of one of them.
-    sets: Vec<BTreeSet<String>>,
-    /// A condition that all its KPIs have.
-    condition: Option<Expr>,
+    rows: Rows,
+    /// Every dimension of its cells.
+    dimensions: Vec<String>,
+    /// The cells whose groups it gives, with the positions of the measures wanted there.
+    cells: Vec<(Asked, BTreeSet<usize>)>,
     measures: Vec<PassMeasure>,
+}
+
+/// Which rows a pass goes over.
+#[derive(Debug, Clone)]
+enum Rows {
+    /// Those of a table with its joins.
+    Table {
+        time: Expr,
+        time_type: DataType,
+        joins: BTreeSet<JoinPath>,
+        expressions: BTreeMap<String, Expr>,
+        /// A condition that all its KPIs have.
+        condition: Option<Expr>,
+    },
+    /// Those that its one KPI makes of them.
+    Own,
+}
+
+/// A grain and a set of dimensions, in no order.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Asked {
+    grain: Grain,
+    dimensions: BTreeSet<String>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -53,9 +69,8 @@ struct PassMeasure {
     filter: Option<Expr>,
 }
 
-// Names that no dimension can have.
-const DAY: &str = "#day";
-const SET: &str = "#set";
+/// A KPI with the cells that are asked of it.
+type Asking<'a> = (&'a Kpi, &'a Aggregate, BTreeSet<Asked>);
 
 /// Groups the KPIs that can share a scan.
 ///
@@ -65,145 +80,233 @@ pub(super) fn passes(
     needed: &BTreeMap<String, BTreeSet<Cell>>,
     looked_back: &BTreeSet<String>,
 ) -> Vec<Pass> {
-    let mut groups: Vec<(&Aggregate, Vec<&Kpi>)> = Vec::new();
+    let mut groups: Vec<Vec<Asking>> = Vec::new();
     for name in model.order.iter().filter(|name| needed.contains_key(*name)) {
         let kpi = model.kpis[name].as_ref();
-        let Some(aggregate) = kpi.aggregate().filter(|aggregate| aggregate.is_made_of_days()) else { continue };
-        let same =
-            |(first, _): &&mut (&Aggregate, Vec<&Kpi>)| first.table == aggregate.table && first.time == aggregate.time;
-        match groups.iter_mut().find(same) {
-            Some((_, kpis)) => kpis.push(kpi),
-            None => groups.push((aggregate, vec![kpi])),
+        let Some(aggregate) = kpi.aggregate().filter(|aggregate| can_be_fused(aggregate)) else { continue };
+        let asking = (kpi, aggregate, asked(aggregate, &needed[name], looked_back.contains(name)));
+        let is_same = |group: &&mut Vec<Asking>| {
+            let (_, first, _) = &group[0];
+            let is_table = matches!((&first.subject, &aggregate.subject), (Subject::Rows, Subject::Rows));
+            is_table && first.table == aggregate.table && first.time == aggregate.time
+        };
+        match groups.iter_mut().find(is_same) {
+            Some(group) => group.push(asking),
+            None => groups.push(vec![asking]),
         }
     }
-    groups.into_iter().map(|(first, kpis)| pass(first, &kpis, needed, looked_back)).collect()
+    groups.iter().map(|group| pass(group)).collect()
 }
 
-fn pass(
-    first: &Aggregate,
-    kpis: &[&Kpi],
-    needed: &BTreeMap<String, BTreeSet<Cell>>,
-    looked_back: &BTreeSet<String>,
-) -> Pass {
-    let aggregates: Vec<&Aggregate> = kpis.iter().filter_map(|kpi| kpi.aggregate()).collect();
-    let cells = || kpis.iter().flat_map(|kpi| &needed[&kpi.name]);
-    let is_common = aggregates.iter().all(|aggregate| aggregate.condition == first.condition);
-    let looked_back = || kpis.iter().any(|kpi| looked_back.contains(&kpi.name));
-    let has_window = aggregates.iter().any(|aggregate| matches!(aggregate.placement, Placement::Window(_)));
-    let needs_days = has_window || looked_back() || cells().any(|cell| matches!(cell.grain, Grain::Day | Grain::Week));
-    let mut pass = Pass {
-        table: first.table.clone(),
-        kpis: kpis.iter().map(|kpi| kpi.name.clone()).collect(),
-        time: first.time.clone(),
-        time_type: first.time_type.clone(),
-        grain: if needs_days { Grain::Day } else { Grain::Month },
-        joins: aggregates.iter().flat_map(|aggregate| aggregate.joins.iter().cloned()).collect(),
-        dimensions: BTreeMap::new(),
-        sets: covering(cells().map(|cell| cell.dimensions.iter().cloned().collect())),
-        condition: if is_common { first.condition.clone() } else { None },
-        measures: Vec::new(),
+/// Whether an aggregate of rows can be computed beside others.
+fn can_be_fused(aggregate: &Aggregate) -> bool {
+    let is_placed = match &aggregate.placement {
+        Placement::Event => true,
+        Placement::Window(_) => aggregate.is_made_of_days(),
+        Placement::Stock(_) | Placement::Boundaries(_) => false,
     };
-    for name in pass.sets.iter().flatten() {
-        let dimension = aggregates.iter().find_map(|aggregate| aggregate.dimensions.get(name));
-        if let Some(dimension) = dimension {
-            pass.joins.extend(dimension.joins.iter().cloned());
-            pass.dimensions.insert(name.clone(), dimension.expression.clone());
+    let makes_rows = match &aggregate.subject {
+        Subject::Rows | Subject::Conversions(_) | Subject::Funnel(_) => true,
+        Subject::Entities(_) | Subject::Cohorts(_) => false,
+    };
+    // Values that compare otherwise than their bits do.
+    let is_float = |dimension: &crate::model::Dimension| dimension.data_type.is_floating();
+    is_placed
+        && makes_rows
+        && !aggregate.dimensions.values().any(is_float)
+        && aggregate.measures.iter().all(|measure| can_be_measured(measure.function))
+}
+
+fn can_be_measured(function: MeasureFunction) -> bool {
+    match function {
+        MeasureFunction::CountDistinct
+        | MeasureFunction::Median
+        | MeasureFunction::PercentileCont(_)
+        | MeasureFunction::PercentileDisc(_) => true,
+        MeasureFunction::StddevSamp
+        | MeasureFunction::StddevPop
+        | MeasureFunction::VarSamp
+        | MeasureFunction::VarPop
+        | MeasureFunction::Correlation
+        | MeasureFunction::ApproxDistinct
+        | MeasureFunction::ApproxMedian
+        | MeasureFunction::ApproxPercentileCont(_) => false,
+        function => function.adds_up(),
+    }
+}
+
+/// The cells whose groups a KPI is made of.
+fn asked(aggregate: &Aggregate, needed: &BTreeSet<Cell>, is_looked_back: bool) -> BTreeSet<Asked> {
+    let mut asked = BTreeSet::new();
+    for cell in needed {
+        let dimensions: BTreeSet<String> = cell.dimensions.iter().cloned().collect();
+        let is_window = matches!(aggregate.placement, Placement::Window(_));
+        if is_window || (is_looked_back && aggregate.is_made_of_days()) {
+            asked.insert(Asked { grain: Grain::Day, dimensions: dimensions.clone() });
+        }
+        if !is_window {
+            asked.insert(Asked { grain: cell.grain, dimensions });
         }
     }
-    for aggregate in aggregates {
+    asked
+}
+
+fn pass(group: &[Asking]) -> Pass {
+    let (_, first, _) = &group[0];
+    let mut pass = Pass {
+        table: first.table.clone(),
+        kpis: group.iter().map(|(kpi, ..)| kpi.name.clone()).collect(),
+        rows: rows_of(group),
+        dimensions: Vec::new(),
+        cells: Vec::new(),
+        measures: Vec::new(),
+    };
+    let mut cells: BTreeMap<&Asked, BTreeSet<usize>> = BTreeMap::new();
+    for (_, aggregate, asked) in group {
+        let mut positions = BTreeSet::new();
         for measure in pass.measures_of(aggregate) {
-            if !pass.measures.contains(&measure) {
+            let known = pass.position(&measure);
+            positions.insert(known.unwrap_or(pass.measures.len()));
+            if known.is_none() {
                 pass.measures.push(measure);
             }
         }
+        for cell in asked {
+            cells.entry(cell).or_default().extend(&positions);
+        }
     }
+    let dimensions: BTreeSet<&String> = cells.keys().flat_map(|cell| &cell.dimensions).collect();
+    pass.dimensions = dimensions.into_iter().cloned().collect();
+    pass.cells = cells.into_iter().map(|(cell, measures)| (cell.clone(), measures)).collect();
     pass
 }
 
-/// The fewest sets such that each asked one is a part of one of them: those that are part of no other.
-fn covering(asked: impl Iterator<Item = BTreeSet<String>>) -> Vec<BTreeSet<String>> {
-    let mut asked: Vec<BTreeSet<String>> = asked.collect();
-    asked.sort_by_key(|set| (std::cmp::Reverse(set.len()), set.clone()));
-    asked.dedup();
-    let mut kept: Vec<BTreeSet<String>> = Vec::new();
-    for set in asked {
-        if !kept.iter().any(|other| set.is_subset(other)) {
-            kept.push(set);
+fn rows_of(group: &[Asking]) -> Rows {
+    let (_, first, _) = &group[0];
+    if !matches!(first.subject, Subject::Rows) {
+        return Rows::Own;
+    }
+    let mut joins: BTreeSet<JoinPath> =
+        group.iter().flat_map(|(_, aggregate, _)| aggregate.joins.iter().cloned()).collect();
+    let mut expressions = BTreeMap::new();
+    for (_, aggregate, asked) in group {
+        for name in asked.iter().flat_map(|cell| &cell.dimensions) {
+            if let Some(dimension) = aggregate.dimensions.get(name) {
+                joins.extend(dimension.joins.iter().cloned());
+                expressions.entry(name.clone()).or_insert_with(|| dimension.expression.clone());
+            }
         }
     }
-    kept
+    let is_common = group.iter().all(|(_, aggregate, _)| aggregate.condition == first.condition);
+    Rows::Table {
+        time: first.time.clone(),
+        time_type: first.time_type.clone(),
+        joins,
+        expressions,
+        condition: if is_common { first.condition.clone() } else { None },
+    }
 }
 
 impl Pass {
-    /// The scan: one row for each day (or month), set of dimensions and group.
+    /// The scan: the groups of every cell.
     pub fn logical_plan(&self, model: &Model, bounds: Bounds) -> Result<LogicalPlan> {
         let calendar = &model.project.calendar;
-        let bounds = bounds.condition(&self.time, &self.time_type, calendar);
-        let condition = self.condition.iter().cloned().chain([bounds]).reduce(Expr::and).unwrap_or_else(|| lit(true));
-        let time = Some((&self.time, &self.time_type));
-        let plan = joined_rows(model, &self.table, &self.joins, time, false)?.filter(condition)?;
+        let (plan, day, dimensions, measures) = match &self.rows {
+            Rows::Table { time, time_type, joins, expressions, condition } => {
+                let bounds = bounds.condition(time, time_type, calendar);
+                let condition = condition.iter().cloned().chain([bounds]).reduce(Expr::and);
+                let plan = joined_rows(model, &self.table, joins, Some((time, time_type)), false)?;
+                let plan = plan.filter(condition.unwrap_or_else(|| lit(true)))?;
+                let dimensions = self.dimensions.iter().map(|name| expressions.get(name).cloned());
+                (plan, day_of(time, time_type, calendar), dimensions.collect::<Option<Vec<_>>>(), self.measures.clone())
+            }
+            Rows::Own => {
+                let kpi = &model.kpis[&self.kpis[0]];
+                let aggregate = kpi.aggregate().ok_or_else(|| internal_datafusion_err!("a pass without a table"))?;
+                let tables = TableLeaves { model, bounds, by_name: false };
+                let counted = tables.rows(aggregate, self.dimensions.clone())?;
+                let day = day_of(&counted.time, &counted.time_type, calendar);
+                let dimensions = counted.keys.into_iter().map(|(_, key)| key).collect();
+                // In its own words, what the shape put into its measures stands in them. The order is the same.
+                let own = self.of_rows(&counted.measures);
+                let known = self.positions_of(aggregate).unwrap_or_default();
+                let written = (0..self.measures.len()).map(|index| {
+                    let position = known.iter().position(|known| *known == index);
+                    position.map(|position| own[position].clone())
+                });
+                let written: Option<Vec<PassMeasure>> = written.collect();
+                let measures = written.ok_or_else(|| internal_datafusion_err!("a pass with a measure of nobody"))?;
+                (counted.plan, day, Some(dimensions), measures)
+            }
+        };
+        let dimensions = dimensions.ok_or_else(|| internal_datafusion_err!("a pass lacks a dimension"))?;
 
-        // Every expression is computed once for each row, then grouped by name.
-        let day = period_of(day_of(&self.time, &self.time_type, calendar), self.grain, calendar);
+        // Every expression is computed once for each row.
         let mut computed = Computed { columns: vec![day.alias(DAY)], known: Vec::new() };
-        // Each dimension has a column of its own, also where two have the same expression: a set is told by its columns.
-        let names: Vec<String> = (0..self.dimensions.len()).map(|index| format!("#dimension {index}")).collect();
-        let dimensions = self.dimensions.values().zip(&names).map(|(expression, name)| expression.clone().alias(name));
-        computed.columns.extend(dimensions);
+        let mut keys = Vec::new();
+        for (name, dimension) in self.dimensions.iter().zip(&dimensions) {
+            keys.push((name.clone(), column(&computed.column("dimension", dimension))));
+        }
         let mut aggregates = Vec::new();
-        for (index, measure) in self.measures.iter().enumerate() {
+        for (index, measure) in measures.iter().enumerate() {
             let arguments = measure.arguments.iter().map(|argument| column(&computed.column("input", argument)));
             let arguments = arguments.collect();
             let filter = measure.filter.as_ref().map(|filter| column(&computed.column("filter", filter)));
-            aggregates.push(measure_expression(measure.function, arguments, filter).alias(measure_name(index)));
+            aggregates.push((measure_name(index), measure_expression(measure.function, arguments, filter)));
         }
-        let plan = plan.project(computed.columns)?;
-
-        let groups = |set: &BTreeSet<String>| -> Vec<Expr> {
-            let members = self.dimensions.keys().zip(&names).filter(|(name, _)| set.contains(*name));
-            [column(DAY)].into_iter().chain(members.map(|(_, column_name)| column(column_name))).collect()
-        };
-        let (plan, set) = match self.sets.as_slice() {
-            [only] => (plan.aggregate(groups(only), aggregates)?, lit(0_u64)),
-            sets => {
-                let sets = GroupingSet::GroupingSets(sets.iter().map(groups).collect());
-                let plan = plan.aggregate(vec![Expr::GroupingSet(sets)], aggregates)?;
-                let id = Expr::Column(Column::from_name(AggregatePlan::INTERNAL_GROUPING_ID));
-                (plan, cast(id, datafusion::arrow::datatypes::DataType::UInt64))
-            }
-        };
-        let mut columns = vec![column(DAY), set.alias(SET)];
-        columns.extend(self.dimensions.keys().zip(&names).map(|(name, column_name)| column(column_name).alias(name)));
-        columns.extend((0..self.measures.len()).map(|index| column(&measure_name(index))));
-        plan.project(columns)?.build()
+        let plan = plan.project(computed.columns)?.build()?;
+        let position = |name: &String| self.dimensions.iter().position(|known| known == name);
+        let cells = self.cells.iter().map(|(cell, measures)| cube::Cell {
+            grain: cell.grain,
+            dimensions: cell.dimensions.iter().filter_map(position).collect(),
+            measures: measures.clone(),
+        });
+        CubeNode::plan(plan, column(DAY), keys, aggregates, cells.collect(), calendar.clone())
     }
 
-    /// The rows of this pass, apart for each set of dimensions.
-    pub fn split(&self, schema: &SchemaRef, batches: &[RecordBatch]) -> Result<PassRows> {
-        let mut sets = Vec::new();
-        for set in &self.sets {
-            let mut own = Vec::new();
-            for batch in batches {
-                if self.sets.len() == 1 {
-                    own.push(batch.clone());
-                    continue;
-                }
-                let marks =
-                    batch.column_by_name(SET).ok_or_else(|| internal_datafusion_err!("a pass without `{SET}`"))?;
-                let is_own = eq(marks, &self.grouping_id(set).to_scalar()?)?;
-                let rows = filter_record_batch(batch, &is_own)?;
-                if rows.num_rows() > 0 {
-                    own.push(rows);
-                }
-            }
-            let rows = own.iter().map(RecordBatch::num_rows).sum();
-            let provider: Arc<dyn TableProvider> = Arc::new(MemTable::try_new(schema.clone(), vec![own])?);
-            sets.push((provider, rows));
+    /// The rows of this pass, apart for each cell.
+    pub fn split(&self, schema: &SchemaRef, batches: Vec<RecordBatch>) -> Result<PassRows> {
+        let mut cells: Vec<Vec<RecordBatch>> = self.cells.iter().map(|_| Vec::new()).collect();
+        // Each batch holds rows of one cell.
+        for batch in batches.into_iter().filter(|batch| batch.num_rows() > 0) {
+            let marks = batch.column_by_name(CELL).ok_or_else(|| internal_datafusion_err!("a pass without `{CELL}`"))?;
+            let cell = marks.as_primitive::<UInt32Type>().value(0) as usize;
+            cells[cell].push(batch);
         }
-        Ok(PassRows { sets })
+        let table = |batches| -> Result<Arc<dyn TableProvider>> {
+            Ok(Arc::new(MemTable::try_new(schema.clone(), vec![batches])?))
+        };
+        Ok(PassRows { cells: cells.into_iter().map(table).collect::<Result<_>>()? })
     }
 
-    /// A KPI's cell, rolled up from the rows of this pass.
+    /// Two passes that hold less at once, where there is more than one KPI.
+    pub fn halves(&self, model: &Model) -> Option<[Pass; 2]> {
+        let (one, other) = self.kpis.split_at(self.kpis.len() / 2);
+        if one.is_empty() {
+            return None;
+        }
+        let half = |names: &[String]| -> Option<Pass> {
+            let mut group: Vec<Asking> = Vec::new();
+            for name in names {
+                let kpi = model.kpis.get(name)?;
+                let aggregate = kpi.aggregate()?;
+                let own = self.positions_of(aggregate)?;
+                let asked = self.cells.iter().filter(|(_, measures)| own.iter().all(|of| measures.contains(of)));
+                group.push((kpi, aggregate, asked.map(|(cell, _)| cell.clone()).collect()));
+            }
+            Some(pass(&group))
+        };
+        Some([half(one)?, half(other)?])
+    }
+
+    /// Whether a request can be answered from this pass.
+    fn answers(&self, aggregate: &Aggregate, request: &Request) -> bool {
+        let is_whole = request.view.days.is_none() && request.view.until.is_none();
+        matches!(request.placement, Placement::Event)
+            && (is_whole || (aggregate.is_made_of_days() && matches!(aggregate.subject, Subject::Rows)))
+    }
+
+    /// A KPI's cell from the rows of this pass.
     fn leaf(
         &self,
         model: &Model,
@@ -212,64 +315,81 @@ impl Pass {
         request: &Request,
     ) -> Result<LogicalPlanBuilder> {
         let cell = request.cell;
-        let wanted: BTreeSet<String> = cell.dimensions.iter().cloned().collect();
-        // Of the sets that have the cell's dimensions, the one with the fewest rows to add up.
-        let sets = self.sets.iter().zip(&rows.sets).filter(|(set, _)| wanted.is_subset(set));
-        let (_, (provider, _)) = sets
-            .min_by_key(|(_, (_, rows))| *rows)
-            .ok_or_else(|| internal_datafusion_err!("no set of the pass covers {wanted:?}"))?;
+        let is_whole = request.view.days.is_none() && request.view.until.is_none();
+        let grain = if is_whole { cell.grain } else { Grain::Day };
+        let asked = Asked { grain, dimensions: cell.dimensions.iter().cloned().collect() };
+        let position = self.cells.iter().position(|(known, _)| *known == asked);
+        let position = position.ok_or_else(|| internal_datafusion_err!("a pass lacks the cell {asked:?}"))?;
+        let own = self.positions_of(aggregate);
+        let own = own.ok_or_else(|| internal_datafusion_err!("a pass lacks a measure of the KPI"))?;
+        let measures: Vec<(&Measure, Expr)> =
+            aggregate.measures.iter().zip(own.iter().map(|index| column(&measure_name(*index)))).collect();
+        let count = own.last().map(|index| column(&measure_name(*index)));
+        let count = count.ok_or_else(|| internal_datafusion_err!("a pass without a number of rows"))?;
+
         let relation = TableReference::bare(format!("pass over {}", self.table));
-        let mut plan = LogicalPlanBuilder::scan(relation, provider_as_source(provider.clone()), None)?;
+        let plan = LogicalPlanBuilder::scan(relation, provider_as_source(rows.cells[position].clone()), None)?;
+        // A group may have rows of other KPIs only.
+        let mut plan = plan.filter(count.clone().gt(lit(0_i64)))?;
+        let dimensions = cell.dimensions.iter().map(|name| column(name).alias(name));
+        if is_whole {
+            let mut columns = vec![column(PERIOD).alias(PERIOD_START)];
+            columns.extend(dimensions);
+            columns.extend(measures.into_iter().map(|(measure, part)| part.alias(&measure.name)));
+            columns.push(count.alias(ROWS));
+            let plan = plan.project(columns)?;
+            return with_types_of(plan, &aggregate.measures, cell.dimensions.iter().map(String::as_str));
+        }
         let day = |day| lit(ScalarValue::Date32(Some(to_epoch_days(day))));
         if let Some((first, last)) = request.view.days {
-            plan = plan.filter(column(DAY).between(day(first), day(last)))?;
+            plan = plan.filter(column(PERIOD).between(day(first), day(last)))?;
         }
         if let Some(until) = request.view.until {
-            plan = plan.filter(column(DAY).lt_eq(day(until)))?;
+            plan = plan.filter(column(PERIOD).lt_eq(day(until)))?;
         }
-        let mut groups = vec![period_of(column(DAY), cell.grain, &model.project.calendar).alias(PERIOD_START)];
-        groups.extend(cell.dimensions.iter().map(|name| column(name).alias(name)));
-
-        let mut columns = Vec::new();
-        let mut names: Vec<&str> = aggregate.measures.iter().map(|measure| measure.name.as_str()).collect();
-        names.push(ROWS);
-        for (name, measure) in names.iter().zip(self.measures_of(aggregate)) {
-            let index = self.measures.iter().position(|known| *known == measure);
-            let index = index.ok_or_else(|| internal_datafusion_err!("the pass lacks a measure of the KPI"))?;
-            let part = column(&measure_name(index));
-            let whole = rolled_up(measure.function, part);
-            columns.push(whole.alias(*name));
-        }
-        let plan = plan.aggregate(groups, columns)?.filter(column(ROWS).gt(lit(0_i64)))?;
+        let mut groups = vec![period_of(column(PERIOD), cell.grain, &model.project.calendar).alias(PERIOD_START)];
+        groups.extend(dimensions);
+        let wholes = measures.into_iter().map(|(measure, part)| rolled_up(measure.function, part).alias(&measure.name));
+        let wholes = wholes.chain([rolled_up(MeasureFunction::Count, count).alias(ROWS)]);
+        let plan = plan.aggregate(groups, wholes.collect::<Vec<_>>())?;
         with_types_of(plan, &aggregate.measures, cell.dimensions.iter().map(String::as_str))
+    }
+
+    /// Where the measures of a KPI stand among those of the pass, the number of its rows last.
+    fn positions_of(&self, aggregate: &Aggregate) -> Option<Vec<usize>> {
+        self.measures_of(aggregate).iter().map(|measure| self.position(measure)).collect()
+    }
+
+    fn position(&self, measure: &PassMeasure) -> Option<usize> {
+        self.measures.iter().position(|known| known == measure)
     }
 
     /// The measures of a KPI as this pass computes them, in the KPI's order, the number of its rows last.
     fn measures_of(&self, aggregate: &Aggregate) -> Vec<PassMeasure> {
-        let own = aggregate.condition.as_ref().filter(|_| self.condition.is_none());
+        let own = match &self.rows {
+            Rows::Table { condition: None, .. } => aggregate.condition.as_ref(),
+            Rows::Table { .. } | Rows::Own => None,
+        };
         let filter = |filter: Option<&Expr>| own.into_iter().chain(filter).cloned().reduce(Expr::and);
-        let measures = aggregate.measures.iter().map(|measure| PassMeasure {
-            function: measure.function,
-            arguments: measure.arguments.clone(),
-            filter: filter(measure.filter.as_ref()),
-        });
-        let rows = PassMeasure { function: MeasureFunction::Count, arguments: Vec::new(), filter: filter(None) };
-        measures.chain([rows]).collect()
+        let mut measures = self.of_rows(&aggregate.measures);
+        measures.iter_mut().for_each(|measure| measure.filter = filter(measure.filter.as_ref()));
+        measures
     }
 
-    /// The number by which DataFusion marks the rows of a set: a bit for each grouped column that the set leaves out, in
-    /// the order in which the columns first appear in the sets.
-    fn grouping_id(&self, set: &BTreeSet<String>) -> ScalarValue {
-        let mut columns: Vec<&String> = Vec::new();
-        for name in self.sets.iter().flatten() {
-            if !columns.contains(&name) {
-                columns.push(name);
-            }
-        }
-        let id = columns.iter().fold(0_u64, |id, name| (id << 1) | u64::from(!set.contains(*name)));
-        ScalarValue::UInt64(Some(id))
+    /// Measures as their KPI has them, and the number of rows.
+    fn of_rows(&self, measures: &[Measure]) -> Vec<PassMeasure> {
+        let measures = measures.iter().map(|measure| PassMeasure {
+            function: measure.function,
+            arguments: measure.arguments.clone(),
+            filter: measure.filter.clone(),
+        });
+        let rows = PassMeasure { function: MeasureFunction::Count, arguments: Vec::new(), filter: None };
+        measures.chain([rows]).collect()
     }
 }
+
+// A name that no dimension can have.
+const DAY: &str = "#day";
 
 fn measure_name(index: usize) -> String {
     format!("#measure {index}")
@@ -297,7 +417,7 @@ impl Computed {
 pub struct FusedLeaves<'a> {
     pub model: &'a Model,
     /// Each pass with the rows that it gave.
-    pub passes: Vec<(&'a Pass, PassRows)>,
+    pub passes: Vec<(Pass, PassRows)>,
     pub tables: TableLeaves<'a>,
 }
 
@@ -312,33 +432,17 @@ impl FusedLeaves<'_> {
     }
 }
 
-/// What a pass found: the rows of each of its sets, and how many there are.
+/// What a pass found: the rows of each of its cells.
 #[derive(Debug, Clone)]
 pub struct PassRows {
-    sets: Vec<(Arc<dyn TableProvider>, usize)>,
+    cells: Vec<Arc<dyn TableProvider>>,
 }
 
 impl Leaves for FusedLeaves<'_> {
     fn leaf(&self, kpi: &Kpi, aggregate: &Aggregate, request: &Request) -> Result<LogicalPlanBuilder> {
         match self.passes.iter().find(|(pass, _)| pass.kpis.contains(&kpi.name)) {
-            Some((pass, rows)) => pass.leaf(self.model, rows, aggregate, request),
-            None => self.tables.leaf(kpi, aggregate, request),
+            Some((pass, rows)) if pass.answers(aggregate, request) => pass.leaf(self.model, rows, aggregate, request),
+            _ => self.tables.leaf(kpi, aggregate, request),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn set(names: &[&str]) -> BTreeSet<String> {
-        names.iter().map(|name| (*name).to_owned()).collect()
-    }
-
-    #[test]
-    fn the_sets_that_are_part_of_no_other_cover_all() {
-        let asked = [set(&[]), set(&["region"]), set(&["region", "channel"]), set(&["product"]), set(&["channel"])];
-        assert_eq!(covering(asked.into_iter()), [set(&["channel", "region"]), set(&["product"])]);
-        assert_eq!(covering([set(&[])].into_iter()), [set(&[])]);
     }
 }
