@@ -3,14 +3,17 @@
 //! Each method is a story told in the stages' own words. Nothing here prints, and nothing decides what a value means.
 
 mod doctor;
+mod inputs;
+mod preview;
 mod testing;
+mod unchanged;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{NaiveDate, Utc};
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::prelude::SessionContext;
@@ -19,7 +22,7 @@ use datafusion::sql::unparser::dialect::DefaultDialect;
 use tokio::sync::Notify;
 
 use crate::audit::{NOT_EMPTY, audit};
-use crate::catalog::{self, InputFile, SourceError};
+use crate::catalog;
 use crate::compile::{Bounds, Cell, Compiler, TableLeaves, result_plan, shown_plan};
 use crate::diagnostic::{Diagnostic, Sources, nearest};
 use crate::error::{Error, ErrorKind, Result};
@@ -38,8 +41,11 @@ use crate::survey::{AsOf, Partner, Survey, broken_keys, partners, repeated_targe
 use crate::time::Grain;
 use crate::validate::{Validated, advice, validate};
 pub use doctor::{Examination, KpiState, Missing, TableState};
+use inputs::Inputs;
+pub use preview::{Preview, Read, Scan, ScanKind};
 use testing::Tested;
 pub use testing::{Only, TestOptions, TestReport};
+use unchanged::Unchanged;
 
 /// Which project, and how it runs.
 #[derive(Debug, Clone, Default)]
@@ -91,6 +97,8 @@ pub struct RunOptions {
     pub select: Vec<String>,
     /// Whether the first failure keeps everything from being published.
     pub fail_fast: bool,
+    /// Whether KPIs are computed although nothing that they rest on has changed.
+    pub force: bool,
     /// Notified when the run shall stop.
     pub stop: Arc<Notify>,
 }
@@ -99,8 +107,12 @@ pub struct RunOptions {
 #[derive(Debug)]
 pub struct RunReport {
     pub run_id: String,
-    /// The version in the log that holds the results, if anything was published.
+    /// The version in the log that holds the results, if they are published.
     pub version: Option<u64>,
+    /// Whether this run made that version.
+    pub is_new: bool,
+    /// Whether a failure kept the others from being published, as `--fail-fast` asks.
+    pub is_held_back: bool,
     pub kpis: Vec<(String, KpiOutcome)>,
     pub skipped: Vec<Skipped>,
     pub scorecard: Scorecard,
@@ -118,6 +130,11 @@ pub enum KpiOutcome {
         warnings: Vec<String>,
         changes: Option<String>,
     },
+    /// Published by an earlier run. Neither its definition nor its data has changed since, and it is the same day.
+    Unchanged {
+        rows: usize,
+        warnings: Vec<String>,
+    },
     /// Computed, and kept from being published.
     Withheld {
         reason: String,
@@ -130,27 +147,38 @@ pub enum KpiOutcome {
 }
 
 impl KpiOutcome {
+    /// Whether its values are published, and those that belong to the definitions and the data as they are.
+    pub fn is_up_to_date(&self) -> bool {
+        match self {
+            KpiOutcome::Published { .. } | KpiOutcome::Unchanged { .. } => true,
+            KpiOutcome::Withheld { .. } | KpiOutcome::Failed { .. } => false,
+        }
+    }
+
     fn is_late(&self) -> bool {
         matches!(self, KpiOutcome::Withheld { is_late: true, .. })
     }
 }
 
 impl RunReport {
-    /// 0 if all was published, 3 if only late data was not, 1 if nothing was, 6 if a part was, 4 if the plain copies could
+    /// 0 if all is published, 3 if only late data is not, 1 if nothing is, 6 if a part is, 4 if the plain copies could
     /// not be written.
     pub fn exit_code(&self) -> u8 {
-        let good = self.kpis.iter().filter(|(_, outcome)| matches!(outcome, KpiOutcome::Published { .. })).count();
-        let storage = |(_, outcome): &(String, KpiOutcome)| matches!(outcome, KpiOutcome::Failed { error } if error.kind() == ErrorKind::Storage);
-        let is_bug = |(_, outcome): &(String, KpiOutcome)| matches!(outcome, KpiOutcome::Failed { error } if error.kind() == ErrorKind::Internal);
-        let late = self.kpis.iter().filter(|(_, outcome)| outcome.is_late()).count();
-        match (good, self.kpis.len()) {
-            (good, all) if late > 0 && good + late == all && self.unpublished.is_none() => 3,
-            (0, _) if self.kpis.iter().any(is_bug) => 101,
-            (good, all) if good == all && self.unpublished.is_none() => 0,
-            (good, all) if good == all => 4,
-            (0, _) if self.kpis.iter().any(storage) => 4,
-            (0, _) => 1,
-            _ => 6,
+        let count = |has: &dyn Fn(&KpiOutcome) -> bool| self.kpis.iter().filter(|(_, outcome)| has(outcome)).count();
+        let has_failed = |kind: ErrorKind| {
+            count(&|outcome| matches!(outcome, KpiOutcome::Failed { error } if error.kind() == kind)) > 0
+        };
+        let good = count(&KpiOutcome::is_up_to_date);
+        let late = count(&KpiOutcome::is_late);
+        let all = self.kpis.len();
+        match () {
+            () if late > 0 && good + late == all && self.unpublished.is_none() => 3,
+            () if good == all && self.unpublished.is_none() => 0,
+            () if good == all => 4,
+            () if good > 0 && !self.is_held_back => 6,
+            () if has_failed(ErrorKind::Internal) => 101,
+            () if has_failed(ErrorKind::Storage) => 4,
+            () => 1,
         }
     }
 }
@@ -227,7 +255,7 @@ impl Engine {
         if let Some(error) = self.without_rows(&model, &kpi, &survey).filter(|_| !self.as_of.is_all_known) {
             return Err(error);
         }
-        let leaves = TableLeaves { model: &model, bounds, by_name: false };
+        let leaves = TableLeaves { model: &model, bounds, by_name: false, rows: None };
         let compiler = Compiler { model: &model, leaves: &leaves, extents: &survey.extents, days: None };
         let plan = result_plan(&compiler, &kpi, &cell).map_err(query_error)?;
         let plan = match since {
@@ -257,7 +285,7 @@ impl Engine {
     /// `Config` where the question cannot be answered, else as the survey of the data fails.
     pub async fn sql(&self, question: &Question) -> Result<String> {
         let Prepared { model, kpi, cell, survey, since, bounds } = self.prepare(question).await?;
-        let leaves = TableLeaves { model: &model, bounds, by_name: true };
+        let leaves = TableLeaves { model: &model, bounds, by_name: true, rows: None };
         let compiler = Compiler { model: &model, leaves: &leaves, extents: &survey.extents, days: None };
         let plan = shown_plan(&compiler, &kpi, &cell, since).map_err(query_error)?;
         let dialect = DefaultDialect {};
@@ -279,24 +307,53 @@ impl Engine {
 
         let store = Store::open_local(&model.project.output)?;
         let mut run = store.begin(self.run_info(&selected)).await?;
-        let work = self.compute(&mut run, &selected, listener);
-        let computed = tokio::select! {
-            computed = work => computed,
-            () = options.stop.notified() => Err(Error::new(ErrorKind::Interrupted, "the run was stopped before it published anything")),
-        };
-        let judged = match computed {
-            Ok((outcomes, found)) => {
-                self.judge(&store, &mut run, &found, outcomes).await.map(|judged| (judged, found.inputs))
-            }
-            Err(error) => Err(error),
-        };
+        let inputs = Inputs::pin(model);
+        let judged = self.computed_and_judged(&store, &mut run, options, &selected, &inputs, listener).await;
         match judged {
-            Ok((judged, inputs)) => self.publish(run, options, judged, &inputs, started).await,
+            Ok(judged) => self.publish(run, options, judged, &inputs, started).await,
             Err(error) => {
                 run.abandon(error.message()).await;
                 Err(error)
             }
         }
+    }
+
+    /// Computes what has changed, and audits it.
+    async fn computed_and_judged(
+        &self,
+        store: &Store,
+        run: &mut Run,
+        options: &RunOptions,
+        selected: &BTreeSet<String>,
+        inputs: &Inputs,
+        listener: Listener<'_>,
+    ) -> Result<Judged> {
+        run.event(&ManifestEvent::new(Phase::Inputs, Status::Done).rows(inputs.count())).await?;
+        let unchanged = match options.force {
+            true => BTreeMap::new(),
+            false => self.unchanged(store, run.parent(), inputs, selected).await?,
+        };
+        let changed: BTreeSet<String> =
+            selected.iter().filter(|name| !unchanged.contains_key(*name)).cloned().collect();
+        let mut judged = Judged::default();
+        if !changed.is_empty() {
+            let work = self.compute(run, &changed, listener);
+            let (outcomes, found) = tokio::select! {
+                computed = work => computed?,
+                () = options.stop.notified() => {
+                    return Err(Error::new(ErrorKind::Interrupted, "the run was stopped before it published anything"));
+                }
+            };
+            judged = self.judge(store, run, inputs, &found, outcomes).await?;
+        }
+        for (name, Unchanged { outcome, row }) in unchanged {
+            run.event(&ManifestEvent::new(Phase::Execute, Status::Skipped).kpi(&name).reason("unchanged")).await?;
+            judged.outcomes.insert(name, outcome);
+            judged.scorecard.rows.push(row);
+        }
+        let place = |row: &report::ScorecardRow| self.model().order.iter().position(|name| *name == row.kpi);
+        judged.scorecard.rows.sort_by_cached_key(place);
+        Ok(judged)
     }
 
     /// Looks at the data, tests it, and computes each KPI.
@@ -307,9 +364,6 @@ impl Engine {
         listener: Listener<'_>,
     ) -> Result<(Outcomes, Found)> {
         let model = self.model();
-        let inputs = Inputs::pin(model);
-        let files = inputs.files.values().map(|files| files.len() as u64).sum();
-        run.event(&ManifestEvent::new(Phase::Inputs, Status::Done).rows(files)).await?;
         let mut survey = survey(&self.context, model, selected, self.as_of).await;
         survey.failed.extend(repeated_targets(&self.context, model, selected).await);
         let broken = broken_keys(&self.context, model, selected).await;
@@ -321,7 +375,7 @@ impl Engine {
         let bounds = Bounds { since: None, until: self.as_of.day };
         let work = execute::execute(&self.context, model, &run_plan, bounds, &survey.extents, listener);
         outcomes.extend(beating(run, work).await);
-        Ok((outcomes, Found { inputs, survey, without_rows, tested }))
+        Ok((outcomes, Found { survey, without_rows, tested }))
     }
 
     /// The KPIs that can be computed, and the reasons why the others cannot.
@@ -356,9 +410,16 @@ impl Engine {
     }
 
     /// Audits every result and writes those that pass into the run's own folder.
-    async fn judge(&self, store: &Store, run: &mut Run, found: &Found, outcomes: Outcomes) -> Result<Judged> {
+    async fn judge(
+        &self,
+        store: &Store,
+        run: &mut Run,
+        inputs: &Inputs,
+        found: &Found,
+        outcomes: Outcomes,
+    ) -> Result<Judged> {
         let model = self.model();
-        let Found { inputs, survey, without_rows, tested } = found;
+        let Found { survey, without_rows, tested } = found;
         let moved = inputs.changed_since(model);
         let head = store.head().await?;
         let mut judged = Judged::default();
@@ -419,13 +480,13 @@ impl Engine {
     ) -> Result<RunReport> {
         let model = self.model();
         let is_whole = options.select.is_empty();
-        if options.fail_fast && judged.outcomes.values().any(|outcome| !matches!(outcome, KpiOutcome::Published { .. }))
-        {
-            let mut others =
-                judged.outcomes.values().filter(|outcome| !matches!(outcome, KpiOutcome::Published { .. }));
+        let is_held_back = options.fail_fast && !judged.outcomes.values().all(KpiOutcome::is_up_to_date);
+        if is_held_back {
+            let mut others = judged.outcomes.values().filter(|outcome| !outcome.is_up_to_date());
             let is_late = others.all(KpiOutcome::is_late);
             judged.candidates.clear();
-            judged.scorecard = Scorecard::default();
+            let is_unchanged = |name: &str| matches!(judged.outcomes.get(name), Some(KpiOutcome::Unchanged { .. }));
+            judged.scorecard.rows.retain(|row| is_unchanged(&row.kpi));
             for outcome in
                 judged.outcomes.values_mut().filter(|outcome| matches!(outcome, KpiOutcome::Published { .. }))
             {
@@ -451,6 +512,8 @@ impl Engine {
         let mut report = RunReport {
             run_id,
             version: None,
+            is_new: false,
+            is_held_back,
             kpis,
             skipped: skipped.into_iter().cloned().chain(without_rows).collect(),
             scorecard: judged.scorecard,
@@ -458,14 +521,21 @@ impl Engine {
             unpublished: None,
             elapsed: started.elapsed(),
         };
-        if judged.candidates.is_empty() {
-            run.abandon("no KPI could be published").await;
-            return Ok(report);
-        }
         let removals = match (is_whole, run.parent()) {
             (true, Some(parent)) => self.no_longer_defined(parent),
             _ => Vec::new(),
         };
+        let is_up_to_date = report.kpis.iter().all(|(_, outcome)| outcome.is_up_to_date());
+        if judged.candidates.is_empty() && is_up_to_date && removals.is_empty() {
+            report.version = run.parent().map(|parent| parent.version);
+            run.finish().await;
+            report.elapsed = started.elapsed();
+            return Ok(report);
+        }
+        if judged.candidates.is_empty() && !is_up_to_date {
+            run.abandon("no KPI could be published").await;
+            return Ok(report);
+        }
         let summary =
             Summary { name: KPI_VALUES.into(), fingerprint: "long form 1".into(), build: Box::new(long_form) };
         let commit =
@@ -473,6 +543,7 @@ impl Engine {
         match run.commit(commit).await? {
             CommitOutcome::Committed { record, unpublished } | CommitOutcome::AlreadyThere { record, unpublished } => {
                 report.version = Some(record.version);
+                report.is_new = true;
                 report.unpublished = unpublished;
             }
             CommitOutcome::Lost { by, contested } => {
@@ -505,11 +576,16 @@ impl Engine {
     fn run_info(&self, selected: &BTreeSet<String>) -> RunInfo {
         RunInfo {
             program: format!("kpi {}", env!("CARGO_PKG_VERSION")),
-            as_of: Some(format!("{}, complete until {}", self.as_of.day, self.as_of.complete_until)),
+            as_of: Some(self.as_of_words()),
             kpis: selected.iter().cloned().collect(),
             settings: self.settings.clone(),
             without_lease: false,
         }
+    }
+
+    /// The moment that values are looked at from, as the record has it.
+    fn as_of_words(&self) -> String {
+        format!("{}, complete until {}", self.as_of.day, self.as_of.complete_until)
     }
 
     fn refuse_mistakes(&self) -> Result<()> {
@@ -798,7 +874,6 @@ struct Prepared {
 
 /// What a run found beside the results, before anything is judged.
 struct Found {
-    inputs: Inputs,
     survey: Survey,
     /// The KPIs behind which there is no row.
     without_rows: BTreeSet<String>,
@@ -864,7 +939,7 @@ impl Judged {
             let whole = kpi.variant_of.as_deref().is_none_or(|whole| self.is_good(model, whole));
             return whole && kpi.inputs().into_iter().all(|input| self.is_good(model, input));
         }
-        !self.skipped.contains_key(name) && matches!(self.outcomes.get(name), None | Some(KpiOutcome::Published { .. }))
+        !self.skipped.contains_key(name) && self.outcomes.get(name).is_none_or(KpiOutcome::is_up_to_date)
     }
 
     async fn add(
@@ -879,7 +954,8 @@ impl Judged {
         let staged = run.stage(&kpi.name, &schema, std::slice::from_ref(&rows)).await?;
         let event = ManifestEvent::new(Phase::Stage, Status::Done).kpi(&kpi.name);
         run.event(&event.rows(rows.num_rows() as u64).elapsed(elapsed)).await?;
-        self.scorecard.rows.push(report::scorecard(&kpi, &rows, &model.project.calendar)?);
+        let headline = report::headline(&kpi, &rows, &model.project.calendar)?;
+        self.scorecard.rows.extend(report::scorecard_row(&kpi, &headline));
         let details = |status| audits.iter().filter(move |audit| audit.status == status);
         let outcome = KpiOutcome::Published {
             rows: rows.num_rows(),
@@ -889,66 +965,13 @@ impl Judged {
                 .and_then(|audit| audit.detail.clone()),
         };
         self.outcomes.insert(kpi.name.clone(), outcome);
-        let input_digest = inputs.digest(&tables_of(model, &kpi));
-        self.candidates.push(Candidate { staged, fingerprint: kpi.fingerprint.clone(), input_digest, audit: audits });
-        Ok(())
-    }
-}
-
-/// The files of each table as they were when the run began.
-struct Inputs {
-    files: BTreeMap<String, Vec<InputFile>>,
-}
-
-impl Inputs {
-    fn pin(model: &Model) -> Inputs {
-        let files = model.tables.iter().filter_map(|(name, table)| match &table.origin {
-            Origin::Files { opened, .. } => Some((name.clone(), opened.files.clone())),
-            Origin::Query { .. } => None,
+        self.candidates.push(Candidate {
+            staged,
+            fingerprint: kpi.fingerprint.clone(),
+            input_digest: inputs.digest(model, &kpi),
+            audit: audits,
+            headline: serde_json::to_value(&headline).ok(),
         });
-        Inputs { files: files.collect() }
-    }
-
-    /// The tables whose files are not what they were.
-    fn changed_since(&self, model: &Model) -> BTreeSet<String> {
-        let has_changed = |name: &String| match model.tables.get(name).map(|table| &table.origin) {
-            Some(Origin::Files { source, .. }) => {
-                let now = match catalog::list(&model.project.data, source) {
-                    // A table may be taken for empty while it has no files.
-                    Err(SourceError::Absent(_)) => Some(Vec::new()),
-                    now => now.ok(),
-                };
-                now.as_ref() != Some(&self.files[name])
-            }
-            Some(Origin::Query { .. }) | None => false,
-        };
-        self.files.keys().filter(|name| has_changed(name)).cloned().collect()
-    }
-
-    fn digest(&self, tables: &BTreeSet<String>) -> String {
-        let mut hasher = blake3::Hasher::new();
-        for (table, files) in self.files.iter().filter(|(table, _)| tables.contains(*table)) {
-            for file in files {
-                let modified = file.modified.map(|time| DateTime::<Utc>::from(time).to_rfc3339()).unwrap_or_default();
-                hasher.update(format!("{table}\0{}\0{}\0{modified}\0", file.path.display(), file.bytes).as_bytes());
-            }
-        }
-        hasher.finalize().to_hex().to_string()
-    }
-
-    fn records(&self, model: &Model) -> Vec<store::Input> {
-        let shown = |path: &Path| path.strip_prefix(&model.project.data).unwrap_or(path).display().to_string();
-        let records = self.files.iter().flat_map(|(table, files)| files.iter().map(move |file| (table, file)));
-        records
-            .map(|(table, file)| store::Input {
-                table: table.clone(),
-                path: shown(&file.path),
-                bytes: file.bytes,
-                modified: file.modified.map(|time| DateTime::<Utc>::from(time).to_rfc3339()),
-                etag: None,
-                version: None,
-                rows: None,
-            })
-            .collect()
+        Ok(())
     }
 }

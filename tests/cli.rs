@@ -15,6 +15,7 @@ mod commands;
 mod lacking;
 mod signals;
 mod testing;
+mod unchanged;
 
 /// A project in a folder of its own, and the transcript of what was run in it.
 struct Project {

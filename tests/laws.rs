@@ -17,8 +17,8 @@ use kpi::generate::Random;
 use kpi::time::{Calendar, Grain};
 
 use crate::support::{
-    Published, Rows, Values, are_near, block_on, difference, mistakes, open, read_published, read_values, run,
-    ways_that_differ, write_files, write_parquet,
+    Published, Rows, Values, are_near, block_on, copy_folder, difference, mistakes, open, read_published, read_values,
+    run, run_anew, ways_that_differ, write_files, write_parquet,
 };
 
 #[test]
@@ -66,6 +66,7 @@ async fn check(seed: u64) -> Vec<String> {
     broken.extend(ways_that_differ(&engine, &project, &Published::by(&report), 5).await);
     broken.extend(second_run(&world, &project).await);
     broken.extend(other_files_without_dimensions(&world, folder.path(), &project, &report).await);
+    broken.extend(changes_that_are_missed(seed, folder.path()).await);
     broken
 }
 
@@ -85,7 +86,7 @@ async fn second_run(world: &World, project: &Path) -> Vec<String> {
     };
     let before: BTreeMap<_, _> = names().iter().map(read).collect();
     let engine = open(project, Some(world.as_of)).await;
-    run(&engine).await.unwrap();
+    run_anew(&engine).await.unwrap();
     let after: BTreeMap<_, _> = names().iter().map(read).collect();
     let mut broken = Vec::new();
     for (name, (bytes, rows)) in &before {
@@ -102,6 +103,70 @@ async fn second_run(world: &World, project: &Path) -> Vec<String> {
             None if is_exact && bytes != bytes_after => broken.push(format!("a second run wrote {name} differently")),
             None => {}
         }
+    }
+    broken
+}
+
+/// Whatever changes between runs, the values are those of a run over everything from scratch.
+async fn changes_that_are_missed(seed: u64, folder: &Path) -> Vec<String> {
+    let mut world = World::new(seed);
+    let mut random = Random::new(seed ^ 0x5eed);
+    let random = &mut random;
+    let project = folder.join("changing");
+    world.write(&project, &Writing { is_parquet: false, parts: 3, has_dimensions: true }).await;
+    let mut broken = Vec::new();
+    let mut did = "nothing";
+    for step in 0..5 {
+        let engine = open(&project, Some(world.as_of)).await;
+        let report = run(&engine).await.unwrap();
+        let scratch = folder.join(format!("scratch {step}"));
+        for part in ["kpis", "data"] {
+            copy_folder(&project.join(part), &scratch.join(part));
+        }
+        let engine = open(&scratch, Some(world.as_of)).await;
+        let from_scratch = run(&engine).await.unwrap();
+        for (name, outcome) in &from_scratch.kpis {
+            let is_same = report.kpis.iter().any(|(other, now)| other == name && now.is_up_to_date() == outcome.is_up_to_date());
+            if !is_same {
+                broken.push(format!("{name}: another outcome than from scratch after {did}"));
+            } else if outcome.is_up_to_date() {
+                let [now, then] = [&project, &scratch].map(|project| Rows::of(&read_published(project, name)));
+                let difference = now.difference(&then);
+                broken.extend(difference.map(|found| format!("{name}: after {did} not as from scratch: {found}")));
+            }
+        }
+        let table = pick(random, &["facts", "others"]);
+        let part = |index: u64| project.join(format!("data/{table}/part-{index}.csv"));
+        did = match random.below(6) {
+            0 => {
+                fs::write(part(10 + step), csv_of(facts(random).iter().take(40))).unwrap();
+                "a new file"
+            }
+            1 => {
+                fs::write(part(random.below(3)), csv_of(facts(random).iter().take(30))).unwrap();
+                "a file with other rows"
+            }
+            2 => {
+                // At least one stays.
+                let _ = fs::remove_file(part(1 + random.below(2)));
+                "a file less"
+            }
+            3 => {
+                let (region, _) = world.things.get_mut("k2").unwrap();
+                *region = Some(format!("region {step}"));
+                fs::write(project.join("data/things.csv"), world.things()).unwrap();
+                "another dimension table"
+            }
+            4 => {
+                let name = pick(random, &world.order);
+                if let KpiShape::Aggregate { condition: own, .. } = &mut world.kpis.get_mut(&name).unwrap().shape {
+                    *own = Some(condition(random, 1));
+                }
+                fs::write(project.join("kpis/project.yaml"), world.definitions(true)).unwrap();
+                "another definition"
+            }
+            _ => "nothing",
+        };
     }
     broken
 }
@@ -335,7 +400,8 @@ impl World {
         self.kpis.insert(name, definition);
     }
 
-    async fn write(&self, project: &Path, writing: &Writing) {
+    /// The definitions, as a file.
+    fn definitions(&self, has_dimensions: bool) -> String {
         let weekday = format!("{:?}", self.calendar.week_starts);
         let weekday =
             ["monday", "saturday", "sunday"].into_iter().find(|name| name.starts_with(&weekday.to_lowercase()));
@@ -357,20 +423,26 @@ impl World {
         }
         yaml.push_str("---\ntable: things\nsource: things.csv\nprimary_key: key\ncolumns:\n  size: {type: integer}\n");
         for name in &self.order {
-            yaml.push_str(&self.kpis[name].yaml(name, writing.has_dimensions));
+            yaml.push_str(&self.kpis[name].yaml(name, has_dimensions));
         }
+        yaml
+    }
+
+    fn things(&self) -> String {
         let mut things = "key,region,size\n".to_owned();
         for (key, (region, size)) in &self.things {
             writeln!(things, "{key},{},{}", text(region), text(size)).unwrap();
         }
-        write_files(project, &[("kpis/project.yaml", &yaml), ("data/things.csv", &things)]);
+        things
+    }
+
+    async fn write(&self, project: &Path, writing: &Writing) {
+        let definitions = self.definitions(writing.has_dimensions);
+        write_files(project, &[("kpis/project.yaml", &definitions), ("data/things.csv", &self.things())]);
         for (table, facts) in &self.facts {
             for part in 0..writing.parts {
-                let mut csv = "at,day,amount,weight,units,flag,category,key\n".to_owned();
                 // Dealt out and turned around, so that nothing depends on the order of rows.
-                for fact in facts.iter().rev().skip(part).step_by(writing.parts) {
-                    csv.push_str(&fact.csv());
-                }
+                let csv = csv_of(facts.iter().rev().skip(part).step_by(writing.parts));
                 let path = project.join(format!("data/{table}/part-{part}.csv"));
                 fs::create_dir_all(path.parent().unwrap()).unwrap();
                 fs::write(&path, csv).unwrap();
@@ -381,6 +453,12 @@ impl World {
             }
         }
     }
+}
+
+fn csv_of<'a>(facts: impl Iterator<Item = &'a Fact>) -> String {
+    let mut csv = "at,day,amount,weight,units,flag,category,key\n".to_owned();
+    facts.for_each(|fact| csv.push_str(&fact.csv()));
+    csv
 }
 
 impl KpiDefinition {

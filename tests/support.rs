@@ -51,6 +51,11 @@ pub async fn run(engine: &Engine) -> Result<RunReport, kpi::error::Error> {
     engine.run(&RunOptions::default(), &|_| {}).await
 }
 
+/// Computes everything, whatever has changed, and publishes it.
+pub async fn run_anew(engine: &Engine) -> Result<RunReport, kpi::error::Error> {
+    engine.run(&RunOptions { force: true, ..RunOptions::default() }, &|_| {}).await
+}
+
 /// Writes the files of a project.
 pub fn write_files(folder: &Path, files: &[(&str, &str)]) {
     for (path, text) in files {

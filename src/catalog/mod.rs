@@ -22,7 +22,7 @@ pub use self::csv::{BrokenValue, CsvOptions, find_broken_value, is_code};
 use self::files::{Found, find};
 pub use self::files::{InputFile, is_csv};
 pub use self::given::{BadValue, GivenRows, Known, given};
-pub use self::parquet::find_broken_file;
+pub use self::parquet::{ColumnSizes, column_sizes, find_broken_file};
 pub use self::periods::{PERIODS, Periods, known_days};
 
 /// The files of one table, as raw rows.

@@ -77,6 +77,35 @@ fn schemas_agree(files: &[InputFile]) -> Result<Schema, SourceError> {
     Schema::try_merge(schemas).map_err(|error| SourceError::unreadable(error.to_string()))
 }
 
+/// How much of some files a few columns take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ColumnSizes {
+    pub row_groups: usize,
+    /// Of the columns asked for, compressed.
+    pub bytes: u64,
+}
+
+/// What the footers say of some columns. `None` where the format has no footers, or one cannot be read.
+pub fn column_sizes(source: &Source, columns: &[String]) -> Option<ColumnSizes> {
+    if source.format != Format::Parquet {
+        return None;
+    }
+    let mut sizes = ColumnSizes::default();
+    for file in &source.files {
+        let opened = std::fs::File::open(&file.path).ok()?;
+        let footer = ArrowReaderMetadata::load(&opened, ArrowReaderOptions::new()).ok()?;
+        for row_group in footer.metadata().row_groups() {
+            sizes.row_groups += 1;
+            for chunk in row_group.columns() {
+                if chunk.column_path().parts().first().is_some_and(|name| columns.contains(name)) {
+                    sizes.bytes += u64::try_from(chunk.compressed_size()).unwrap_or(0);
+                }
+            }
+        }
+    }
+    Some(sizes)
+}
+
 /// The first file that cannot be read to its end, and why. Reads everything, so only for files that already failed.
 pub fn find_broken_file(source: &Source) -> Option<(PathBuf, String)> {
     if source.format != Format::Parquet {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use chrono::NaiveDate;
 
 use datafusion::arrow::datatypes::DataType;
+use datafusion::catalog::TableProvider;
 use datafusion::common::{Column, DataFusionError, Result, TableReference, internal_datafusion_err};
 use datafusion::datasource::{ViewTable, provider_as_source};
 use datafusion::logical_expr::builder::table_source;
@@ -28,6 +29,8 @@ pub struct TableLeaves<'a> {
     pub bounds: Bounds,
     /// Whether tables stand in the plan by their names only, for SQL that people read. Such a plan cannot run.
     pub by_name: bool,
+    /// Rows in the place of those of the table and its joins.
+    pub rows: Option<Arc<dyn TableProvider>>,
 }
 
 impl Leaves for TableLeaves<'_> {
@@ -77,8 +80,11 @@ impl TableLeaves<'_> {
             let bounds = bounds.condition(time, time_type, calendar);
             let is_somebodys = keys.entity.iter().map(|(_, entity)| entity.clone().is_not_null());
             let condition = aggregate.condition.iter().cloned().chain(is_somebodys).chain([bounds]);
-            joined_rows(self.model, &aggregate.table, &joins, Some((time, time_type)), self.by_name)?
-                .filter(condition.reduce(Expr::and).unwrap_or_else(|| lit(true)))
+            let rows = match &self.rows {
+                Some(rows) => LogicalPlanBuilder::scan(ROWS_AT_HAND, provider_as_source(rows.clone()), None)?,
+                None => joined_rows(self.model, &aggregate.table, &joins, Some((time, time_type)), self.by_name)?,
+            };
+            rows.filter(condition.reduce(Expr::and).unwrap_or_else(|| lit(true)))
         };
         let mut counted = Counted {
             plan: LogicalPlanBuilder::empty(true),
@@ -126,6 +132,9 @@ impl TableLeaves<'_> {
         }
     }
 }
+
+/// The relation of rows that were made before.
+const ROWS_AT_HAND: &str = "rows at hand";
 
 /// What rows are grouped by, beside the period.
 pub(super) struct Keys {

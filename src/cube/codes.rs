@@ -244,7 +244,9 @@ impl<K: Eq + Copy> Recent<K> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use datafusion::arrow::array::{BooleanArray, Date32Array, Decimal128Array, DictionaryArray, Float64Array, StringArray};
+    use datafusion::arrow::array::{
+        BooleanArray, Date32Array, Decimal128Array, DictionaryArray, Float64Array, StringArray,
+    };
     use datafusion::arrow::datatypes::Int32Type;
 
     fn round_trip(array: ArrayRef, expected: &[u32]) {
@@ -264,11 +266,11 @@ mod tests {
     #[test]
     fn what_was_encoded_comes_back() {
         let long = "a text that is longer than a view";
-        round_trip(Arc::new(StringArray::from(vec![Some("b"), None, Some(""), Some(long), Some("b")])), &[1, 0, 2, 3, 1]);
         round_trip(
-            Arc::new(StringViewArray::from(vec![Some(long), Some("x"), Some(long), None])),
-            &[1, 2, 1, 0],
+            Arc::new(StringArray::from(vec![Some("b"), None, Some(""), Some(long), Some("b")])),
+            &[1, 0, 2, 3, 1],
         );
+        round_trip(Arc::new(StringViewArray::from(vec![Some(long), Some("x"), Some(long), None])), &[1, 2, 1, 0]);
         round_trip(Arc::new(Int64Array::from(vec![Some(i64::MIN), Some(7), None, Some(7)])), &[1, 2, 0, 2]);
         round_trip(Arc::new(Date32Array::from(vec![Some(20_000), Some(-1), None])), &[1, 2, 0]);
         round_trip(Arc::new(BooleanArray::from(vec![Some(true), None, Some(false)])), &[1, 0, 2]);

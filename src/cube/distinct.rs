@@ -147,12 +147,19 @@ impl Default for Numbered {
     }
 }
 
-/// A list that is shorter is not looked through.
-const SHORT: usize = 64;
+/// A list that is shorter is not looked through: so few numbers are seldom there twice, and cost little if they are.
+const SHORT: usize = 1024;
 
 impl Met {
     /// Notes the rows that the filter lets through.
-    pub fn add(&mut self, numbers: &[u32], filter: Option<&BooleanArray>, groups: &[usize], count: usize, limit: usize) {
+    pub fn add(
+        &mut self,
+        numbers: &[u32],
+        filter: Option<&BooleanArray>,
+        groups: &[usize],
+        count: usize,
+        limit: usize,
+    ) {
         self.groups.resize_with(count.max(self.groups.len()), Numbered::default);
         let is_in = |row: usize| filter.is_none_or(|filter| filter.is_valid(row) && filter.value(row));
         for (row, (number, group)) in numbers.iter().zip(groups).enumerate() {
@@ -181,9 +188,9 @@ impl Met {
             self.groups[group] = Numbered::Many(words);
             return;
         }
-        // Half full, it is long enough for as many again.
-        if list.len() * 2 > list.capacity() {
-            list.reserve_exact(list.capacity().max(4) * 2 - list.len());
+        // Half as long again; where much was taken out, it is long enough.
+        if list.len() * 3 > list.capacity() * 2 {
+            list.reserve_exact((list.capacity() / 2).max(8));
         }
         list.push(number);
         self.size = self.size + list.capacity() * size_of::<u32>() - before;
@@ -209,7 +216,10 @@ impl Met {
 
     /// How many different values each whole has.
     pub fn count(&self, parts: &Parts, bits: &mut Bits) -> Vec<i64> {
-        parts.wholes().map(|groups| bits.count(groups.iter().filter_map(|group| self.groups.get(*group as usize)))).collect()
+        parts
+            .wholes()
+            .map(|groups| bits.count(groups.iter().filter_map(|group| self.groups.get(*group as usize))))
+            .collect()
     }
 
     pub fn size(&self) -> usize {
@@ -270,8 +280,9 @@ impl Bits {
     }
 
     fn take_out_repeated(&mut self, list: &mut Vec<u32>, limit: usize) {
-        // Few numbers from a wide range are sorted faster than marked far apart.
-        if list.len() * 1024 < limit {
+        // Bits that do not fit into the processor's own memory are slower than sorting.
+        const NEAR: usize = 1 << 23;
+        if limit > NEAR && list.len() * 1024 < limit {
             list.sort_unstable();
             list.dedup();
             return;
@@ -365,7 +376,11 @@ mod tests {
         let plain = |values: &[i64]| Arc::new(Int64Array::from(values.to_vec())) as ArrayRef;
         counts_as_sets_do(plain, 300, 40_000);
         counts_as_sets_do(plain, 100_000, 40_000);
-        counts_as_sets_do(|values| plain(&values.iter().map(|value| value * 1_000_003).collect::<Vec<_>>()), 5_000, 40_000);
+        counts_as_sets_do(
+            |values| plain(&values.iter().map(|value| value * 1_000_003).collect::<Vec<_>>()),
+            5_000,
+            40_000,
+        );
     }
 
     #[test]

@@ -7,17 +7,19 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use datafusion::arrow::array::{Array, RecordBatch};
-use datafusion::arrow::datatypes::{DataType, Date32Type, SchemaRef};
 use datafusion::arrow::array::AsArray;
+use datafusion::arrow::array::{Array, RecordBatch};
 use datafusion::arrow::compute::{cast, max, min};
+use datafusion::arrow::datatypes::{DataType, Date32Type, SchemaRef};
 use datafusion::common::runtime::SpawnedTask;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result, exec_datafusion_err, internal_err};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
-use datafusion::physical_plan::execution_plan::{Boundedness, ChildrenPropertiesMode, EmissionType, ReplaceChildrenOptions};
+use datafusion::physical_plan::execution_plan::{
+    Boundedness, ChildrenPropertiesMode, EmissionType, ReplaceChildrenOptions,
+};
 use datafusion::physical_plan::metrics::{
     BaselineMetrics, Count, ExecutionPlanMetricsSet, Gauge, MetricBuilder, MetricsSet,
 };
@@ -125,10 +127,7 @@ impl ExecutionPlan for CubeExec {
         }
     }
 
-    fn with_new_children(
-        self: Arc<Self>,
-        children: Vec<Arc<dyn ExecutionPlan>>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
+    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
         self.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
     }
 
@@ -155,7 +154,8 @@ impl ExecutionPlan for CubeExec {
             },
         };
         let run = Arc::new(run);
-        let reservation = |part: usize| MemoryConsumer::new(format!("CubeExec[{part}]")).register(context.memory_pool());
+        let reservation =
+            |part: usize| MemoryConsumer::new(format!("CubeExec[{part}]")).register(context.memory_pool());
         let parts: Vec<(SendableRecordBatchStream, MemoryReservation)> =
             streams.into_iter().enumerate().map(|(part, stream)| (stream, reservation(part))).collect();
         let cells = stream::once(run.roll_up(parts)).try_flatten();

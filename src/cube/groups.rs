@@ -24,7 +24,8 @@ impl Pairs {
     fn number(&mut self, first: u32, second: u32) -> Result<u32> {
         let Pairs { numbers, pairs, recent } = self;
         recent.or_look_up((u64::from(first) << 32) | u64::from(second), |key| {
-            let next = u32::try_from(pairs.len()).map_err(|_| exec_datafusion_err!("more groups than can be numbered"))?;
+            let next =
+                u32::try_from(pairs.len()).map_err(|_| exec_datafusion_err!("more groups than can be numbered"))?;
             Ok(*numbers.entry(*key).or_insert_with(|| {
                 pairs.push((first, second));
                 next

@@ -63,7 +63,8 @@ impl Estimate {
         let measures = leaf.measures.len() as f64;
         let cells = leaf.cells.len() as f64;
         let row = ROW + ROW_AND_DIMENSION * leaf.dimensions.len() as f64 + ROW_AND_MEASURE * measures;
-        let group = GROUP + GROUP_AND_MEASURE * measures + (GROUP_AND_CELL + GROUP_AND_MEASURE * measures / 2.0) * cells;
+        let group =
+            GROUP + GROUP_AND_MEASURE * measures + (GROUP_AND_CELL + GROUP_AND_MEASURE * measures / 2.0) * cells;
         self.rows * row + groups * group
     }
 
@@ -157,14 +158,16 @@ mod tests {
                 assert_eq!(common(cells[*index].grain, leaf.grain), leaf.grain, "rolled up from whole periods");
             }
         }
-        let mut chosen: Vec<_> = leaves.into_iter().map(|leaf| (leaf.grain, leaf.dimensions.into_iter().collect())).collect();
+        let mut chosen: Vec<_> =
+            leaves.into_iter().map(|leaf| (leaf.grain, leaf.dimensions.into_iter().collect())).collect();
         chosen.sort();
         chosen
     }
 
     #[test]
     fn what_is_part_of_a_small_set_is_rolled_up_from_it() {
-        let cells = [cell(Grain::Day, &[]), cell(Grain::Month, &[0]), cell(Grain::Week, &[0, 1]), cell(Grain::Year, &[1])];
+        let cells =
+            [cell(Grain::Day, &[]), cell(Grain::Month, &[0]), cell(Grain::Week, &[0, 1]), cell(Grain::Year, &[1])];
         assert_eq!(chosen(&cells, 1e7, 1000.0, &[8.0, 20.0]), [(Grain::Day, vec![0, 1])]);
     }
 

@@ -50,9 +50,7 @@ impl Inputs {
                 }
                 Kind::Values
             }
-            "sum" | "count" | "min" | "max"
-                if !function.is_distinct() && function.groups_accumulator_supported() =>
-            {
+            "sum" | "count" | "min" | "max" if !function.is_distinct() && function.groups_accumulator_supported() => {
                 Kind::Aggregate
             }
             _ => return plan_err!("`{}` is not computed in a pass", function.name()),
@@ -84,7 +82,8 @@ impl Inputs {
     }
 
     pub fn evaluate(&self, rows: &RecordBatch) -> Result<Vec<ArrayRef>> {
-        let evaluated = self.expressions.iter().map(|expression| expression.evaluate(rows)?.into_array(rows.num_rows()));
+        let evaluated =
+            self.expressions.iter().map(|expression| expression.evaluate(rows)?.into_array(rows.num_rows()));
         evaluated.collect()
     }
 }

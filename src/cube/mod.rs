@@ -82,8 +82,7 @@ impl CubeNode {
         cells: Vec<Cell>,
         calendar: Calendar,
     ) -> Result<LogicalPlan> {
-        let mut fields =
-            vec![Field::new(CELL, DataType::UInt32, false), Field::new(PERIOD, DataType::Date32, false)];
+        let mut fields = vec![Field::new(CELL, DataType::UInt32, false), Field::new(PERIOD, DataType::Date32, false)];
         for (name, dimension) in &dimensions {
             let data_type = match dimension.get_type(input.schema())? {
                 DataType::Dictionary(_, values) => *values,
@@ -139,7 +138,9 @@ impl UserDefinedLogicalNodeCore for CubeNode {
     }
 
     fn with_exprs_and_inputs(&self, mut expressions: Vec<Expr>, mut inputs: Vec<LogicalPlan>) -> Result<Self> {
-        let Some(input) = inputs.pop().filter(|_| inputs.is_empty()) else { return internal_err!("a cube has one input") };
+        let Some(input) = inputs.pop().filter(|_| inputs.is_empty()) else {
+            return internal_err!("a cube has one input");
+        };
         if expressions.len() != 1 + self.dimensions.len() + self.measures.len() {
             return internal_err!("a cube with {} expressions", expressions.len());
         }
@@ -156,11 +157,7 @@ pub struct CubePlanner;
 
 #[async_trait]
 impl QueryPlanner for CubePlanner {
-    async fn create_physical_plan(
-        &self,
-        plan: &LogicalPlan,
-        session: &dyn Session,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
+    async fn create_physical_plan(&self, plan: &LogicalPlan, session: &dyn Session) -> Result<Arc<dyn ExecutionPlan>> {
         let planner = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(CubeNodePlanner)]);
         planner.create_physical_plan(plan, session).await
     }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, Date32Array, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array, new_null_array};
+use datafusion::arrow::array::{
+    ArrayRef, Date32Array, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array, new_null_array,
+};
 use datafusion::arrow::compute::take;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::{Result, exec_datafusion_err, internal_datafusion_err};
@@ -18,7 +20,6 @@ use crate::time::{Calendar, Grain, from_epoch_days, to_epoch_days};
 
 /// Which groups belong to which whole.
 pub(super) struct Parts {
-    whole_of: Vec<usize>,
     /// The groups, those of the first whole first.
     order: Vec<u32>,
     /// Where in it the groups of each whole begin, and where the last ones end.
@@ -38,16 +39,12 @@ impl Parts {
             order[next[*whole]] = group as u32;
             next[*whole] += 1;
         }
-        Parts { whole_of: whole_of.to_vec(), order, starts }
+        Parts { order, starts }
     }
 
     /// How many wholes there are.
     pub fn count(&self) -> usize {
         self.starts.len() - 1
-    }
-
-    pub fn whole_of(&self, group: usize) -> usize {
-        self.whole_of[group]
     }
 
     /// The groups of each whole.
@@ -85,7 +82,13 @@ pub(super) struct RollUp {
 }
 
 impl RollUp {
-    pub fn new(table: Table, calendar: Calendar, cells: Vec<Cell>, measures: Vec<Measure>, schema: SchemaRef) -> Result<Self> {
+    pub fn new(
+        table: Table,
+        calendar: Calendar,
+        cells: Vec<Cell>,
+        measures: Vec<Measure>,
+        schema: SchemaRef,
+    ) -> Result<Self> {
         let (members, leaves) = table.finish()?;
         Ok(RollUp { leaves, members, calendar, cells, measures, schema })
     }

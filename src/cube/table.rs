@@ -127,7 +127,7 @@ impl Table {
             }
             for (measures, values) in &mut table.values {
                 let measure = &cube.measures[measures[0]];
-                values.add(&inputs[measure.arguments[0]], measure.filter(&inputs), groups)?;
+                values.add(&inputs[measure.arguments[0]], measure.filter(&inputs), groups, known)?;
             }
         }
         Ok(())
@@ -169,7 +169,7 @@ impl Table {
                 own.adopt(other, &groups, numbers, known, all.limit());
             }
             for ((_, own), (_, other)) in own.values.iter_mut().zip(other.values) {
-                own.adopt(other, &groups)?;
+                own.adopt(other, &groups, known)?;
             }
         }
         Ok(())

@@ -1,12 +1,12 @@
-//! All values of each group, for measures such as percentiles that need them: kept as they come, brought together at the end.
+//! All values of each group, for measures such as percentiles that need them: one list for each group, brought together in
+//! the end.
 
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, PrimitiveArray, downcast_primitive,
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, PrimitiveArray, downcast_primitive, new_empty_array,
 };
 use datafusion::arrow::buffer::ScalarBuffer;
-use datafusion::arrow::compute::{and, filter, is_not_null, prep_null_mask_filter};
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::{Result, ScalarValue, exec_err};
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
@@ -16,10 +16,10 @@ use super::rollup::Parts;
 /// The values of one column under one filter.
 pub(super) trait Values: Send + Sync {
     /// Notes the values of the rows that the filter lets through.
-    fn add(&mut self, values: &ArrayRef, filter: Option<&BooleanArray>, groups: &[usize]) -> Result<()>;
+    fn add(&mut self, values: &ArrayRef, filter: Option<&BooleanArray>, groups: &[usize], count: usize) -> Result<()>;
 
     /// Takes over the values of another part, whose groups have other names.
-    fn adopt(&mut self, other: Box<dyn Values>, groups: &[usize]) -> Result<()>;
+    fn adopt(&mut self, other: Box<dyn Values>, groups: &[usize], count: usize) -> Result<()>;
 
     /// What a function makes of all values of each whole.
     fn evaluate(&self, parts: &Parts, function: &AggregateFunctionExpr) -> Result<ArrayRef>;
@@ -34,7 +34,7 @@ pub(super) trait Values: Send + Sync {
 pub(super) fn values_of(data_type: &DataType) -> Result<Box<dyn Values>> {
     macro_rules! kept {
         ($type:ty) => {
-            Ok(Box::new(Kept::<$type> { data_type: data_type.clone(), pieces: Vec::new(), count: 0 }))
+            Ok(Box::new(Kept::<$type> { data_type: data_type.clone(), groups: Vec::new(), size: 0 }))
         };
     }
     downcast_primitive! {
@@ -50,94 +50,77 @@ pub(super) fn can_be_kept(data_type: &DataType) -> bool {
 
 struct Kept<T: ArrowPrimitiveType> {
     data_type: DataType,
-    pieces: Vec<Piece<T>>,
-    count: usize,
+    groups: Vec<Vec<T::Native>>,
+    /// Bytes behind the lists.
+    size: usize,
 }
 
-/// Values and the group of each, as they came together.
-struct Piece<T: ArrowPrimitiveType> {
-    values: ScalarBuffer<T::Native>,
-    groups: Vec<u32>,
+impl<T: ArrowPrimitiveType> Kept<T> {
+    #[inline]
+    fn push(&mut self, group: usize, value: T::Native) {
+        let list = &mut self.groups[group];
+        if list.len() == list.capacity() {
+            // Half as long again: there are many lists, and what they do not use is lost.
+            let more = (list.capacity() / 2).max(8);
+            list.reserve_exact(more);
+            self.size += more * size_of::<T::Native>();
+        }
+        list.push(value);
+    }
 }
 
 impl<T: ArrowPrimitiveType> Values for Kept<T> {
-    fn add(&mut self, values: &ArrayRef, only: Option<&BooleanArray>, groups: &[usize]) -> Result<()> {
-        let is_there = match values.null_count() {
-            0 => None,
-            _ => Some(is_not_null(values)?),
-        };
-        let only = only.map(|only| if only.null_count() > 0 { prep_null_mask_filter(only) } else { only.clone() });
-        let kept = match (only, is_there) {
-            (Some(one), Some(other)) => Some(and(&one, &other)?),
-            (one, other) => one.or(other),
-        };
-        let piece = match kept {
-            None => Piece::<T> {
-                values: values.as_primitive::<T>().values().clone(),
-                groups: groups.iter().map(|group| *group as u32).collect(),
-            },
-            Some(kept) => Piece::<T> {
-                values: filter(values, &kept)?.as_primitive::<T>().values().clone(),
-                groups: kept.values().set_indices().map(|row| groups[row] as u32).collect(),
-            },
-        };
-        if !piece.groups.is_empty() {
-            self.count += piece.groups.len();
-            self.pieces.push(piece);
+    fn add(&mut self, values: &ArrayRef, filter: Option<&BooleanArray>, groups: &[usize], count: usize) -> Result<()> {
+        self.groups.resize_with(count.max(self.groups.len()), Vec::new);
+        let values = values.as_primitive::<T>();
+        let is_in = |row: usize| filter.is_none_or(|filter| filter.is_valid(row) && filter.value(row));
+        if values.null_count() == 0 && filter.is_none() {
+            values.values().iter().zip(groups).for_each(|(value, group)| self.push(*group, *value));
+            return Ok(());
+        }
+        for (row, (value, group)) in values.iter().zip(groups).enumerate() {
+            if let Some(value) = value.filter(|_| is_in(row)) {
+                self.push(*group, value);
+            }
         }
         Ok(())
     }
 
-    fn adopt(&mut self, other: Box<dyn Values>, groups: &[usize]) -> Result<()> {
+    fn adopt(&mut self, other: Box<dyn Values>, groups: &[usize], count: usize) -> Result<()> {
         let Ok(other) = other.into_any().downcast::<Kept<T>>() else {
             return exec_err!("the values of two parts have two types");
         };
-        self.count += other.count;
-        for mut piece in other.pieces {
-            piece.groups.iter_mut().for_each(|group| *group = groups[*group as usize] as u32);
-            self.pieces.push(piece);
+        self.groups.resize_with(count.max(self.groups.len()), Vec::new);
+        for (values, group) in other.groups.into_iter().zip(groups) {
+            let own = &mut self.groups[*group];
+            self.size += values.capacity() * size_of::<T::Native>();
+            match own.is_empty() {
+                true => *own = values,
+                false => own.extend(values),
+            }
         }
         Ok(())
     }
 
     fn evaluate(&self, parts: &Parts, function: &AggregateFunctionExpr) -> Result<ArrayRef> {
-        // How many values each whole has, then where its next one goes, then where they end.
-        let mut ends = vec![0_usize; parts.count()];
-        for group in self.pieces.iter().flat_map(|piece| &piece.groups) {
-            ends[parts.whole_of(*group as usize)] += 1;
-        }
-        let mut sum = 0;
-        for end in &mut ends {
-            let own = *end;
-            *end = sum;
-            sum += own;
-        }
-        let mut together = vec![T::Native::default(); self.count];
-        for piece in &self.pieces {
-            for (value, group) in piece.values.iter().zip(&piece.groups) {
-                let next = &mut ends[parts.whole_of(*group as usize)];
-                together[*next] = *value;
-                *next += 1;
-            }
-        }
-        let together = PrimitiveArray::<T>::new(ScalarBuffer::from(together), None).with_data_type(self.data_type.clone());
-        let mut start = 0;
-        let mut results = Vec::with_capacity(ends.len());
-        for end in ends {
+        let mut results = Vec::with_capacity(parts.count());
+        for groups in parts.wholes() {
+            let lists = groups.iter().filter_map(|group| self.groups.get(*group as usize));
+            let mut together: Vec<T::Native> = Vec::with_capacity(lists.clone().map(Vec::len).sum());
+            lists.for_each(|list| together.extend_from_slice(list));
+            let together = PrimitiveArray::<T>::new(ScalarBuffer::from(together), None);
             let mut accumulator = function.create_accumulator()?;
-            let own: ArrayRef = Arc::new(together.slice(start, end - start));
-            accumulator.update_batch(&[own])?;
+            accumulator.update_batch(&[Arc::new(together.with_data_type(self.data_type.clone()))])?;
             results.push(accumulator.evaluate()?);
-            start = end;
         }
         match results.is_empty() {
-            true => Ok(datafusion::arrow::array::new_empty_array(function.field().data_type())),
+            true => Ok(new_empty_array(function.field().data_type())),
             false => ScalarValue::iter_to_array(results),
         }
     }
 
     fn size(&self) -> usize {
-        self.count * (size_of::<T::Native>() + size_of::<u32>()) + self.pieces.capacity() * size_of::<Piece<T>>()
+        self.size + self.groups.capacity() * size_of::<Vec<T::Native>>()
     }
 
     fn into_any(self: Box<Self>) -> Box<dyn std::any::Any> {

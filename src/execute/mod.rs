@@ -13,7 +13,9 @@ use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::compute::concat_batches;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::runtime::SpawnedTask;
+use datafusion::datasource::MemTable;
 use datafusion::error::DataFusionError;
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{DataFrame, SessionContext};
 use futures::future::BoxFuture;
@@ -21,8 +23,8 @@ use futures::{FutureExt, StreamExt, stream};
 
 use crate::compile::{Bounds, Cell, Compiler, Extent, TableLeaves, result_plan};
 use crate::error::{Error, ErrorKind};
-use crate::model::{Kpi, Model, below};
-use crate::plan::{FusedLeaves, Pass, PassRows, RunPlan};
+use crate::model::{Kpi, Model, Origin, below};
+use crate::plan::{FusedLeaves, KeptRows, Pass, PassRows, RunPlan, SharedRows};
 use crate::session;
 
 pub use rows::{published_schema, sorted, with_schema};
@@ -61,62 +63,93 @@ pub async fn execute(
     extents: &BTreeMap<String, Extent>,
     listener: Listener<'_>,
 ) -> Outcomes {
-    let mut rows: Vec<(Pass, PassRows)> = Vec::new();
-    for (number, pass) in plan.passes.iter().enumerate() {
-        let progress =
-            Progress::Pass { table: &pass.table, kpis: pass.kpis.len(), number: number + 1, of: plan.passes.len() };
-        listener(progress);
-        let mut left = vec![pass.clone()];
-        while let Some(pass) = left.pop() {
-            match run_pass(context, model, &pass, bounds).await {
-                Ok(found) => rows.push((pass, found)),
-                // What does not fit into memory at once may fit in two parts.
-                Err(error) if error.kind() == ErrorKind::Storage => left.extend(pass.halves(model).into_iter().flatten()),
-                // Where a pass fails, each of its KPIs reads the table by itself: so a mistake is told of those that have
-                // it, and a KPI fails exactly when it would fail alone.
-                Err(_) => {}
-            }
+    let of_passes = plan.passes.len();
+    let at_once = context.state().config().target_partitions().max(1);
+    let passes = plan.passes.iter().enumerate().map(|(index, pass)| {
+        let begins = Progress::Pass { table: &pass.table, kpis: pass.kpis.len(), number: index + 1, of: of_passes };
+        async move {
+            listener(begins);
+            run_parts(context, model, pass, bounds).await
         }
-    }
-    let leaves = FusedLeaves { model, passes: rows, tables: TableLeaves { model, bounds, by_name: false } };
+    });
+    // A large table keeps all cores busy and needs the memory for itself; small ones go side by side.
+    let is_small = plan.passes.iter().all(|pass| is_small(model, &pass.table));
+    let side_by_side = if is_small { at_once } else { 1 };
+    let passes: Vec<BoxFuture<'_, _>> = passes.map(FutureExt::boxed).collect();
+    let rows: Vec<Vec<(Pass, PassRows)>> = stream::iter(passes).buffered(side_by_side).collect().await;
+    let rows: Vec<(Pass, PassRows)> = rows.into_iter().flatten().collect();
+    // Where they cannot be kept, each cell reads the table; if that fails too, it says why.
+    let shared = plan.rows.iter().map(|shared| keep_rows(context, model, shared, bounds).boxed());
+    let shared: Vec<BoxFuture<'_, _>> = shared.collect();
+    let kept: Vec<_> = stream::iter(shared).buffered(at_once).collect().await;
+    let kept = kept.into_iter().filter_map(|kept| kept.ok().flatten()).collect();
+    let tables = TableLeaves { model, bounds, by_name: false, rows: None };
+    let leaves = FusedLeaves { model, passes: rows, rows: kept, tables };
     let compiler = Compiler { model, leaves: &leaves, extents, days: None };
     let small = session::for_small_rows(context);
     let of = plan.kpis.len();
     let done = AtomicUsize::new(0);
-    let at_once = context.state().config().target_partitions().max(1);
-    // Plans are made here, one after the other; only their execution overlaps. Boxed, so that the compiler sees that the
-    // whole can be sent to another thread, as servers that spawn a run need it.
-    let tasks: Vec<BoxFuture<'_, (String, Result<KpiResult, Error>)>> = (plan.kpis.iter())
-        .map(|(name, cells)| {
+    let (compiler, leaves, done) = (&compiler, &leaves, &done);
+    let small = &small;
+    // Plans are made here, one after the other, while others run on the threads of the runtime. Boxed, so that the compiler
+    // sees that the whole can be sent to another thread, as servers that spawn a run need it.
+    let tasks = plan.kpis.iter().map(|(name, cells)| {
+        let task = async move {
             let kpi = model.kpis[name].clone();
             let plans = cells.iter().map(|cell| {
-                let plan = result_plan(&compiler, &kpi, cell).map_err(|error| not_compiled(&kpi, error))?;
+                let plan = result_plan(compiler, &kpi, cell).map_err(|error| not_compiled(&kpi, error))?;
                 Ok((cell.clone(), plan))
             });
             let plans = plans.collect::<Result<Vec<(Cell, LogicalPlan)>, Error>>();
             // What a pass has added up is small; only a KPI that reads its table by itself is worth the full planning.
-            let is_small = below(model, &BTreeSet::from([name.clone()])).iter().all(|kpi| leaves.is_fused(kpi));
+            let is_small = below(model, &BTreeSet::from([name.clone()])).iter().all(|kpi| leaves.is_small(kpi));
             let context = if is_small { small.clone() } else { context.clone() };
-            let done = &done;
-            let task = async move {
-                let result = match plans {
-                    // A task of its own, so that KPIs share the cores; dropping it ends it.
-                    Ok(plans) => SpawnedTask::spawn(async move { run_cells(&context, kpi, plans).await })
-                        .join()
-                        .await
-                        .unwrap_or_else(|error| {
-                            Err(Error::internal("the computation of a KPI broke off").with_source(error))
-                        }),
-                    Err(error) => Err(error),
-                };
-                let number = done.fetch_add(1, Ordering::Relaxed) + 1;
-                listener(Progress::Kpi { name, number, of });
-                (name.clone(), result)
+            let result = match plans {
+                // A task of its own, so that KPIs share the cores; dropping it ends it.
+                Ok(plans) => {
+                    let task = SpawnedTask::spawn(async move { run_cells(&context, kpi, plans).await });
+                    task.join().await.unwrap_or_else(|error| {
+                        Err(Error::internal("the computation of a KPI broke off").with_source(error))
+                    })
+                }
+                Err(error) => Err(error),
             };
-            task.boxed()
-        })
-        .collect();
-    stream::iter(tasks).buffered(at_once).collect().await
+            let number = done.fetch_add(1, Ordering::Relaxed) + 1;
+            listener(Progress::Kpi { name, number, of });
+            (name.clone(), result)
+        };
+        task.boxed()
+    });
+    let tasks: Vec<BoxFuture<'_, (String, Result<KpiResult, Error>)>> = tasks.collect();
+    // One more than there are cores, since one of them is having its plans made.
+    stream::iter(tasks).buffered(at_once + 1).collect().await
+}
+
+/// Whether the files of a table are read in no time.
+fn is_small(model: &Model, table: &str) -> bool {
+    const SMALL: u64 = 64 << 20;
+    match model.tables.get(table).map(|table| &table.origin) {
+        Some(Origin::Files { opened, .. }) => opened.files.iter().map(|file| file.bytes).sum::<u64>() < SMALL,
+        Some(Origin::Query { tables }) => tables.iter().all(|table| is_small(model, table)),
+        None => true,
+    }
+}
+
+/// A pass, or the parts of it that run.
+async fn run_parts(context: &SessionContext, model: &Model, pass: &Pass, bounds: Bounds) -> Vec<(Pass, PassRows)> {
+    let mut rows = Vec::new();
+    let mut left = vec![pass.clone()];
+    while let Some(pass) = left.pop() {
+        match run_pass(context, model, &pass, bounds).await {
+            Ok(found) => rows.push((pass, found)),
+            // What does not fit into memory at once may fit in two parts.
+            Err(error) if error.kind() == ErrorKind::Storage => left.extend(pass.halves(model).into_iter().flatten()),
+            // Where a pass fails, each of its KPIs reads the table by itself: so a mistake is told of those that have it,
+            // and a KPI fails exactly when it would fail alone.
+            Err(_) => {}
+        }
+    }
+    rows
 }
 
 /// Collects the rows of a plan.
@@ -165,6 +198,41 @@ async fn run_pass(context: &SessionContext, model: &Model, pass: &Pass, bounds: 
     })?;
     let (schema, batches) = collect(context, plan).await?;
     pass.split(&schema, batches).map_err(query_error)
+}
+
+/// The rows that several cells look at, if they fit into a part of the memory.
+async fn keep_rows(
+    context: &SessionContext,
+    model: &Model,
+    shared: &SharedRows,
+    bounds: Bounds,
+) -> Result<Option<KeptRows>, DataFusionError> {
+    // What remains is for the cells.
+    const PART: usize = 8;
+    let pool = context.runtime_env().memory_pool.clone();
+    let most = match pool.memory_limit() {
+        MemoryLimit::Finite(bytes) => bytes / PART,
+        MemoryLimit::Infinite | MemoryLimit::Unknown => usize::MAX,
+    };
+    let memory = MemoryConsumer::new(format!("rows of {}", shared.table)).register(&pool);
+    let frame = DataFrame::new(context.state(), shared.logical_plan(model, bounds)?);
+    let mut rows = frame.execute_stream().await?;
+    let schema = rows.schema();
+    let mut batches = Vec::new();
+    while let Some(batch) = rows.next().await.transpose()? {
+        memory.try_grow(batch.get_array_memory_size())?;
+        if memory.size() > most {
+            return Ok(None);
+        }
+        batches.push(batch);
+    }
+    let count = batches.iter().map(RecordBatch::num_rows).sum();
+    let mut parts = vec![Vec::new(); context.state().config().target_partitions().max(1)];
+    let of = parts.len();
+    batches.into_iter().enumerate().for_each(|(index, batch)| parts[index % of].push(batch));
+    let aggregate = |name: &String| Some((name.clone(), shared.over(model.kpis.get(name)?.aggregate()?)));
+    let aggregates = shared.kpis.iter().filter_map(aggregate).collect();
+    Ok(Some(KeptRows { provider: Arc::new(MemTable::try_new(schema, parts)?), aggregates, count, memory }))
 }
 
 async fn run_cells(

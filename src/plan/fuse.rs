@@ -25,6 +25,8 @@ use crate::model::{
 };
 use crate::time::{Grain, to_epoch_days};
 
+use super::rows::KeptRows;
+
 /// One scan of a table for several KPIs.
 #[derive(Debug, Clone)]
 pub struct Pass {
@@ -83,7 +85,7 @@ pub(super) fn passes(
     let mut groups: Vec<Vec<Asking>> = Vec::new();
     for name in model.order.iter().filter(|name| needed.contains_key(*name)) {
         let kpi = model.kpis[name].as_ref();
-        let Some(aggregate) = kpi.aggregate().filter(|aggregate| can_be_fused(aggregate)) else { continue };
+        let Some(aggregate) = kpi.aggregate().filter(|aggregate| why_not_fused(aggregate).is_none()) else { continue };
         let asking = (kpi, aggregate, asked(aggregate, &needed[name], looked_back.contains(name)));
         let is_same = |group: &&mut Vec<Asking>| {
             let (_, first, _) = &group[0];
@@ -98,23 +100,29 @@ pub(super) fn passes(
     groups.iter().map(|group| pass(group)).collect()
 }
 
-/// Whether an aggregate of rows can be computed beside others.
-fn can_be_fused(aggregate: &Aggregate) -> bool {
-    let is_placed = match &aggregate.placement {
-        Placement::Event => true,
-        Placement::Window(_) => aggregate.is_made_of_days(),
-        Placement::Stock(_) | Placement::Boundaries(_) => false,
-    };
-    let makes_rows = match &aggregate.subject {
-        Subject::Rows | Subject::Conversions(_) | Subject::Funnel(_) => true,
-        Subject::Entities(_) | Subject::Cohorts(_) => false,
-    };
+/// Why an aggregate cannot be computed beside others, if it cannot.
+pub fn why_not_fused(aggregate: &Aggregate) -> Option<&'static str> {
+    match &aggregate.placement {
+        Placement::Event => {}
+        Placement::Window(_) if aggregate.is_made_of_days() => {}
+        Placement::Window(_) => return Some("its windows do not add up from days"),
+        Placement::Stock(_) => return Some("a level counts a row in many periods"),
+        Placement::Boundaries(_) => return Some("it compares what is there at the start and at the end of a period"),
+    }
+    match &aggregate.subject {
+        Subject::Rows | Subject::Conversions(_) | Subject::Funnel(_) => {}
+        Subject::Entities(_) => return Some("it brings the rows of each entity together first"),
+        Subject::Cohorts(_) => return Some("a cohort counts an entity at many ages"),
+    }
     // Values that compare otherwise than their bits do.
-    let is_float = |dimension: &crate::model::Dimension| dimension.data_type.is_floating();
-    is_placed
-        && makes_rows
-        && !aggregate.dimensions.values().any(is_float)
-        && aggregate.measures.iter().all(|measure| can_be_measured(measure.function))
+    if aggregate.dimensions.values().any(|dimension| dimension.data_type.is_floating()) {
+        return Some("a dimension holds floating-point numbers");
+    }
+    let is_measured = |measure: &Measure| can_be_measured(measure.function);
+    match aggregate.measures.iter().all(is_measured) {
+        true => None,
+        false => Some("one of its functions is neither exact nor made of sums, counts, ends and values"),
+    }
 }
 
 fn can_be_measured(function: MeasureFunction) -> bool {
@@ -223,7 +231,7 @@ impl Pass {
             Rows::Own => {
                 let kpi = &model.kpis[&self.kpis[0]];
                 let aggregate = kpi.aggregate().ok_or_else(|| internal_datafusion_err!("a pass without a table"))?;
-                let tables = TableLeaves { model, bounds, by_name: false };
+                let tables = TableLeaves { model, bounds, by_name: false, rows: None };
                 let counted = tables.rows(aggregate, self.dimensions.clone())?;
                 let day = day_of(&counted.time, &counted.time_type, calendar);
                 let dimensions = counted.keys.into_iter().map(|(_, key)| key).collect();
@@ -269,7 +277,8 @@ impl Pass {
         let mut cells: Vec<Vec<RecordBatch>> = self.cells.iter().map(|_| Vec::new()).collect();
         // Each batch holds rows of one cell.
         for batch in batches.into_iter().filter(|batch| batch.num_rows() > 0) {
-            let marks = batch.column_by_name(CELL).ok_or_else(|| internal_datafusion_err!("a pass without `{CELL}`"))?;
+            let marks =
+                batch.column_by_name(CELL).ok_or_else(|| internal_datafusion_err!("a pass without `{CELL}`"))?;
             let cell = marks.as_primitive::<UInt32Type>().value(0) as usize;
             cells[cell].push(batch);
         }
@@ -277,6 +286,16 @@ impl Pass {
             Ok(Arc::new(MemTable::try_new(schema.clone(), vec![batches])?))
         };
         Ok(PassRows { cells: cells.into_iter().map(table).collect::<Result<_>>()? })
+    }
+
+    /// How many cells it gives.
+    pub fn cells(&self) -> usize {
+        self.cells.len()
+    }
+
+    /// How many aggregates it computes.
+    pub fn measures(&self) -> usize {
+        self.measures.len()
     }
 
     /// Two passes that hold less at once, where there is more than one KPI.
@@ -418,14 +437,20 @@ pub struct FusedLeaves<'a> {
     pub model: &'a Model,
     /// Each pass with the rows that it gave.
     pub passes: Vec<(Pass, PassRows)>,
+    /// Rows that were made for those outside.
+    pub rows: Vec<KeptRows>,
     pub tables: TableLeaves<'a>,
 }
 
 impl FusedLeaves<'_> {
-    /// Whether a KPI needs no table any more.
-    pub fn is_fused(&self, kpi: &Kpi) -> bool {
+    /// Whether a KPI looks at few rows only: those of a pass, or others that are few.
+    pub fn is_small(&self, kpi: &Kpi) -> bool {
+        const FEW: usize = 50_000;
         match &kpi.shape {
-            Shape::Aggregate(_) => self.passes.iter().any(|(pass, _)| pass.kpis.contains(&kpi.name)),
+            Shape::Aggregate(_) => {
+                let is_few = |rows: &KeptRows| rows.aggregates.contains_key(&kpi.name) && rows.count <= FEW;
+                self.passes.iter().any(|(pass, _)| pass.kpis.contains(&kpi.name)) || self.rows.iter().any(is_few)
+            }
             Shape::Arithmetic(_) | Shape::Composite(_) => true,
             Shape::Query(_) => false,
         }
@@ -442,7 +467,17 @@ impl Leaves for FusedLeaves<'_> {
     fn leaf(&self, kpi: &Kpi, aggregate: &Aggregate, request: &Request) -> Result<LogicalPlanBuilder> {
         match self.passes.iter().find(|(pass, _)| pass.kpis.contains(&kpi.name)) {
             Some((pass, rows)) if pass.answers(aggregate, request) => pass.leaf(self.model, rows, aggregate, request),
-            _ => self.tables.leaf(kpi, aggregate, request),
+            _ => match self.rows.iter().find_map(|rows| Some((rows, rows.aggregates.get(&kpi.name)?))) {
+                Some((rows, over)) => {
+                    let TableLeaves { model, bounds, by_name, .. } = self.tables;
+                    let tables = TableLeaves { model, bounds, by_name, rows: Some(rows.provider.clone()) };
+                    // The request is that of the KPI; where rows leave is said over these rows.
+                    let is_own = *request.placement == aggregate.placement;
+                    let placement = if is_own { &over.placement } else { request.placement };
+                    tables.leaf(kpi, over, &Request { placement, ..*request })
+                }
+                None => self.tables.leaf(kpi, aggregate, request),
+            },
         }
     }
 }

@@ -3,19 +3,23 @@
 //! Nothing runs here, and no value depends on what is decided here.
 
 mod fuse;
+mod rows;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::compile::{Cell, input_cell};
 use crate::model::{Goal, Input, Kpi, Model, Shape, Target, can_be_asked};
 
-pub use fuse::{FusedLeaves, Pass, PassRows};
+pub use fuse::{FusedLeaves, Pass, PassRows, why_not_fused};
+pub use rows::{KeptRows, SharedRows};
 
 /// What a run computes.
 #[derive(Debug, Clone)]
 pub struct RunPlan {
     /// Scans that several KPIs share.
     pub passes: Vec<Pass>,
+    /// Rows that the others look at.
+    pub rows: Vec<SharedRows>,
     /// The KPIs whose results are wanted, inputs before those that use them, with their cells.
     pub kpis: Vec<(String, Vec<Cell>)>,
 }
@@ -30,7 +34,9 @@ pub fn plan(model: &Model, wanted: Option<&BTreeSet<String>>) -> RunPlan {
         (model.order.iter().filter(|name| is_wanted(name))).map(|name| (name.clone(), cells(model, name))).collect();
     let needed = needed_cells(model, &kpis);
     let looked_back = looked_back(model, &needed);
-    RunPlan { passes: fuse::passes(model, &needed, &looked_back), kpis }
+    let passes = fuse::passes(model, &needed, &looked_back);
+    let fused = passes.iter().flat_map(|pass| pass.kpis.iter().cloned()).collect();
+    RunPlan { passes, rows: rows::shared_rows(model, &needed, &fused), kpis }
 }
 
 /// Every grain of a KPI with every one of its dimension sets.

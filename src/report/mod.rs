@@ -10,7 +10,7 @@ mod values;
 pub use benchmark::format_benchmark;
 pub use glossary::{glossary, glossary_of, shape_word, short_glossary};
 pub use number::{format_change, format_number, format_period};
-pub use scorecard::{Scorecard, ScorecardRow, scorecard};
+pub use scorecard::{Headline, Scorecard, ScorecardRow, headline, scorecard_row};
 pub use values::{KPI_VALUES, kpi_values, kpi_values_schema};
 
 use datafusion::arrow::error::ArrowError;

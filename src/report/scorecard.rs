@@ -7,6 +7,7 @@ use chrono::NaiveDate;
 use datafusion::arrow::array::{Array, AsArray, RecordBatch};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Date32Type, Float64Type, Int64Type};
+use serde::{Deserialize, Serialize};
 
 use super::internal;
 use crate::compile::{BREAKDOWN_OVERALL, breakdown};
@@ -35,9 +36,19 @@ pub struct ScorecardRow {
     pub note: Option<String>,
 }
 
+/// What the scorecard says of a KPI's values; it can be kept beside them, so that they need not be read again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Headline {
+    /// Of the periods that were looked at.
+    grain: String,
+    /// Where there is a complete one.
+    latest: Option<Latest>,
+}
+
 /// A value and what it is compared with.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Latest {
+    #[serde(with = "day")]
     pub period_start: NaiveDate,
     pub value: Option<f64>,
     /// The value of the period before, if that exists.
@@ -49,39 +60,26 @@ pub struct Latest {
     pub is_ripe: bool,
 }
 
-/// The line of one KPI, from its published rows.
+/// What is said of the published rows of a KPI.
 ///
 /// # Errors
 /// `Internal` where a column that every KPI has is missing.
-pub fn scorecard(kpi: &Kpi, rows: &RecordBatch, calendar: &Calendar) -> Result<ScorecardRow> {
-    let grain = kpi.grains.first().copied().unwrap_or(Grain::Month);
-    let mut row = ScorecardRow {
-        kpi: kpi.name.clone(),
-        label: kpi.label.clone(),
-        tag: kpi.tags.first().cloned(),
-        unit: kpi.unit.clone(),
-        better: kpi.better,
-        grain,
-        latest: None,
-        note: None,
-    };
+pub fn headline(kpi: &Kpi, rows: &RecordBatch, calendar: &Calendar) -> Result<Headline> {
+    let grain = shown_grain(kpi);
+    let mut headline = Headline { grain: grain.name().to_owned(), latest: None };
     if !kpi.required_dimensions.is_empty() {
-        row.note = Some(format!("by {}; see `kpi show {}`", breakdown(&kpi.required_dimensions), kpi.name));
-        return Ok(row);
+        return Ok(headline);
     }
     let columns = Columns::of(rows)?;
     let overall = (0..rows.num_rows()).filter(|row| columns.is_overall(*row, grain));
     let complete: Vec<usize> = overall.filter(|row| columns.is_complete.value(*row)).collect();
     // A ripe period before a younger one.
     let age = |row: &usize| (columns.is_ripe.value(*row), columns.period_start.value(*row));
-    let Some(last) = complete.iter().copied().max_by_key(age) else {
-        row.note = Some(format!("no complete {grain} yet"));
-        return Ok(row);
-    };
-    let Some(period_start) = from_epoch_days(columns.period_start.value(last)) else { return Ok(row) };
+    let Some(last) = complete.iter().copied().max_by_key(age) else { return Ok(headline) };
+    let Some(period_start) = from_epoch_days(columns.period_start.value(last)) else { return Ok(headline) };
     let earlier = calendar.shift(period_start, grain, -1).map(crate::time::to_epoch_days);
     let before = complete.iter().copied().find(|row| Some(columns.period_start.value(*row)) == earlier);
-    row.latest = Some(Latest {
+    headline.latest = Some(Latest {
         period_start,
         value: columns.value(last),
         before: before.and_then(|before| columns.value(before)),
@@ -90,7 +88,49 @@ pub fn scorecard(kpi: &Kpi, rows: &RecordBatch, calendar: &Calendar) -> Result<S
         status: columns.status.is_valid(last).then(|| columns.status.value(last).to_owned()),
         is_ripe: columns.is_ripe.value(last),
     });
-    Ok(row)
+    Ok(headline)
+}
+
+/// The line of one KPI. `None` where the headline was made for another grain.
+pub fn scorecard_row(kpi: &Kpi, headline: &Headline) -> Option<ScorecardRow> {
+    let grain = shown_grain(kpi);
+    let note = match &headline.latest {
+        _ if !kpi.required_dimensions.is_empty() => {
+            Some(format!("by {}; see `kpi show {}`", breakdown(&kpi.required_dimensions), kpi.name))
+        }
+        Some(_) => None,
+        None => Some(format!("no complete {grain} yet")),
+    };
+    (headline.grain == grain.name()).then(|| ScorecardRow {
+        kpi: kpi.name.clone(),
+        label: kpi.label.clone(),
+        tag: kpi.tags.first().cloned(),
+        unit: kpi.unit.clone(),
+        better: kpi.better,
+        grain,
+        latest: headline.latest.clone(),
+        note,
+    })
+}
+
+/// The grain that people look at.
+fn shown_grain(kpi: &Kpi) -> Grain {
+    kpi.grains.first().copied().unwrap_or(Grain::Month)
+}
+
+/// A day as a text.
+mod day {
+    use chrono::NaiveDate;
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(day: &NaiveDate, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(day)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<NaiveDate, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
 }
 
 struct Columns {

@@ -196,6 +196,7 @@ impl Draft<'_> {
             input_digest,
             as_of: self.as_of.clone(),
             audit: Vec::new(),
+            headline: None,
             committed_in: version,
         })
     }

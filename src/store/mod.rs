@@ -120,6 +120,21 @@ impl Store {
         }
     }
 
+    /// Whether the files of an entry are all there, each as long as it was.
+    ///
+    /// # Errors
+    /// `Storage` where the place cannot be listed.
+    pub async fn has_files(&self, entry: &Entry) -> Result<bool> {
+        for file in &entry.files {
+            let (folder, name) = file.path.rsplit_once('/').unwrap_or(("", &file.path));
+            let there = self.files.list(folder).await?;
+            if !there.iter().any(|known| known.name == name && known.bytes == file.bytes) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Where a path of a record lies: a path of the file system, or a key of the object store.
     pub fn locate(&self, path: &str) -> String {
         self.files.locate(path)
@@ -207,6 +222,8 @@ pub struct Candidate {
     /// See [`Entry::input_digest`].
     pub input_digest: String,
     pub audit: Vec<Audit>,
+    /// See [`Entry::headline`].
+    pub headline: Option<serde_json::Value>,
 }
 
 /// What a run commits, all at once.
@@ -326,13 +343,14 @@ impl Run {
 
     fn draft<'a>(&self, commit: Commit<'a>) -> Result<Draft<'a>> {
         let mut entries = BTreeMap::new();
-        for Candidate { staged, fingerprint, input_digest, audit } in commit.candidates {
+        for Candidate { staged, fingerprint, input_digest, audit, headline } in commit.candidates {
             if !self.written.contains(&staged.file.path) {
                 return Err(Error::internal(format!("run `{}` did not stage `{}`", self.id, staged.file.path)));
             }
             let as_of = self.info.as_of.clone();
             let files = vec![staged.file];
-            let entry = Entry { files, fingerprint, input_digest, as_of, rows: staged.rows, audit, committed_in: 0 };
+            let rows = staged.rows;
+            let entry = Entry { files, fingerprint, input_digest, as_of, rows, audit, headline, committed_in: 0 };
             if entries.insert(staged.kpi.clone(), entry).is_some() {
                 return Err(Error::internal(format!("`{}` would be committed twice", staged.kpi)));
             }

@@ -51,6 +51,9 @@ pub struct Entry {
     pub rows: u64,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub audit: Vec<Audit>,
+    /// What its writer shows of it without reading its rows, in the writer's own words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub headline: Option<serde_json::Value>,
     /// The version that brought this result.
     pub committed_in: u64,
 }

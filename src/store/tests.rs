@@ -32,7 +32,13 @@ fn values(batches: &[RecordBatch]) -> Vec<i64> {
 async fn candidate(run: &mut Run, kpi: &str, value: i64) -> Result<Candidate> {
     let (schema, batches) = table(&[value, value]);
     let staged = run.stage(kpi, &schema, &batches).await?;
-    Ok(Candidate { staged, fingerprint: "definition".into(), input_digest: value.to_string(), audit: vec![] })
+    Ok(Candidate {
+        staged,
+        fingerprint: "definition".into(),
+        input_digest: value.to_string(),
+        audit: vec![],
+        headline: None,
+    })
 }
 
 async fn commit_in(mut run: Run, kpis: &[(&str, i64)], removals: &[&str]) -> Result<CommitOutcome> {
@@ -164,7 +170,8 @@ async fn a_result_without_rows_keeps_its_schema() {
     let mut run = store.begin(leased()).await.unwrap();
     let (schema, _) = table(&[]);
     let staged = run.stage("a", &schema, &[]).await.unwrap();
-    let candidate = Candidate { staged, fingerprint: "f".into(), input_digest: "i".into(), audit: vec![] };
+    let candidate =
+        Candidate { staged, fingerprint: "f".into(), input_digest: "i".into(), audit: vec![], headline: None };
     let record = committed(run.commit(Commit { candidates: vec![candidate], ..Commit::default() }).await.unwrap());
     let batches = store.read_kpi(&record, "a").await.unwrap().unwrap();
     assert_eq!((batches.len(), batches[0].num_rows(), batches[0].schema()), (1, 0, schema));
@@ -218,6 +225,7 @@ fn the_wire_format_is_stable() {
         as_of: Some("2025-01-31".into()),
         rows: 2,
         audit: vec![Audit { name: "grain_is_unique".into(), status: AuditStatus::Passed, detail: None }],
+        headline: None,
         committed_in: 3,
     };
     let input = Input {

@@ -409,7 +409,7 @@ fn schema_is_json_schema() {
 fn help_begins_with_an_example() {
     let mut project = Project::new(&[]);
     project.kpi(&[], 0);
-    for command in ["run", "check", "ls", "show", "sql", "init", "generate", "schema"] {
+    for command in ["run", "plan", "check", "ls", "show", "sql", "init", "generate", "schema"] {
         let help = project.kpi(&[command, "-h"], 0);
         assert!(help.starts_with(&format!("Example: kpi {command}")), "{help}");
     }

@@ -68,6 +68,9 @@ pub enum Command {
     /// Compute KPIs, audit them and publish them together
     #[command(before_help = "Example: kpi run tag:sales close_rate")]
     Run(RunArguments),
+    /// Show what a run would do now: what has changed, which KPIs share a scan, and what each scan reads
+    #[command(before_help = "Example: kpi plan tag:sales")]
+    Plan(PlanArguments),
     /// Show every mistake in the definitions, and advice where there is none, without reading data beyond its columns
     #[command(before_help = "Example: kpi check")]
     Check(CheckArguments),
@@ -113,7 +116,23 @@ pub struct RunArguments {
     /// Publish nothing if any KPI fails; without it the others are published
     #[arg(long)]
     pub fail_fast: bool,
+    /// Compute also what an earlier run has published and nothing has changed since
+    #[arg(long)]
+    pub force: bool,
     /// Print the report as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct PlanArguments {
+    /// Names of KPIs, tag:NAME for all with a tag, objective:NAME for all that serve it; without any, all of them
+    #[arg(value_name = "KPI|tag:NAME|objective:NAME")]
+    pub select: Vec<String>,
+    /// As if everything had changed
+    #[arg(long)]
+    pub force: bool,
+    /// Print the plan as JSON
     #[arg(long)]
     pub json: bool,
 }

@@ -50,6 +50,7 @@ async fn run(arguments: Arguments, printer: &Printer) -> Result<u8> {
     let options = arguments.global.engine_options();
     match command {
         Command::Run(arguments) => commands::run(&options, &arguments, printer).await,
+        Command::Plan(arguments) => commands::plan(&options, &arguments, printer).await,
         Command::Check(arguments) => commands::check(&options, &arguments, printer).await,
         Command::Doctor(arguments) => commands::doctor(&options, &arguments, printer).await,
         Command::Test(arguments) => commands::test(&options, &arguments, printer).await,

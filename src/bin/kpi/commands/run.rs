@@ -26,7 +26,8 @@ pub async fn run(options: &EngineOptions, arguments: &RunArguments, printer: &Pr
 
     let engine = Engine::open(options).await?;
     printer.diagnostics(&engine.diagnostics(), engine.sources());
-    let run_options = RunOptions { select: arguments.select.clone(), fail_fast: arguments.fail_fast, stop };
+    let (fail_fast, force) = (arguments.fail_fast, arguments.force);
+    let run_options = RunOptions { select: arguments.select.clone(), fail_fast, force, stop };
     let progress = printer.progress();
     let listener = |event: Progress<'_>| match event {
         Progress::Pass { table, kpis, number, of } => {
@@ -98,7 +99,7 @@ fn tell(printer: &Printer, report: &RunReport, model: &Model) {
     tell_skipped(printer, &report.skipped);
     lines_on_data(model).for_each(|line| printer.note(format_args!("{line}")));
     let mut values = 0;
-    let mut published = 0;
+    let (mut published, mut unchanged) = (0, 0);
     // Several KPIs over one table mostly have the same to say.
     let mut warned: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for (name, outcome) in &report.kpis {
@@ -110,6 +111,10 @@ fn tell(printer: &Printer, report: &RunReport, model: &Model) {
                 if let Some(changes) = changes {
                     printer.note(format_args!("`{name}`: {changes}"));
                 }
+            }
+            KpiOutcome::Unchanged { warnings, .. } => {
+                unchanged += 1;
+                warnings.iter().for_each(|warning| warned.entry(warning).or_default().push(format!("`{name}`")));
             }
             KpiOutcome::Withheld { reason, .. } => printer.failure(format_args!("`{name}` is withheld: {reason}")),
             KpiOutcome::Failed { error } => printer.failure(format_args!("`{name}` failed: {error}")),
@@ -124,14 +129,26 @@ fn tell(printer: &Printer, report: &RunReport, model: &Model) {
         ));
     }
     let seconds = report.elapsed.as_secs_f64();
+    let unchanged = match unchanged {
+        0 => String::new(),
+        unchanged => format!("; {} unchanged", count(unchanged, "KPI")),
+    };
     match report.version {
-        Some(version) => printer.note(format_args!(
-            "published version {version}: {}, {} in {} ({seconds:.1} s)",
+        Some(version) if report.is_new => printer.note(format_args!(
+            "published version {version}: {}, {} in {}{unchanged} ({seconds:.1} s)",
             count(published, "KPI"),
             count(values, "value"),
             folder(&report.output)
         )),
-        None => printer.note(format_args!("published nothing ({seconds:.1} s)")),
+        Some(version) => {
+            let kpis = count(report.kpis.len(), "KPI");
+            let are = if report.kpis.len() == 1 { "is" } else { "are" };
+            let folder = folder(&report.output);
+            printer.note(format_args!(
+                "nothing has changed since version {version} in {folder}: {kpis} {are} up to date ({seconds:.1} s)"
+            ));
+        }
+        None => printer.note(format_args!("published nothing{unchanged} ({seconds:.1} s)")),
     }
 }
 
@@ -151,6 +168,7 @@ fn report_json(report: &RunReport) -> Value {
         "schema_version": SCHEMA_VERSION,
         "run_id": report.run_id,
         "version": report.version,
+        "is_new": report.is_new,
         "exit_code": report.exit_code(),
         "output": report.output.display().to_string(),
         "elapsed_seconds": report.elapsed.as_secs_f64(),
@@ -165,6 +183,9 @@ fn outcome_json(name: &str, outcome: &KpiOutcome) -> Value {
     match outcome {
         KpiOutcome::Published { rows, warnings, changes } => {
             json!({ "kpi": name, "outcome": "published", "rows": rows, "warnings": warnings, "changes": changes })
+        }
+        KpiOutcome::Unchanged { rows, warnings } => {
+            json!({ "kpi": name, "outcome": "unchanged", "rows": rows, "warnings": warnings })
         }
         KpiOutcome::Withheld { reason, is_late } => {
             json!({ "kpi": name, "outcome": "withheld", "reason": reason, "is_late": is_late })

@@ -1,0 +1,142 @@
+//! `kpi plan`: what a run would do now: what has changed, which KPIs share a scan, and what each scan reads.
+//!
+//! What a run would do is in `kpi::engine`; here it is only written.
+
+use std::collections::BTreeMap;
+
+use kpi::engine::{Engine, EngineOptions, Preview, Read, Scan, ScanKind};
+use kpi::error::Result;
+use serde_json::{Value, json};
+
+use super::{SCHEMA_VERSION, count, print_json};
+use crate::args::PlanArguments;
+use crate::printer::Printer;
+
+pub async fn plan(options: &EngineOptions, arguments: &PlanArguments, printer: &Printer) -> Result<u8> {
+    let engine = Engine::open(options).await?;
+    printer.diagnostics(&engine.diagnostics(), engine.sources());
+    let preview = engine.preview(&arguments.select, arguments.force).await?;
+    match arguments.json {
+        true => print_json(printer, &preview_json(&preview))?,
+        false => printer.data(report(&preview))?,
+    }
+    Ok(0)
+}
+
+/// More names than this say nothing more.
+const NAMES_AT_MOST: usize = 6;
+
+fn report(preview: &Preview) -> String {
+    let Preview { version, unchanged, changed, scans, apart } = preview;
+    let mut lines = Vec::new();
+    match (changed.is_empty(), version) {
+        (true, Some(version)) => lines.push(format!("Nothing to do: version {version} has all values")),
+        (true, None) => lines.push("Nothing to do".to_owned()),
+        (false, _) => lines.push(format!("{} to compute, {} unchanged", count(changed.len(), "KPI"), unchanged.len())),
+    }
+    let mut by_reason: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    changed.iter().for_each(|(name, reason)| by_reason.entry(reason).or_default().push(name));
+    lines.extend(by_reason.iter().map(|(reason, names)| format!("  {reason}: {}", some_of(names))));
+    for scan in scans {
+        lines.push(String::new());
+        lines.extend(scan_lines(scan));
+    }
+    let mut by_reason: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    apart.iter().for_each(|(name, reason)| by_reason.entry(reason).or_default().push(name));
+    if !by_reason.is_empty() {
+        lines.push(String::new());
+        lines.push("Not computed in a pass".to_owned());
+        lines.extend(by_reason.iter().map(|(reason, names)| format!("  {reason}: {}", some_of(names))));
+    }
+    lines.join("\n") + "\n"
+}
+
+fn scan_lines(Scan { table, kind, kpis, reads }: &Scan) -> Vec<String> {
+    let names: Vec<&str> = kpis.iter().map(String::as_str).collect();
+    let number = count(kpis.len(), "KPI");
+    let mut lines = vec![match kind {
+        ScanKind::Pass { cells, measures } => {
+            let (cells, measures) = (count(*cells, "cell"), count(*measures, "aggregate"));
+            format!("One pass over `{table}` for {number}: {cells}, {measures}")
+        }
+        ScanKind::Rows => format!("The rows of `{table}` once, looked at by {number}"),
+        ScanKind::Each { cells } => format!("A query over `{table}`, run {}", times(*cells)),
+    }];
+    lines.push(format!("  {}", some_of(&names)));
+    lines.extend(reads.iter().map(|read| format!("  reads {}", read_in_words(read))));
+    lines
+}
+
+fn times(number: usize) -> String {
+    if number == 1 { "once".to_owned() } else { format!("{number} times") }
+}
+
+fn read_in_words(Read { table, files, bytes, columns, sizes }: &Read) -> String {
+    let columns = match columns.is_empty() {
+        true => "no column".to_owned(),
+        false => format!("`{}`", columns.join("`, `")),
+    };
+    let of_files = format!("{}, {}", count(*files, "file"), in_bytes(*bytes));
+    match sizes {
+        Some(sizes) => {
+            let groups = count(sizes.row_groups, "row group");
+            format!("{} of `{table}` ({of_files}, {groups}): {columns}", in_bytes(sizes.bytes))
+        }
+        None => format!("`{table}` ({of_files}): {columns}"),
+    }
+}
+
+fn some_of(names: &[&str]) -> String {
+    let shown = names.iter().take(NAMES_AT_MOST).copied().collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(NAMES_AT_MOST) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
+/// As people say sizes.
+fn in_bytes(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["bytes", "kB", "MB", "GB", "TB"];
+    let mut size = bytes as f64;
+    let mut unit = 0;
+    while size >= 1000.0 && unit + 1 < UNITS.len() {
+        size /= 1000.0;
+        unit += 1;
+    }
+    if unit == 0 || size >= 100.0 { format!("{size:.0} {}", UNITS[unit]) } else { format!("{size:.1} {}", UNITS[unit]) }
+}
+
+fn preview_json(preview: &Preview) -> Value {
+    let reasons = |list: &[(String, &'static str)]| -> Value {
+        list.iter().map(|(kpi, reason)| json!({ "kpi": kpi, "reason": reason })).collect()
+    };
+    let scans: Value = preview.scans.iter().map(scan_json).collect();
+    json!({
+        "schema_version": SCHEMA_VERSION,
+        "version": preview.version,
+        "unchanged": preview.unchanged,
+        "changed": reasons(&preview.changed),
+        "scans": scans,
+        "apart": reasons(&preview.apart),
+    })
+}
+
+fn scan_json(Scan { table, kind, kpis, reads }: &Scan) -> Value {
+    let (kind, cells, measures) = match kind {
+        ScanKind::Pass { cells, measures } => ("pass", Some(cells), Some(measures)),
+        ScanKind::Rows => ("rows", None, None),
+        ScanKind::Each { cells } => ("query", Some(cells), None),
+    };
+    let read = |read: &Read| {
+        json!({
+            "table": read.table,
+            "files": read.files,
+            "bytes": read.bytes,
+            "columns": read.columns,
+            "row_groups": read.sizes.map(|sizes| sizes.row_groups),
+            "column_bytes": read.sizes.map(|sizes| sizes.bytes),
+        })
+    };
+    let reads: Value = reads.iter().map(read).collect();
+    json!({ "kind": kind, "table": table, "kpis": kpis, "cells": cells, "measures": measures, "reads": reads })
+}
