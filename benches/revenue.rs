@@ -9,14 +9,15 @@
 //! run`, which also audits, keeps versions and writes the long table; DuckDB with one statement for each KPI, as people
 //! write them; and DuckDB with one scan for all of them, fused by hand as well as it can be. DuckDB is the Python package;
 //! without it `kpi` runs alone. Processor time and memory need GNU time. The data is made once for each number of orders and
-//! kept below `target/bench`. Distinct counts are left out: `kpi` does not fuse them yet, so they would measure scans.
+//! kept below `target/bench`.
+
+mod measure;
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
-use std::time::Instant;
 
 use datafusion::arrow::array::{
     Decimal128Array, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
@@ -25,6 +26,8 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::parquet::basic::Compression;
 use datafusion::parquet::file::properties::WriterProperties;
+
+use measure::{Program, Random, in_turns, python, run_quietly, table};
 
 /// A KPI in the words of both: its name, the rows that count, the value for `kpi`, and the value from the columns that the
 /// fused query has already added up.
@@ -109,37 +112,25 @@ fn main() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("target/bench/revenue-{rows}"));
     make_project(&folder, rows);
 
-    let has_duckdb = run_quietly(Command::new("python3").args(["-c", "import duckdb"]));
+    let has_duckdb = run_quietly(python().args(["-c", "import duckdb"]));
     if !has_duckdb {
         println!("DuckDB is not there (`pip install duckdb`), so kpi runs alone");
     }
     let mut programs = vec![Program::new("kpi run", kpi_command(&folder), &["out"])];
     if has_duckdb {
-        let python = |mode: &str| {
-            let mut command = Command::new("python3");
+        let duckdb = |mode: &str| {
+            let mut command = python();
             command.arg(folder.join("duck.py")).arg(mode).current_dir(&folder);
             command
         };
-        programs.push(Program::new("DuckDB, one statement per KPI", python("alone"), &["alone"]));
-        programs.push(Program::new("DuckDB, one scan fused by hand", python("fused"), &["fused"]));
+        programs.push(Program::new("DuckDB, one statement per KPI", duckdb("alone"), &["alone"]));
+        programs.push(Program::new("DuckDB, one scan fused by hand", duckdb("fused"), &["fused"]));
     }
     println!("{rows} orders, {} KPIs, {rounds} rounds after one to warm up", DEFINITIONS.len());
-    for round in 0..=rounds {
-        for program in &mut programs {
-            let measured = program.run(&folder);
-            if round > 0 {
-                program.measured.push(measured);
-            }
-        }
-    }
-    print!("{}", table(&programs, rows));
+    in_turns(&mut programs, &folder, rounds);
+    print!("{}", table(&programs, rows, "orders"));
     if has_duckdb {
-        let output = Command::new("python3")
-            .arg("duck.py")
-            .arg("compare")
-            .current_dir(&folder)
-            .output()
-            .expect("python3 ran before");
+        let output = python().arg("duck.py").arg("compare").current_dir(&folder).output().expect("python3 ran before");
         print!("{}", String::from_utf8_lossy(&output.stdout));
         eprint!("{}", String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "the values differ");
@@ -150,101 +141,6 @@ fn kpi_command(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kpi"));
     command.args(["run", "--quiet", "--as-of", "2025-12-31"]).current_dir(folder);
     command
-}
-
-/// One of the programs that take turns.
-struct Program {
-    name: &'static str,
-    command: Command,
-    /// What it writes; taken away before each round.
-    outputs: Vec<&'static str>,
-    measured: Vec<Measured>,
-}
-
-/// One run of a program.
-struct Measured {
-    wall_seconds: f64,
-    processor_seconds: Option<f64>,
-    peak_megabytes: Option<f64>,
-}
-
-impl Program {
-    fn new(name: &'static str, command: Command, outputs: &[&'static str]) -> Program {
-        Program { name, command, outputs: outputs.to_vec(), measured: Vec::new() }
-    }
-
-    fn run(&self, folder: &Path) -> Measured {
-        for output in &self.outputs {
-            // It may not be there yet.
-            let _ = fs::remove_dir_all(folder.join(output));
-        }
-        let times = folder.join("times");
-        let mut command = if Path::new("/usr/bin/time").exists() {
-            let mut command = Command::new("/usr/bin/time");
-            command.args(["-f", "%U %S %M", "-o"]).arg(&times).arg(self.command.get_program());
-            command
-        } else {
-            Command::new(self.command.get_program())
-        };
-        command.args(self.command.get_args()).current_dir(folder).stdout(Stdio::null());
-        let started = Instant::now();
-        let status = command.status().expect("the program starts");
-        let wall_seconds = started.elapsed().as_secs_f64();
-        assert!(status.success(), "{}: {status}", self.name);
-        let numbers: Vec<f64> = fs::read_to_string(&times)
-            .unwrap_or_default()
-            .split_whitespace()
-            .filter_map(|word| word.parse().ok())
-            .collect();
-        let _ = fs::remove_file(&times);
-        let (processor_seconds, peak_megabytes) = match numbers.as_slice() {
-            [user, system, kilobytes] => (Some(user + system), Some(kilobytes / 1024.0)),
-            _ => (None, None),
-        };
-        Measured { wall_seconds, processor_seconds, peak_megabytes }
-    }
-
-    fn median(&self, number: impl Fn(&Measured) -> Option<f64>) -> Option<f64> {
-        let mut numbers: Vec<f64> = self.measured.iter().filter_map(number).collect();
-        numbers.sort_by(f64::total_cmp);
-        let middle = numbers.len() / 2;
-        match numbers.len() {
-            0 => None,
-            odd if odd % 2 == 1 => Some(numbers[middle]),
-            _ => Some((numbers[middle - 1] + numbers[middle]) / 2.0),
-        }
-    }
-}
-
-fn table(programs: &[Program], rows: usize) -> String {
-    let wall = |program: &Program| program.median(|measured| Some(measured.wall_seconds)).unwrap_or(f64::NAN);
-    let baseline = wall(&programs[0]);
-    let number = |value: Option<f64>, digits: usize| value.map_or("-".to_owned(), |value| format!("{value:.digits$}"));
-    let mut text = format!(
-        "\n{:<32} {:>8} {:>16} {:>8} {:>8} {:>12} {:>8}\n",
-        "medians", "wall s", "fastest-slowest", "cpu s", "peak MB", "orders/s", "x kpi"
-    );
-    for program in programs {
-        let mut walls: Vec<f64> = program.measured.iter().map(|measured| measured.wall_seconds).collect();
-        walls.sort_by(f64::total_cmp);
-        let spread = format!("{:.2}-{:.2}", walls[0], walls[walls.len() - 1]);
-        let _ = writeln!(
-            text,
-            "{:<32} {:>8.2} {:>16} {:>8} {:>8} {:>12.0} {:>8.2}",
-            program.name,
-            wall(program),
-            spread,
-            number(program.median(|measured| measured.processor_seconds), 2),
-            number(program.median(|measured| measured.peak_megabytes), 0),
-            rows as f64 / wall(program),
-            wall(program) / baseline
-        );
-    }
-    text
-}
-
-fn run_quietly(command: &mut Command) -> bool {
-    command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
 }
 
 /// Writes the definitions anew, and the data if it is not there.
@@ -343,19 +239,6 @@ fn make_orders(folder: &Path, rows: usize) {
             writer.write(&batch.expect("columns of one length")).expect("data can be written");
         }
         writer.close().expect("data can be written");
-    }
-}
-
-/// SplitMix64.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % limit
     }
 }
 

@@ -9,6 +9,7 @@ mod given;
 mod laws;
 mod layers;
 mod mappings;
+mod memory;
 mod partial;
 mod readme;
 mod shapes;

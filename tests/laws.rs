@@ -126,7 +126,8 @@ async fn changes_that_are_missed(seed: u64, folder: &Path) -> Vec<String> {
         let engine = open(&scratch, Some(world.as_of)).await;
         let from_scratch = run(&engine).await.unwrap();
         for (name, outcome) in &from_scratch.kpis {
-            let is_same = report.kpis.iter().any(|(other, now)| other == name && now.is_up_to_date() == outcome.is_up_to_date());
+            let is_same =
+                report.kpis.iter().any(|(other, now)| other == name && now.is_up_to_date() == outcome.is_up_to_date());
             if !is_same {
                 broken.push(format!("{name}: another outcome than from scratch after {did}"));
             } else if outcome.is_up_to_date() {

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::LogicalPlan;
 
-use super::inputs::Inputs;
 use super::Engine;
+use super::inputs::Inputs;
 use crate::catalog::{self, ColumnSizes};
 use crate::compile::Bounds;
 use crate::error::Result;

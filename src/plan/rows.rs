@@ -147,7 +147,9 @@ impl SharedRows {
             Placement::Boundaries(own) => Placement::Boundaries(stock(own)),
         };
         match &mut over.subject {
-            Subject::Rows | Subject::Conversions(_) | Subject::Funnel(_) => over.measures = measures(&aggregate.measures),
+            Subject::Rows | Subject::Conversions(_) | Subject::Funnel(_) => {
+                over.measures = measures(&aggregate.measures)
+            }
             Subject::Entities(own) => *own = entities(own),
             Subject::Cohorts(own) => own.entities = entities(&own.entities),
         }

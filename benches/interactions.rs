@@ -1,0 +1,293 @@
+//! Sixty KPIs over thirty million interactions: `kpi run` beside one query per KPI and one scan fused by hand.
+//!
+//! ```sh
+//! cargo bench --bench interactions                    # thirty million rows, three rounds
+//! cargo bench --bench interactions -- 3000000 5       # fewer
+//! ```
+//!
+//! Forty-eight KPIs are sums, counts, ratios and maxima, eight are exact distinct counts, four exact percentiles; each at one
+//! grain and for one set of dimensions, as reports ask them. The programs take turns, each as a process of its own:
+//!
+//! - `kpi run` for the first time, which also audits, keeps versions and writes the long table; and again after nothing changed;
+//! - DuckDB with one query for each KPI, and with everything fused by hand as well as it can be (one scan for what adds up,
+//!   bit strings for distinct counts); Polars with one lazy query for each KPI, collected together; DataFusion with one query
+//!   for each KPI, in this program. They fetch their results and write nothing.
+//! - reading the columns alone, the least that anybody has to do.
+//!
+//! Values are compared with DuckDB's. `PYTHON` names a Python with `duckdb` and `polars`; without it `kpi` runs with
+//! DataFusion alone.
+
+mod measure;
+
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+
+use datafusion::arrow::array::{
+    ArrayRef, BooleanArray, Decimal128Array, Int32Array, Int64Array, RecordBatch, StringArray,
+    TimestampMicrosecondArray,
+};
+use datafusion::parquet::arrow::ArrowWriter;
+use datafusion::parquet::basic::Compression;
+use datafusion::parquet::file::properties::WriterProperties;
+use datafusion::prelude::{ParquetReadOptions, SessionContext};
+
+use measure::{Program, Random, in_turns, python, run_quietly, table};
+
+const FILES: usize = 36;
+const ACCOUNTS: u64 = 1_000_003;
+const CHANNELS: [&str; 8] = ["phone", "email", "chat", "sms", "social", "web_form", "in_app", "branch"];
+const GRAINS: [&str; 3] = ["day", "week", "month"];
+const SETS: [&[&str]; 5] = [&[], &["channel"], &["region"], &["product"], &["channel", "region"]];
+
+/// Twelve values: a name, what counts, both sides where it is a ratio.
+const MEASURES: [(&str, &str, &str, &str); 12] = [
+    ("interactions", "", "count(*)", ""),
+    ("resolved", "resolved", "count(*)", ""),
+    ("resolution_rate", "", "count(*) FILTER (WHERE resolved)", "count(*)"),
+    ("handle_total", "", "sum(handle_seconds)", ""),
+    ("average_handle_time", "", "sum(handle_seconds)", "count(handle_seconds)"),
+    ("amount", "", "sum(amount)", ""),
+    ("average_ticket", "amount > 0", "sum(amount)", "count(*)"),
+    ("long_calls", "handle_seconds > 600", "count(*)", ""),
+    ("phone_handle_time", "channel = 'phone'", "sum(handle_seconds)", "count(*)"),
+    ("digital_resolution", "channel IN ('chat', 'in_app', 'web_form')", "count(*) FILTER (WHERE resolved)", "count(*)"),
+    ("unresolved_amount", "NOT resolved", "sum(amount)", ""),
+    ("longest", "", "max(handle_seconds)", ""),
+];
+
+/// One KPI of the workload.
+struct Definition {
+    name: String,
+    kind: &'static str,
+    condition: &'static str,
+    value: String,
+    denominator: &'static str,
+    grain: &'static str,
+    dimensions: &'static [&'static str],
+}
+
+fn workload() -> Vec<Definition> {
+    let mut all = Vec::new();
+    let mut add = |name: &str, kind, condition, value: String, denominator, grain: usize, set: usize| {
+        let (grain, dimensions) = (GRAINS[grain], SETS[set]);
+        let of = if dimensions.is_empty() { "overall".to_owned() } else { dimensions.join("_") };
+        let name = format!("{name}_{grain}_{of}");
+        all.push(Definition { name, kind, condition, value, denominator, grain, dimensions });
+    };
+    for (index, (name, condition, value, denominator)) in MEASURES.into_iter().enumerate() {
+        for step in 0..4 {
+            // Each measure in four of the fifteen cells, so that all cells are asked about as often.
+            let cell = (index * 4 + step + index / 4) % 15;
+            add(name, "sum", condition, value.to_owned(), denominator, cell % 3, cell / 3);
+        }
+    }
+    let distinct = [(0, 0), (1, 0), (2, 0), (1, 1), (2, 1), (2, 2), (2, 4)];
+    for (grain, set) in distinct {
+        add("accounts", "distinct", "", "count(DISTINCT account_id)".to_owned(), "", grain, set);
+    }
+    add("unresolved_accounts", "distinct", "NOT resolved", "count(DISTINCT account_id)".to_owned(), "", 2, 0);
+    for (at, grain, set) in [(0.95, 2, 1), (0.5, 2, 2), (0.95, 1, 0), (0.9, 0, 0)] {
+        let value = format!("percentile_cont({at}) WITHIN GROUP (ORDER BY handle_seconds)");
+        add(&format!("handle_time_p{}", at * 100.0), "percentile", "", value, "", grain, set);
+    }
+    all
+}
+
+impl Definition {
+    fn yaml(&self) -> String {
+        let mut yaml = format!("---\nkpi: {}\nfrom: interactions\n", self.name);
+        if !self.condition.is_empty() {
+            let _ = writeln!(yaml, "where: {}", self.condition);
+        }
+        let ratio = if self.denominator.is_empty() { String::new() } else { format!(" / {}", self.denominator) };
+        let _ = writeln!(yaml, "value: {}{ratio}\ngrains: [{}]", self.value, self.grain);
+        if !self.dimensions.is_empty() {
+            let names = self.dimensions.join(", ");
+            let _ = writeln!(yaml, "by: [[{names}]]\nrequired_dimensions: [{names}]");
+        }
+        yaml
+    }
+
+    /// As one query, for DuckDB and DataFusion alike.
+    fn sql(&self) -> String {
+        let value = match self.denominator {
+            "" => self.value.clone(),
+            denominator => format!("CAST({} AS DOUBLE) / CAST({denominator} AS DOUBLE)", self.value),
+        };
+        let condition = if self.condition.is_empty() { String::new() } else { format!(" WHERE {}", self.condition) };
+        let dimensions: String = self.dimensions.iter().map(|name| format!(", {name}")).collect();
+        let groups: Vec<String> = (1..=self.dimensions.len() + 1).map(|index| index.to_string()).collect();
+        format!(
+            "SELECT date_trunc('{}', ts) AS period_start{dimensions}, {value} AS value FROM interactions{condition} GROUP BY {}",
+            self.grain,
+            groups.join(", ")
+        )
+    }
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    if let [mode] = arguments.as_slice()
+        && let "datafusion" | "decode" = mode.as_str()
+    {
+        return datafusion(mode);
+    }
+    let numbers: Vec<usize> = arguments.iter().filter_map(|argument| argument.replace('_', "").parse().ok()).collect();
+    let rows = numbers.first().copied().unwrap_or(30_000_000);
+    let rounds = numbers.get(1).copied().unwrap_or(3).max(1);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("target/bench/interactions-{rows}"));
+    make_project(&folder, rows);
+
+    let kpi = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kpi"));
+        command.args(["run", "--quiet", "--as-of", "2025-12-31"]).args(arguments).current_dir(&folder);
+        command
+    };
+    let here = |mode: &str| {
+        let mut command = Command::new(std::env::current_exe().expect("this program has a path"));
+        command.arg(mode).current_dir(&folder);
+        command
+    };
+    let mut programs = vec![
+        Program::new("kpi run", kpi(&[]), &["out"]),
+        Program::new("kpi run, nothing changed", kpi(&[]), &[]),
+        Program::new("DataFusion, decode only", here("decode"), &[]),
+        Program::new("DataFusion, one query per KPI", here("datafusion"), &[]),
+    ];
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/interactions.py");
+    let peer = |mode: &str| {
+        let mut command = python();
+        command.arg(&script).arg(mode).current_dir(&folder);
+        command
+    };
+    let has_duckdb = run_quietly(python().args(["-c", "import duckdb"]));
+    if has_duckdb {
+        programs.push(Program::new("DuckDB, decode only", peer("decode"), &[]));
+        programs.push(Program::new("DuckDB, fused by hand", peer("fused"), &[]));
+        programs.push(Program::new("DuckDB, one query per KPI", peer("alone"), &[]));
+    }
+    if run_quietly(python().args(["-c", "import polars"])) {
+        programs.push(Program::new("Polars, collect_all", peer("polars"), &[]));
+    }
+    println!("{rows} interactions, {} KPIs, {rounds} rounds after one to warm up", workload().len());
+    in_turns(&mut programs, &folder, rounds);
+    print!("{}", table(&programs, rows, "rows"));
+    if has_duckdb {
+        let output = peer("compare").output().expect("python ran before");
+        print!("{}", String::from_utf8_lossy(&output.stdout));
+        eprint!("{}", String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "the values differ");
+    }
+}
+
+/// Each KPI as a query of its own, or one over all columns that does next to nothing with them.
+fn datafusion(mode: &str) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let context = SessionContext::new();
+        let options = ParquetReadOptions::default();
+        context.register_parquet("interactions", "data/interactions", options).await.expect("the data is there");
+        let decode = "SELECT count(*), max(ts), sum(account_id), max(channel), max(region), max(product), \
+                      sum(handle_seconds), sum(amount), count(*) FILTER (WHERE resolved) FROM interactions";
+        let queries = match mode {
+            "decode" => vec![decode.to_owned()],
+            _ => workload().iter().map(Definition::sql).collect(),
+        };
+        for query in queries {
+            let rows = context.sql(&query).await.expect("a valid query").collect().await.expect("rows");
+            assert!(!rows.is_empty());
+        }
+    });
+}
+
+/// Writes the definitions anew, and the data if it is not there.
+fn make_project(folder: &Path, rows: usize) {
+    fs::create_dir_all(folder.join("kpis")).expect("the folder of the benchmark can be made");
+    let mut definitions = String::from(
+        "project: bench\ndata: ../data\noutput: ../out\n---\ntable: interactions\nsource: interactions\ntime: ts\n",
+    );
+    workload().iter().for_each(|definition| definitions.push_str(&definition.yaml()));
+    fs::write(folder.join("kpis/bench.yaml"), definitions).expect("definitions can be written");
+    let described: Vec<String> = workload()
+        .iter()
+        .map(|it| {
+            format!(
+                "{{\"name\": {:?}, \"kind\": {:?}, \"where\": {:?}, \"value\": {:?}, \"denominator\": {:?}, \"grain\": {:?}, \
+                 \"by\": {:?}, \"sql\": {:?}}}",
+                it.name, it.kind, it.condition, it.value, it.denominator, it.grain, it.dimensions, it.sql()
+            )
+        })
+        .collect();
+    let described = format!("[{}]\n", described.join(",\n"));
+    fs::write(folder.join("workload.json"), described).expect("the workload can be written");
+
+    let done = folder.join("data/done");
+    if !done.exists() {
+        println!("making {rows} interactions in {}", folder.display());
+        let _ = fs::remove_dir_all(folder.join("data"));
+        fs::create_dir_all(folder.join("data/interactions")).expect("the folder of the data can be made");
+        for file in 0..FILES {
+            make_month(&folder.join(format!("data/interactions/part-{file:02}.parquet")), rows, file);
+        }
+        fs::write(done, "").expect("the mark can be written");
+    }
+}
+
+/// A month of interactions in the order of time; the same at every call.
+fn make_month(path: &Path, rows: usize, file: usize) {
+    const FIRST: i64 = 1_672_531_200; // 2023-01-01
+    const SECONDS: i64 = 94_694_400; // three years, one of them with 366 days
+    const BATCH: usize = 65_536;
+    let mut random = Random(0x51ed_2701 + file as u64);
+    let (first, behind) = (rows * file / FILES, rows * (file + 1) / FILES);
+    let file = File::create(path).expect("data can be written");
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(Default::default()))
+        .set_max_row_group_row_count(Some(262_144))
+        .build();
+    let mut writer: Option<ArrowWriter<File>> = None;
+    let mut target = Some(file);
+    for start in (first..behind).step_by(BATCH) {
+        let ids: Vec<usize> = (start..behind.min(start + BATCH)).collect();
+        // A number between 0 and 1 that is more often small.
+        let skewed =
+            |random: &mut Random, power: f64| (random.below(1 << 30) as f64 / (1_u64 << 30) as f64).powf(power);
+        let times = ids.iter().map(|id| (FIRST * 1_000_000) + (SECONDS as f64 * 1e6 * *id as f64 / rows as f64) as i64);
+        let times: TimestampMicrosecondArray = times.collect::<Vec<_>>().into();
+        // The keys of accounts are dense, and the largest accounts do not have the smallest ones.
+        let accounts = ids.iter().map(|_| ((skewed(&mut random, 1.8) * 1e6) as u64 * 7919 + 13) % ACCOUNTS);
+        let accounts = Int64Array::from_iter_values(accounts.map(|account| account as i64));
+        let channels = ids.iter().map(|_| CHANNELS[(skewed(&mut random, 1.6) * 8.0) as usize]).collect::<Vec<_>>();
+        let regions = ids.iter().map(|_| format!("region_{:02}", (skewed(&mut random, 1.5) * 20.0) as usize));
+        let regions = StringArray::from_iter_values(regions);
+        let products = ids.iter().map(|_| format!("product_{:02}", (skewed(&mut random, 2.0) * 50.0) as usize));
+        let products = StringArray::from_iter_values(products);
+        let seconds = ids.iter().map(|_| 20 + (skewed(&mut random, 3.0) * 3_000.0) as i32).collect::<Vec<_>>();
+        let resolved = ids.iter().map(|_| Some(random.below(100) < 70)).collect::<BooleanArray>();
+        let amounts = ids.iter().map(|_| if random.below(10) < 7 { 0 } else { i128::from(random.below(50_000)) });
+        let amounts = Decimal128Array::from_iter_values(amounts.collect::<Vec<_>>());
+        let amounts = amounts.with_precision_and_scale(12, 2).expect("12 digits are enough");
+        let columns: Vec<(&str, ArrayRef)> = vec![
+            ("ts", Arc::new(times)),
+            ("account_id", Arc::new(accounts)),
+            ("channel", Arc::new(StringArray::from(channels))),
+            ("region", Arc::new(regions)),
+            ("product", Arc::new(products)),
+            ("handle_seconds", Arc::new(Int32Array::from(seconds))),
+            ("resolved", Arc::new(resolved)),
+            ("amount", Arc::new(amounts)),
+        ];
+        let batch = RecordBatch::try_from_iter(columns).expect("columns of one length");
+        let writer = writer.get_or_insert_with(|| {
+            let file = target.take().expect("one writer");
+            ArrowWriter::try_new(file, batch.schema(), Some(properties.clone())).expect("a valid schema")
+        });
+        writer.write(&batch).expect("data can be written");
+    }
+    if let Some(writer) = writer {
+        writer.close().expect("data can be written");
+    }
+}

@@ -1,0 +1,142 @@
+//! Programs that take turns, each as a process of its own: wall time, processor time, peak memory.
+//!
+//! Processor time and memory need GNU time. It knows nothing of what the programs do.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+/// Python with DuckDB and other peers: `PYTHON`, or what is in the path.
+pub fn python() -> Command {
+    Command::new(std::env::var_os("PYTHON").unwrap_or_else(|| "python3".into()))
+}
+
+/// Lets each program run once to warm up, and so many times more.
+pub fn in_turns(programs: &mut [Program], folder: &Path, rounds: usize) {
+    for round in 0..=rounds {
+        for program in &mut *programs {
+            let measured = program.run(folder);
+            if round > 0 {
+                program.measured.push(measured);
+            }
+        }
+    }
+}
+
+/// One of the programs that take turns.
+pub struct Program {
+    name: &'static str,
+    command: Command,
+    /// What it writes; taken away before each round.
+    outputs: Vec<&'static str>,
+    measured: Vec<Measured>,
+}
+
+/// One run of a program.
+pub struct Measured {
+    wall_seconds: f64,
+    processor_seconds: Option<f64>,
+    peak_megabytes: Option<f64>,
+}
+
+impl Program {
+    pub fn new(name: &'static str, command: Command, outputs: &[&'static str]) -> Program {
+        Program { name, command, outputs: outputs.to_vec(), measured: Vec::new() }
+    }
+
+    fn run(&self, folder: &Path) -> Measured {
+        for output in &self.outputs {
+            // It may not be there yet.
+            let _ = fs::remove_dir_all(folder.join(output));
+        }
+        let times = folder.join("times");
+        let mut command = if Path::new("/usr/bin/time").exists() {
+            let mut command = Command::new("/usr/bin/time");
+            command.args(["-f", "%U %S %M", "-o"]).arg(&times).arg(self.command.get_program());
+            command
+        } else {
+            Command::new(self.command.get_program())
+        };
+        command.args(self.command.get_args()).current_dir(folder).stdout(Stdio::null());
+        let started = Instant::now();
+        let status = command.status().expect("the program starts");
+        let wall_seconds = started.elapsed().as_secs_f64();
+        assert!(status.success(), "{}: {status}", self.name);
+        let numbers: Vec<f64> = fs::read_to_string(&times)
+            .unwrap_or_default()
+            .split_whitespace()
+            .filter_map(|word| word.parse().ok())
+            .collect();
+        let _ = fs::remove_file(&times);
+        let (processor_seconds, peak_megabytes) = match numbers.as_slice() {
+            [user, system, kilobytes] => (Some(user + system), Some(kilobytes / 1024.0)),
+            _ => (None, None),
+        };
+        Measured { wall_seconds, processor_seconds, peak_megabytes }
+    }
+
+    fn median(&self, number: impl Fn(&Measured) -> Option<f64>) -> Option<f64> {
+        let mut numbers: Vec<f64> = self.measured.iter().filter_map(number).collect();
+        numbers.sort_by(f64::total_cmp);
+        let middle = numbers.len() / 2;
+        match numbers.len() {
+            0 => None,
+            odd if odd % 2 == 1 => Some(numbers[middle]),
+            _ => Some((numbers[middle - 1] + numbers[middle]) / 2.0),
+        }
+    }
+}
+
+/// Medians of each program, beside the first one.
+pub fn table(programs: &[Program], rows: usize, noun: &str) -> String {
+    let wall = |program: &Program| program.median(|measured| Some(measured.wall_seconds)).unwrap_or(f64::NAN);
+    let baseline = wall(&programs[0]);
+    let number = |value: Option<f64>, digits: usize| value.map_or("-".to_owned(), |value| format!("{value:.digits$}"));
+    let mut text = format!(
+        "\n{:<32} {:>8} {:>16} {:>8} {:>8} {:>12} {:>8}\n",
+        "medians",
+        "wall s",
+        "fastest-slowest",
+        "cpu s",
+        "peak MB",
+        format!("{noun}/s"),
+        "x kpi"
+    );
+    for program in programs {
+        let mut walls: Vec<f64> = program.measured.iter().map(|measured| measured.wall_seconds).collect();
+        walls.sort_by(f64::total_cmp);
+        let spread = format!("{:.2}-{:.2}", walls[0], walls[walls.len() - 1]);
+        let _ = writeln!(
+            text,
+            "{:<32} {:>8.2} {:>16} {:>8} {:>8} {:>12.0} {:>8.2}",
+            program.name,
+            wall(program),
+            spread,
+            number(program.median(|measured| measured.processor_seconds), 2),
+            number(program.median(|measured| measured.peak_megabytes), 0),
+            rows as f64 / wall(program),
+            wall(program) / baseline
+        );
+    }
+    text
+}
+
+/// Runs a command whose output nobody needs; whether it ended well.
+pub fn run_quietly(command: &mut Command) -> bool {
+    command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+}
+
+/// SplitMix64.
+pub struct Random(pub u64);
+
+impl Random {
+    pub fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % limit
+    }
+}

@@ -1,0 +1,103 @@
+//! Little memory changes how values are computed, and none of them.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use kpi::engine::{Engine, EngineOptions, RunReport};
+use kpi::generate::Random;
+use kpi::session::SessionOptions;
+
+use crate::support::{Rows, block_on, read_published, run, write_files};
+
+const DEFINITIONS: &str = "\
+project: memory
+---
+table: visits
+source: visits.csv
+time: seen_on
+columns:
+  seen_on: {type: date}
+  visitor: {type: text}
+  page: {type: text}
+  seconds: {type: integer}
+  amount: {type: \"decimal(10,2)\"}
+---
+kpi: visits
+from: visits
+value: count(*)
+by: [page]
+grains: [day, month]
+---
+kpi: revenue
+from: visits
+value: sum(amount)
+by: [page]
+grains: [day, month]
+---
+kpi: visitors
+from: visits
+value: count(DISTINCT visitor)
+by: [page]
+grains: [month, year]
+---
+kpi: long_visitors
+from: visits
+where: seconds > 100
+value: count(DISTINCT visitor)
+grains: [month]
+---
+kpi: time_on_page
+from: visits
+value: median(seconds)
+by: [page]
+grains: [week, month]
+---
+kpi: largest_of_most
+from: visits
+value: percentile_disc(0.9) WITHIN GROUP (ORDER BY amount)
+grains: [month, quarter]
+---
+kpi: revenue_per_visitor
+value: revenue / visitors
+grains: [month]
+";
+
+fn visits() -> String {
+    let mut random = Random::new(11);
+    let mut csv = "seen_on,visitor,page,seconds,amount\n".to_owned();
+    for _ in 0..60_000 {
+        let (month, day) = (1 + random.below(6), 1 + random.below(28));
+        let (visitor, page) = (random.below(20_000), random.below(12));
+        let (seconds, cents) = (random.below(300), random.below(100_000));
+        writeln!(csv, "2025-{month:02}-{day:02},somebody with the number {visitor},page {page},{seconds},{}.{:02}", cents / 100, cents % 100)
+            .unwrap();
+    }
+    csv
+}
+
+async fn run_with(project: &Path, memory_limit: Option<usize>) -> RunReport {
+    let session = SessionOptions { memory_limit, ..SessionOptions::default() };
+    let as_of = Some("2025-12-31".parse().unwrap());
+    let options = EngineOptions { project: project.to_owned(), session, as_of, ..EngineOptions::default() };
+    run(&Engine::open(&options).await.unwrap()).await.unwrap()
+}
+
+/// The pass needs several times the memory that there is. It is taken apart, in the end into KPIs that read the table alone.
+#[test]
+fn values_are_the_same_with_little_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = [("kpis/project.yaml", DEFINITIONS), ("data/visits.csv", &visits())];
+    let [plenty, little] = ["plenty", "little"].map(|name| folder.path().join(name));
+    write_files(&plenty, &files);
+    write_files(&little, &files);
+    block_on(async {
+        let report = run_with(&plenty, None).await;
+        assert_eq!(report.exit_code(), 0, "{:?}", report.kpis);
+        let report = run_with(&little, Some(8 << 20)).await;
+        assert_eq!(report.exit_code(), 0, "{:?}", report.kpis);
+        for (name, _) in report.kpis {
+            let [few, many] = [&little, &plenty].map(|project| Rows::of(&read_published(project, &name)));
+            assert_eq!(few.difference(&many), None, "{name}");
+        }
+    });
+}
