@@ -28,7 +28,7 @@ def decode():
 def alone():
     duckdb = duckdb_over_the_files()
     for kpi in WORKLOAD:
-        duckdb.execute(kpi["sql"]).to_arrow_table()
+        duckdb.sql(kpi["sql"]).to_arrow_table()
 
 
 def filtered(aggregate, condition):
@@ -64,7 +64,7 @@ def fused():
             value = f"{value}::DOUBLE / {whole(kpi['denominator'])}::DOUBLE"
         by = "".join(f", {name}" for name in kpi["by"])
         without = 0 if "product" in kpi["by"] else 1
-        duckdb.execute(
+        duckdb.sql(
             f"SELECT date_trunc('{kpi['grain']}', day) AS period_start{by}, {value} AS value FROM days WHERE without = {without} "
             f"GROUP BY ALL HAVING {whole('count(*)')} > 0"
         ).to_arrow_table()
@@ -89,10 +89,10 @@ def fused():
                 f"SELECT {kpi['grain']} AS period_start{by}, bit_count(bit_or(bits)) AS value FROM met "
                 f"WHERE {kpi['grain']} IS NOT NULL GROUP BY ALL"
             )
-        duckdb.execute(query).to_arrow_table()
+        duckdb.sql(query).to_arrow_table()
     for kpi in WORKLOAD:
         if kpi["kind"] == "percentile":
-            duckdb.execute(kpi["sql"]).to_arrow_table()
+            duckdb.sql(kpi["sql"]).to_arrow_table()
 
 
 def polars():
