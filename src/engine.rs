@@ -19,7 +19,7 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::prelude::SessionContext;
 use datafusion::sql::unparser::Unparser;
 use datafusion::sql::unparser::dialect::DefaultDialect;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 
 use crate::audit::{NOT_EMPTY, audit};
 use crate::catalog;
@@ -337,14 +337,13 @@ impl Engine {
             selected.iter().filter(|name| !unchanged.contains_key(*name)).cloned().collect();
         let mut judged = Judged::default();
         if !changed.is_empty() {
-            let work = self.compute(run, &changed, listener);
-            let (outcomes, found) = tokio::select! {
-                computed = work => computed?,
+            let work = self.compute(store, run, &changed, inputs, listener);
+            judged = tokio::select! {
+                judged = work => judged?,
                 () = options.stop.notified() => {
                     return Err(Error::new(ErrorKind::Interrupted, "the run was stopped before it published anything"));
                 }
             };
-            judged = self.judge(store, run, inputs, &found, outcomes).await?;
         }
         for (name, Unchanged { outcome, row }) in unchanged {
             run.event(&ManifestEvent::new(Phase::Execute, Status::Skipped).kpi(&name).reason("unchanged")).await?;
@@ -356,26 +355,54 @@ impl Engine {
         Ok(judged)
     }
 
-    /// Looks at the data, tests it, and computes each KPI.
+    /// Looks at the data, tests it, computes each KPI, and audits it as soon as it is there.
     async fn compute(
         &self,
+        store: &Store,
         run: &mut Run,
         selected: &BTreeSet<String>,
+        inputs: &Inputs,
         listener: Listener<'_>,
-    ) -> Result<(Outcomes, Found)> {
+    ) -> Result<Judged> {
         let model = self.model();
         let mut survey = survey(&self.context, model, selected, self.as_of).await;
         survey.failed.extend(repeated_targets(&self.context, model, selected).await);
         let broken = broken_keys(&self.context, model, selected).await;
         let tested = beating(run, self.test_what_is_read(selected)).await;
 
-        let Sorted { ready, mut outcomes, without_rows } = self.sort_out(selected, &survey, &broken);
+        let Sorted { ready, outcomes, without_rows } = self.sort_out(selected, &survey, &broken);
         let run_plan = plan::plan(model, Some(&ready));
         run.event(&ManifestEvent::new(Phase::Plan, Status::Done).rows(run_plan.passes.len() as u64)).await?;
         let bounds = Bounds { since: None, until: self.as_of.day };
-        let work = execute::execute(&self.context, model, &run_plan, bounds, &survey.extents, listener);
-        outcomes.extend(beating(run, work).await);
-        Ok((outcomes, Found { survey, without_rows, tested }))
+        let found = Found { survey, without_rows, tested, head: store.head().await? };
+        let mut judged = Judged::default();
+        for (name, result) in outcomes {
+            self.judge(store, run, inputs, &found, &mut judged, name, result).await?;
+        }
+        // Results wait for nothing but the audit, so that few of them are in memory at once.
+        let (sender, results) = mpsc::channel(1);
+        let computing =
+            execute::execute(&self.context, model, &run_plan, bounds, &found.survey.extents, listener, sender);
+        let judging = async {
+            let mut results = results;
+            let mut tick = tokio::time::interval(BEAT);
+            loop {
+                tokio::select! {
+                    result = results.recv() => match result {
+                        Some((name, result)) => {
+                            self.judge(store, run, inputs, &found, &mut judged, name, result).await?;
+                        }
+                        None => break Ok(()),
+                    },
+                    _ = tick.tick() => run.heartbeat().await,
+                }
+            }
+        };
+        // A result that cannot be written ends the computation with it.
+        let (_, judging) = futures::join!(computing, judging);
+        judging?;
+        self.withhold_what_moved(run, inputs, &mut judged).await?;
+        Ok(judged)
     }
 
     /// The KPIs that can be computed, and the reasons why the others cannot.
@@ -409,64 +436,80 @@ impl Engine {
         Some(Error::execution(message).with_hint("check the `time` column and the files of the table"))
     }
 
-    /// Audits every result and writes those that pass into the run's own folder.
+    /// Audits a result and writes it into the run's own folder if it passes.
+    #[allow(clippy::too_many_arguments, reason = "one step of a loop that was taken apart")]
     async fn judge(
         &self,
         store: &Store,
         run: &mut Run,
         inputs: &Inputs,
         found: &Found,
-        outcomes: Outcomes,
-    ) -> Result<Judged> {
+        judged: &mut Judged,
+        name: String,
+        result: Result<KpiResult>,
+    ) -> Result<()> {
         let model = self.model();
-        let Found { survey, without_rows, tested } = found;
-        let moved = inputs.changed_since(model);
-        let head = store.head().await?;
-        let mut judged = Judged::default();
-        for (name, result) in outcomes {
-            let kpi = &model.kpis[&name];
-            let why_skipped = || why_skipped(kpi, &result, without_rows, &judged);
-            if let Some(reason) = is_unused(kpi, &head).then(why_skipped).flatten() {
-                judged.skip(run, name, reason).await?;
-                continue;
-            }
-            let result = match result {
-                Ok(result) => result,
-                Err(error) => {
-                    let error = self.explain(kpi, error);
-                    run.event(&ManifestEvent::new(Phase::Execute, Status::Failed).kpi(&name).error(&error)).await?;
-                    judged.outcomes.insert(name, KpiOutcome::Failed { error });
-                    continue;
-                }
-            };
-            let before = match &head {
-                // A damaged file of an earlier version must not keep the next one from being published.
-                Some(record) => store.read_kpi(record, &name).await.unwrap_or(None),
-                None => None,
-            };
-            let without_time = survey.without_time.get(&name).copied();
-            let mut audits = audit(&result, before.as_deref(), without_time)?;
-            let asserted = self.test_result(&result).await;
-            audits.extend(tested.audits(&tables_of(model, kpi), &asserted));
-            let failure = audits.iter().find(|audit| audit.status == AuditStatus::Failed);
-            let held = kpi.inputs().into_iter().find(|input| !judged.is_good(model, input));
-            let reason = match (failure, held, moved.iter().find(|table| tables_of(model, kpi).contains(*table))) {
-                (Some(audit), _, _) => Some(testing::reason(audit, &audits)),
-                (None, Some(input), _) => Some(format!("it needs `{input}`, which is withheld")),
-                (None, None, Some(table)) => {
-                    Some(format!("the files of `{table}` changed while they were read; run again"))
-                }
-                (None, None, None) => None,
-            };
-            if let Some(reason) = reason {
-                run.event(&ManifestEvent::new(Phase::Audit, Status::Withheld).kpi(&name).reason(&reason)).await?;
-                let is_late = failure.is_some_and(|audit| audit.name == testing::FRESHNESS);
-                judged.outcomes.insert(name, KpiOutcome::Withheld { reason, is_late });
-                continue;
-            }
-            judged.add(run, model, inputs, result, audits).await?;
+        let Found { survey, without_rows, tested, head } = found;
+        let kpi = &model.kpis[&name];
+        let why_skipped = || why_skipped(kpi, &result, without_rows, judged);
+        if let Some(reason) = is_unused(kpi, head).then(why_skipped).flatten() {
+            return judged.skip(run, name, reason).await;
         }
-        Ok(judged)
+        let result = match result {
+            Ok(result) => result,
+            Err(error) => {
+                let error = self.explain(kpi, error);
+                run.event(&ManifestEvent::new(Phase::Execute, Status::Failed).kpi(&name).error(&error)).await?;
+                judged.outcomes.insert(name, KpiOutcome::Failed { error });
+                return Ok(());
+            }
+        };
+        let before = match head {
+            // A damaged file of an earlier version must not keep the next one from being published.
+            Some(record) => store.read_kpi(record, &name).await.unwrap_or(None),
+            None => None,
+        };
+        let without_time = survey.without_time.get(&name).copied();
+        let mut audits = audit(&result, before.as_deref(), without_time)?;
+        let asserted = self.test_result(&result).await;
+        audits.extend(tested.audits(&tables_of(model, kpi), &asserted));
+        let failure = audits.iter().find(|audit| audit.status == AuditStatus::Failed);
+        let held = kpi.inputs().into_iter().find(|input| !judged.is_good(model, input));
+        let reason = match (failure, held) {
+            (Some(audit), _) => Some(testing::reason(audit, &audits)),
+            (None, Some(input)) => Some(format!("it needs `{input}`, which is withheld")),
+            (None, None) => None,
+        };
+        if let Some(reason) = reason {
+            run.event(&ManifestEvent::new(Phase::Audit, Status::Withheld).kpi(&name).reason(&reason)).await?;
+            let is_late = failure.is_some_and(|audit| audit.name == testing::FRESHNESS);
+            judged.outcomes.insert(name, KpiOutcome::Withheld { reason, is_late });
+            return Ok(());
+        }
+        judged.add(run, model, inputs, result, audits).await
+    }
+
+    /// Keeps back what was computed from files that are others now: nobody knows which of them it has seen.
+    async fn withhold_what_moved(&self, run: &mut Run, inputs: &Inputs, judged: &mut Judged) -> Result<()> {
+        let model = self.model();
+        let moved = inputs.changed_since(model);
+        for name in model.order.iter().filter(|_| !moved.is_empty()) {
+            if !matches!(judged.outcomes.get(name), Some(KpiOutcome::Published { .. })) {
+                continue;
+            }
+            let kpi = &model.kpis[name];
+            let held = kpi.inputs().into_iter().find(|input| !judged.is_good(model, input));
+            let reason = match (moved.intersection(&tables_of(model, kpi)).next(), held) {
+                (Some(table), _) => format!("the files of `{table}` changed while they were read; run again"),
+                (None, Some(input)) => format!("it needs `{input}`, which is withheld"),
+                (None, None) => continue,
+            };
+            run.event(&ManifestEvent::new(Phase::Audit, Status::Withheld).kpi(name).reason(&reason)).await?;
+            judged.outcomes.insert(name.clone(), KpiOutcome::Withheld { reason, is_late: false });
+            judged.candidates.retain(|candidate| candidate.staged.kpi != *name);
+            judged.scorecard.rows.retain(|row| row.kpi != *name);
+        }
+        Ok(())
     }
 
     /// One record in the log switches all KPIs of the run together.
@@ -536,8 +579,12 @@ impl Engine {
             run.abandon("no KPI could be published").await;
             return Ok(report);
         }
-        let summary =
-            Summary { name: KPI_VALUES.into(), fingerprint: "long form 1".into(), build: Box::new(long_form) };
+        let summary = Summary {
+            name: KPI_VALUES.into(),
+            fingerprint: "long form 1".into(),
+            schema: report::kpi_values_schema(),
+            build: Box::new(report::kpi_values),
+        };
         let commit =
             Commit { candidates: judged.candidates, removals, inputs: inputs.records(model), summary: Some(summary) };
         match run.commit(commit).await? {
@@ -845,15 +892,13 @@ fn why_not_at(model: &Model, kpi: &Kpi, grain: Grain) -> Option<String> {
     own.or_else(|| kpi.inputs().iter().find_map(|input| why_not_at(model, model.kpis.get(*input)?, grain)))
 }
 
-fn long_form(kpis: &BTreeMap<String, Vec<RecordBatch>>) -> Result<(SchemaRef, Vec<RecordBatch>)> {
-    let rows = kpis.values().flatten().map(report::kpi_values).collect::<Result<Vec<_>>>()?;
-    Ok((report::kpi_values_schema(), rows))
-}
+/// How often a run shows that it is alive.
+const BEAT: Duration = Duration::from_secs(5);
 
 /// Waits for work, and tells other runs from time to time that this one is alive.
 async fn beating<T>(run: &mut Run, work: impl Future<Output = T>) -> T {
     tokio::pin!(work);
-    let mut tick = tokio::time::interval(Duration::from_secs(5));
+    let mut tick = tokio::time::interval(BEAT);
     loop {
         tokio::select! {
             done = &mut work => break done,
@@ -878,6 +923,8 @@ struct Found {
     /// The KPIs behind which there is no row.
     without_rows: BTreeSet<String>,
     tested: Tested,
+    /// The version before.
+    head: Option<LogRecord>,
 }
 
 /// The KPIs of a run before it begins.

@@ -18,7 +18,7 @@ use datafusion::dataframe::DataFrameWriteOptions;
 use datafusion::prelude::{CsvReadOptions, ParquetReadOptions, SessionContext};
 use kpi::compile::{Bounds, breakdown};
 use kpi::engine::{Engine, EngineOptions};
-use kpi::execute::{KpiResult, execute};
+use kpi::execute::{KpiResult, execute_all};
 use kpi::plan::plan;
 use kpi::session::{self, SessionOptions};
 use kpi::survey::survey;
@@ -110,7 +110,7 @@ async fn compute<'a>(
     let survey = survey(engine.context(), &model, &names, engine.as_of()).await;
     let plan = plan(&model, Some(&names));
     let bounds = Bounds { since: None, until: engine.as_of().day };
-    let outcomes = execute(engine.context(), &model, &plan, bounds, &survey.extents, &|_| {}).await;
+    let outcomes = execute_all(engine.context(), &model, &plan, bounds, &survey.extents).await;
     let as_text = |result: kpi::error::Result<KpiResult>| match result {
         Ok(result) => Ok(Rows::of(&result.rows)),
         Err(error) => Err(error.to_string()),

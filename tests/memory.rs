@@ -69,8 +69,13 @@ fn visits() -> String {
         let (month, day) = (1 + random.below(6), 1 + random.below(28));
         let (visitor, page) = (random.below(20_000), random.below(12));
         let (seconds, cents) = (random.below(300), random.below(100_000));
-        writeln!(csv, "2025-{month:02}-{day:02},somebody with the number {visitor},page {page},{seconds},{}.{:02}", cents / 100, cents % 100)
-            .unwrap();
+        writeln!(
+            csv,
+            "2025-{month:02}-{day:02},somebody with the number {visitor},page {page},{seconds},{}.{:02}",
+            cents / 100,
+            cents % 100
+        )
+        .unwrap();
     }
     csv
 }

@@ -307,7 +307,7 @@ async fn fused_without_optimizer(
     let survey = kpi::survey::survey(engine.context(), model, names, engine.as_of()).await;
     let plan = kpi::plan::plan(model, Some(names));
     let bounds = Bounds { since: None, until: engine.as_of().day };
-    let outcomes = kpi::execute::execute(plain, model, &plan, bounds, &survey.extents, &|_| {}).await;
+    let outcomes = kpi::execute::execute_all(plain, model, &plan, bounds, &survey.extents).await;
     let as_text = |result: Result<kpi::execute::KpiResult, kpi::error::Error>| match result {
         Ok(result) => Ok(Rows::of(&result.rows)),
         Err(error) => Err(error.to_string()),

@@ -75,7 +75,7 @@ fn windows(model: &Model, counted: Counted, window: Window, grain: Grain, view: 
     let frames = frames(model, Some(window), grain, view)?;
     let is_inside = inside(window, of(COUNTED, DAY));
     let joined = counted.plan.join_on(frames.build()?, JoinType::Inner, is_inside)?;
-    grouped_by_frame(joined, &counted.keys, aggregates(&counted.measures))
+    measured_by_frame(joined, &counted.keys, &counted.measures)
 }
 
 /// The windows of rows that are added up by day already: `period_start` is their day.
@@ -134,7 +134,7 @@ fn levels(model: &Model, counted: Counted, stock: &Stock, grain: Grain, view: Vi
     let frames = frames(model, None, grain, view)?.build()?;
     if !counted.measures.iter().all(|measure| measure.function.adds_up()) {
         let joined = counted.plan.join_on(frames, JoinType::Inner, [is_there])?;
-        return grouped_by_frame(joined, &counted.keys, aggregates(&counted.measures));
+        return measured_by_frame(joined, &counted.keys, &counted.measures);
     }
     // Rows that came and went together are added up before they meet the periods: there are few of those groups.
     let mut groups = vec![of(COUNTED, ENTERED).alias(ENTERED), of(COUNTED, LEFT).alias(LEFT)];
@@ -220,6 +220,60 @@ fn computed(counted: Counted, further: Vec<(&str, Expr)>) -> Result<Counted> {
     }
     let keys = counted.keys.iter().map(|(name, _)| (name.clone(), of(COUNTED, name))).collect();
     Ok(Counted { plan: counted.plan.project(columns)?.alias(COUNTED)?, keys, measures, ..counted })
+}
+
+/// The measures of each frame and key.
+///
+/// A row counts in many frames, so there are many groups, and DataFusion keeps a set of its own for each of them to count
+/// different values: kilobytes, however few there are. Grouped by the values first, they are only counted.
+fn measured_by_frame(
+    plan: LogicalPlanBuilder,
+    keys: &[(String, Expr)],
+    measures: &[Measure],
+) -> Result<LogicalPlanBuilder> {
+    let Some(value) = counted_value(measures) else { return grouped_by_frame(plan, keys, aggregates(measures)) };
+    let mut with_value = keys.to_vec();
+    with_value.push((VALUE_COUNTED.to_owned(), value.clone()));
+    let parts = measures.iter().map(|measure| {
+        let function = match measure.function {
+            MeasureFunction::CountDistinct => MeasureFunction::Count,
+            adds_up => adds_up,
+        };
+        let arguments = if measure.function == function { measure.arguments.clone() } else { Vec::new() };
+        measure_expression(function, arguments, measure.filter.clone()).alias(&measure.name)
+    });
+    let rows = measure_expression(MeasureFunction::Count, Vec::new(), None).alias(ROWS);
+    let parts = grouped_by_frame(plan, &with_value, parts.chain([rows]).collect())?.alias(BY_VALUE)?;
+    let wholes = measures.iter().map(|measure| {
+        let part = of(BY_VALUE, &measure.name);
+        let whole = match measure.function {
+            MeasureFunction::CountDistinct => {
+                let is_met = part.gt(lit(0_i64));
+                measure_expression(MeasureFunction::Count, vec![of(BY_VALUE, VALUE_COUNTED)], Some(is_met))
+            }
+            adds_up => rolled_up(adds_up, part),
+        };
+        whole.alias(&measure.name)
+    });
+    let wholes = wholes.chain([rolled_up(MeasureFunction::Count, of(BY_VALUE, ROWS)).alias(ROWS)]).collect::<Vec<_>>();
+    let mut groups = vec![of(BY_VALUE, PERIOD_START).alias(PERIOD_START)];
+    groups.extend(keys.iter().map(|(name, _)| of(BY_VALUE, name).alias(name)));
+    with_types_of(parts.aggregate(groups, wholes)?, measures, keys.iter().map(|(name, _)| name.as_str()))
+}
+
+const BY_VALUE: &str = "by_value";
+// Two words, so that no dimension or measure is called so.
+const VALUE_COUNTED: &str = "value counted";
+
+/// The one expression whose different values are counted, where everything else adds up.
+fn counted_value(measures: &[Measure]) -> Option<&Expr> {
+    let counts = |measure: &&Measure| measure.function == MeasureFunction::CountDistinct;
+    let value = measures.iter().find(counts)?.arguments.first()?;
+    let is_fit = |measure: &Measure| match measure.function {
+        MeasureFunction::CountDistinct => measure.arguments.as_slice() == std::slice::from_ref(value),
+        function => function.adds_up(),
+    };
+    measures.iter().all(is_fit).then_some(value)
 }
 
 fn grouped_by_frame(

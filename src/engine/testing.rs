@@ -268,7 +268,7 @@ impl Engine {
         let Sorted { ready, mut outcomes, .. } = self.sort_out(kpis, &survey, &broken);
         let plan = plan::plan(model, Some(&ready));
         let bounds = Bounds { since: None, until: self.as_of.day };
-        outcomes.extend(execute::execute(&self.context, model, &plan, bounds, &survey.extents, &|_| {}).await);
+        outcomes.extend(execute::execute_all(&self.context, model, &plan, bounds, &survey.extents).await);
         outcomes
     }
 

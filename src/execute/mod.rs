@@ -20,6 +20,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{DataFrame, SessionContext};
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, stream};
+use tokio::sync::mpsc;
 
 use crate::compile::{Bounds, Cell, Compiler, Extent, TableLeaves, result_plan};
 use crate::error::{Error, ErrorKind};
@@ -51,10 +52,33 @@ pub struct KpiResult {
     pub elapsed: Duration,
 }
 
-/// The outcome of each KPI of a run, in the order of the plan.
-pub type Outcomes = Vec<(String, Result<KpiResult, Error>)>;
+/// A KPI with its values, or why it has none.
+pub type Outcome = (String, Result<KpiResult, Error>);
 
-/// Computes everything in `plan`. A KPI that fails takes no other with it.
+/// The outcome of each KPI of a run, in the order of the plan.
+pub type Outcomes = Vec<Outcome>;
+
+/// As [`execute`], with all outcomes at once.
+pub async fn execute_all(
+    context: &SessionContext,
+    model: &Model,
+    plan: &RunPlan,
+    bounds: Bounds,
+    extents: &BTreeMap<String, Extent>,
+) -> Outcomes {
+    let (sender, mut results) = mpsc::channel(1);
+    let collecting = async {
+        let mut outcomes = Vec::new();
+        while let Some(outcome) = results.recv().await {
+            outcomes.push(outcome);
+        }
+        outcomes
+    };
+    futures::join!(execute(context, model, plan, bounds, extents, &|_| {}, sender), collecting).1
+}
+
+/// Computes everything in `plan`, and hands out each outcome as soon as it is there, in the order of the plan. A KPI that
+/// fails takes no other with it. Where nobody takes outcomes any more, the rest is not computed.
 pub async fn execute(
     context: &SessionContext,
     model: &Model,
@@ -62,7 +86,8 @@ pub async fn execute(
     bounds: Bounds,
     extents: &BTreeMap<String, Extent>,
     listener: Listener<'_>,
-) -> Outcomes {
+    results: mpsc::Sender<Outcome>,
+) {
     let of_passes = plan.passes.len();
     let at_once = context.state().config().target_partitions().max(1);
     let passes = plan.passes.iter().enumerate().map(|(index, pass)| {
@@ -120,9 +145,14 @@ pub async fn execute(
         };
         task.boxed()
     });
-    let tasks: Vec<BoxFuture<'_, (String, Result<KpiResult, Error>)>> = tasks.collect();
+    let tasks: Vec<BoxFuture<'_, Outcome>> = tasks.collect();
     // One more than there are cores, since one of them is having its plans made.
-    stream::iter(tasks).buffered(at_once + 1).collect().await
+    let mut outcomes = stream::iter(tasks).buffered(at_once + 1);
+    while let Some(outcome) = outcomes.next().await {
+        if results.send(outcome).await.is_err() {
+            break;
+        }
+    }
 }
 
 /// Whether the files of a table are read in no time.

@@ -14,16 +14,39 @@ use crate::error::Result;
 
 /// One Parquet file with all rows.
 pub fn encode(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<Vec<u8>> {
-    write(schema, batches).map_err(|source| cannot_encode("Parquet", source))
+    let whole = as_one_batch(schema, batches).map_err(|source| cannot_encode("Parquet", source))?;
+    let mut encoder = Encoder::new(schema)?;
+    encoder.add(&whole)?;
+    encoder.finish()
 }
 
-fn write(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<Vec<u8>, ParquetError> {
+/// A Parquet file whose rows come piece by piece, so that they need not all be there at once. Where they are cut may be seen
+/// in its bytes.
+pub struct Encoder {
+    writer: ArrowWriter<Vec<u8>>,
+}
+
+impl Encoder {
+    pub fn new(schema: &SchemaRef) -> Result<Encoder> {
+        let writer = writer(schema).map_err(|source| cannot_encode("Parquet", source))?;
+        Ok(Encoder { writer })
+    }
+
+    pub fn add(&mut self, rows: &RecordBatch) -> Result<()> {
+        self.writer.write(rows).map_err(|source| cannot_encode("Parquet", source))
+    }
+
+    /// The bytes of the file.
+    pub fn finish(self) -> Result<Vec<u8>> {
+        self.writer.into_inner().map_err(|source| cannot_encode("Parquet", source))
+    }
+}
+
+fn writer(schema: &SchemaRef) -> Result<ArrowWriter<Vec<u8>>, ParquetError> {
     let properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(3)?))
         // A fixed name: the version of a library is no reason for a result to differ.
         .set_created_by("kpi".to_string())
         .build();
-    let mut writer = ArrowWriter::try_new(Vec::new(), schema.clone(), Some(properties))?;
-    writer.write(&as_one_batch(schema, batches)?)?;
-    writer.into_inner()
+    ArrowWriter::try_new(Vec::new(), schema.clone(), Some(properties))
 }

@@ -16,6 +16,7 @@ use super::log::Owner;
 use super::record::{Entry, FORMAT_VERSION, Input, LogRecord};
 use super::{log, stage, unique};
 use crate::error::{Error, ErrorKind, Result};
+use crate::materialize::parquet;
 
 /// How often somebody else may snatch the newest place before a run gives up.
 const RACES: u32 = 50;
@@ -29,13 +30,13 @@ pub struct Summary<'a> {
     pub name: String,
     /// A digest of whatever else the table rests on, such as the names and units of the KPIs.
     pub fingerprint: String,
-    /// From the rows of each KPI, by name, to the table. Pure: it may be called several times.
+    pub schema: SchemaRef,
+    /// From rows of a KPI to rows of the table. Pure: it may be called several times.
     pub build: BuildSummary<'a>,
 }
 
 /// See [`Summary::build`].
-pub type BuildSummary<'a> =
-    Box<dyn Fn(&BTreeMap<String, Vec<RecordBatch>>) -> Result<(SchemaRef, Vec<RecordBatch>)> + Send + Sync + 'a>;
+pub type BuildSummary<'a> = Box<dyn Fn(&RecordBatch) -> Result<RecordBatch> + Send + Sync + 'a>;
 
 /// What a run wants to commit.
 pub(super) struct Draft<'a> {
@@ -182,13 +183,18 @@ impl Draft<'_> {
         if let Some(before) = before.filter(|it| it.fingerprint == fingerprint && it.input_digest == input_digest) {
             return Ok(before);
         }
-        let mut tables = BTreeMap::new();
-        for (kpi, entry) in kpis {
-            tables.insert(kpi.clone(), stage::read(files, entry).await?);
+        // KPI by KPI: all of them at once may be more than there is memory.
+        let mut encoder = parquet::Encoder::new(&summary.schema)?;
+        let mut rows = 0;
+        for entry in kpis.values() {
+            for batch in stage::read(files, entry).await? {
+                let batch = (summary.build)(&batch)?;
+                rows += batch.num_rows() as u64;
+                encoder.add(&batch)?;
+            }
         }
-        let (schema, batches) = (summary.build)(&tables)?;
         let path = stage::next_path(&summary.name, &self.run_id, written);
-        let file = stage::write(files, path, &schema, &batches).await?;
+        let file = stage::write_encoded(files, path, encoder.finish()?, rows).await?;
         Ok(Entry {
             rows: file.rows,
             files: vec![file],

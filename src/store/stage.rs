@@ -30,13 +30,15 @@ pub(super) async fn write(
     schema: &SchemaRef,
     batches: &[RecordBatch],
 ) -> Result<DataFile> {
-    let bytes = Bytes::from(parquet::encode(schema, batches)?);
-    let file = DataFile {
-        path,
-        bytes: bytes.len() as u64,
-        rows: batches.iter().map(|batch| batch.num_rows() as u64).sum(),
-        blake3: blake3::hash(&bytes).to_hex().to_string(),
-    };
+    let rows = batches.iter().map(|batch| batch.num_rows() as u64).sum();
+    write_encoded(files, path, parquet::encode(schema, batches)?, rows).await
+}
+
+/// Writes an encoded table to a path of its own, and reads it back.
+pub(super) async fn write_encoded(files: &dyn Files, path: String, encoded: Vec<u8>, rows: u64) -> Result<DataFile> {
+    let bytes = Bytes::from(encoded);
+    let blake3 = blake3::hash(&bytes).to_hex().to_string();
+    let file = DataFile { path, bytes: bytes.len() as u64, rows, blake3 };
     match files.create(&file.path, bytes).await? {
         // If the file is there already, an earlier answer may have been lost; its content decides.
         Created::Done | Created::Taken => {}

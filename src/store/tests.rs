@@ -53,12 +53,13 @@ async fn run(store: &Store, kpis: &[(&str, i64)]) -> Result<CommitOutcome> {
     commit_in(store.begin(unleased()).await?, kpis, &[]).await
 }
 
-/// The sum of all other KPIs, as a table over the version.
+/// One row of each KPI, as a table over the version.
 fn total() -> Summary<'static> {
     Summary {
         name: "kpi_values".into(),
         fingerprint: "total".into(),
-        build: Box::new(|tables| Ok(table(&[tables.values().map(|batches| values(batches)[0]).sum()]))),
+        schema: table(&[]).0,
+        build: Box::new(|rows| Ok(rows.slice(0, 1))),
     }
 }
 
@@ -80,6 +81,10 @@ async fn visible(store: &Store) -> Vec<(String, i64)> {
     let mut seen = Vec::new();
     for kpi in head.kpis.keys() {
         let rows = values(&store.read_kpi(&head, kpi).await.unwrap().unwrap());
+        if kpi == "kpi_values" {
+            seen.push((kpi.clone(), rows.iter().sum()));
+            continue;
+        }
         assert!(rows.iter().all(|value| *value == rows[0]), "a torn result: {rows:?}");
         seen.push((kpi.clone(), rows[0]));
     }
