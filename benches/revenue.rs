@@ -1,8 +1,8 @@
 //! Ten KPIs over a table of orders, by `kpi run` and by DuckDB: time, memory, and whether the values are the same.
 //!
 //! ```sh
-//! cargo bench                  # ten million orders, five rounds
-//! cargo bench -- 200000 3      # fewer
+//! cargo bench --bench revenue                  # ten million orders, five rounds
+//! cargo bench --bench revenue -- 200000 3      # fewer
 //! ```
 //!
 //! Three programs take turns, each as a process of its own from start to end, with results written to Parquet files: `kpi

@@ -5,6 +5,7 @@
 //! the same arithmetic to queries.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use chrono::{
@@ -159,18 +160,24 @@ pub struct LocalDates {
     zone: Tz,
     /// By UTC day modulo the size: the day, and its offset in seconds where the whole day has one.
     offsets: Vec<(i64, Option<i32>)>,
+    /// The days that a date can hold.
+    known: RangeInclusive<i64>,
 }
 
 const SECONDS_PER_DAY: i64 = 86_400;
 
 impl LocalDates {
     pub fn new(zone: Tz) -> Self {
-        LocalDates { zone, offsets: vec![(i64::MIN, None); 2048] }
+        let known = to_epoch_days(NaiveDate::MIN).into()..=to_epoch_days(NaiveDate::MAX).into();
+        LocalDates { zone, offsets: vec![(i64::MIN, None); 2048], known }
     }
 
     /// The local day of an instant given in seconds since 1970-01-01 UTC, or `None` beyond the years that a date can hold.
     pub fn day(&mut self, seconds: i64) -> Option<i32> {
         let utc_day = seconds.div_euclid(SECONDS_PER_DAY);
+        if self.zone == Tz::UTC {
+            return self.known.contains(&utc_day).then_some(utc_day as i32);
+        }
         let slot = utc_day.rem_euclid(self.offsets.len() as i64) as usize;
         if self.offsets[slot].0 != utc_day {
             let first = offset_at(self.zone, utc_day * SECONDS_PER_DAY)?;

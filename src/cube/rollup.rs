@@ -65,6 +65,7 @@ pub(super) struct Finished {
 /// What is kept of a measure.
 pub(super) enum State {
     Aggregate(Vec<ArrayRef>),
+    Count(Vec<i64>),
     Distinct(Met),
     /// The position of its values.
     Values(usize),
@@ -137,6 +138,11 @@ impl RollUp {
                     let mut whole = measure.function.create_groups_accumulator()?;
                     whole.merge_batch(state, &whole_of, count)?;
                     whole.evaluate(EmitTo::All)?
+                }
+                Some((_, State::Count(counts))) => {
+                    let mut whole = vec![0; count];
+                    counts.iter().zip(&whole_of).for_each(|(count, of)| whole[*of] += count);
+                    Arc::new(Int64Array::from(whole))
                 }
                 Some((_, State::Distinct(met))) => Arc::new(Int64Array::from(met.count(&parts, bits))),
                 Some((_, State::Values(values))) => leaf.values[*values].evaluate(&parts, &measure.function)?,

@@ -31,6 +31,7 @@ struct LeafTable {
     leaf: Leaf,
     groups: Groups,
     accumulators: Vec<(usize, Box<dyn GroupsAccumulator>)>,
+    counts: Vec<(usize, Vec<i64>)>,
     met: Vec<(usize, Met)>,
     /// The measures that are made of the same values, and these.
     values: Vec<(Vec<usize>, Box<dyn Values>)>,
@@ -53,6 +54,7 @@ impl Table {
                 leaf: leaf.clone(),
                 groups: Groups::new(&dimensions),
                 accumulators: Vec::new(),
+                counts: Vec::new(),
                 met: Vec::new(),
                 values: Vec::new(),
             };
@@ -60,6 +62,7 @@ impl Table {
                 let measure = &cube.measures[*index];
                 match measure.kind {
                     Kind::Aggregate => table.accumulators.push((*index, measure.function.create_groups_accumulator()?)),
+                    Kind::Count => table.counts.push((*index, Vec::new())),
                     Kind::Distinct => table.met.push((*index, Met::default())),
                     Kind::Values => {
                         let is_same = |other: &usize| {
@@ -119,6 +122,16 @@ impl Table {
                 arguments.extend(measure.arguments.iter().map(|argument| inputs[*argument].clone()));
                 accumulator.update_batch(&arguments, groups, measure.filter(&inputs), known)?;
             }
+            for (index, counts) in &mut table.counts {
+                counts.resize(known, 0);
+                match cube.measures[*index].counted(&inputs) {
+                    None => groups.iter().for_each(|group| counts[*group] += 1),
+                    Some(counted) => groups
+                        .iter()
+                        .zip(&counted)
+                        .for_each(|(group, is_counted)| counts[*group] += i64::from(is_counted)),
+                }
+            }
             for (index, met) in &mut table.met {
                 let measure = &cube.measures[*index];
                 let input = measure.arguments[0];
@@ -161,6 +174,10 @@ impl Table {
             for ((_, own), (_, mut other)) in own.accumulators.iter_mut().zip(other.accumulators) {
                 own.merge_batch(&other.state(EmitTo::All)?, &groups, known)?;
             }
+            for ((_, own), (_, other)) in own.counts.iter_mut().zip(other.counts) {
+                own.resize(known, 0);
+                other.into_iter().zip(&groups).for_each(|(count, group)| own[*group] += count);
+            }
             for ((index, own), (_, other)) in own.met.iter_mut().zip(other.met) {
                 let input = cube.measures[*index].arguments[0];
                 let numbers = renumbered[input].as_ref().zip(self.numbers[input].as_ref());
@@ -184,6 +201,7 @@ impl Table {
             for (measure, mut accumulator) in table.accumulators {
                 states.push((measure, State::Aggregate(accumulator.state(EmitTo::All)?)));
             }
+            states.extend(table.counts.into_iter().map(|(measure, counts)| (measure, State::Count(counts))));
             states.extend(table.met.into_iter().map(|(measure, met)| (measure, State::Distinct(met))));
             let mut values = Vec::new();
             for (measures, own) in table.values {
@@ -207,6 +225,7 @@ impl Table {
         let leaf = |leaf: &LeafTable| {
             leaf.groups.size()
                 + leaf.accumulators.iter().map(|(_, accumulator)| accumulator.size()).sum::<usize>()
+                + leaf.counts.iter().map(|(_, counts)| counts.capacity() * size_of::<i64>()).sum::<usize>()
                 + leaf.met.iter().map(|(_, met)| met.size()).sum::<usize>()
                 + leaf.values.iter().map(|(_, values)| values.size()).sum::<usize>()
         };

@@ -60,3 +60,17 @@ fn what_failed_is_tried_again() {
     project.kpi(&["run"], 0);
     project.expect("unchanged_failed");
 }
+
+/// A KPI that is no longer defined goes, although nothing is left to compute.
+#[test]
+fn what_is_no_longer_defined_is_taken_away() {
+    let mut project = Project::published_shop();
+    let definitions = fs::read_to_string(project.path("kpis/sales/orders.yaml")).unwrap();
+    let (others, _) = definitions.rsplit_once("---\nkpi: growth").unwrap();
+    project.write("kpis/sales/orders.yaml", others);
+    project.kpi(&["run"], 0);
+    let names: Vec<String> = project.published().into_keys().collect();
+    assert_eq!(names, ["cases.parquet", "kpi_values.parquet", "revenue.parquet", "web_share.parquet"]);
+    project.kpi(&["run"], 0);
+    project.expect("unchanged_removed");
+}
