@@ -4,6 +4,7 @@
 
 mod doctor;
 mod inputs;
+mod judge;
 mod preview;
 mod testing;
 mod unchanged;
@@ -34,16 +35,15 @@ use crate::report::{self, KPI_VALUES, Scorecard};
 use crate::session::{self, SessionOptions};
 use crate::spec::Document;
 use crate::store::{
-    self, AuditStatus, Candidate, Commit, CommitOutcome, LogRecord, ManifestEvent, Phase, Run, RunInfo, Status, Store,
-    Summary,
+    AuditStatus, Commit, CommitOutcome, LogRecord, ManifestEvent, Phase, Run, RunInfo, Status, Store, Summary,
 };
 use crate::survey::{AsOf, Partner, Survey, broken_keys, partners, repeated_targets, survey, tables_of};
 use crate::time::Grain;
 use crate::validate::{Validated, advice, validate};
 pub use doctor::{Examination, KpiState, Missing, TableState};
 use inputs::Inputs;
+use judge::{Found, Judge, Judged};
 pub use preview::{Preview, Read, Scan, ScanKind};
-use testing::Tested;
 pub use testing::{Only, TestOptions, TestReport};
 use unchanged::Unchanged;
 
@@ -375,9 +375,9 @@ impl Engine {
         run.event(&ManifestEvent::new(Phase::Plan, Status::Done).rows(run_plan.passes.len() as u64)).await?;
         let bounds = Bounds { since: None, until: self.as_of.day };
         let found = Found { survey, without_rows, tested, head: store.head().await? };
-        let mut judged = Judged::default();
+        let mut judge = Judge { engine: self, store, inputs, found: &found, judged: Judged::default() };
         for (name, result) in outcomes {
-            self.judge(store, run, inputs, &found, &mut judged, name, result).await?;
+            judge.judge(run, name, result).await?;
         }
         // Results wait for nothing but the audit, so that few of them are in memory at once.
         let (sender, results) = mpsc::channel(1);
@@ -389,9 +389,7 @@ impl Engine {
             loop {
                 tokio::select! {
                     result = results.recv() => match result {
-                        Some((name, result)) => {
-                            self.judge(store, run, inputs, &found, &mut judged, name, result).await?;
-                        }
+                        Some((name, result)) => judge.judge(run, name, result).await?,
                         None => break Ok(()),
                     },
                     _ = tick.tick() => run.heartbeat().await,
@@ -401,8 +399,8 @@ impl Engine {
         // A result that cannot be written ends the computation with it.
         let (_, judging) = futures::join!(computing, judging);
         judging?;
-        self.withhold_what_moved(run, inputs, &mut judged).await?;
-        Ok(judged)
+        judge.withhold_what_moved(run).await?;
+        Ok(judge.judged)
     }
 
     /// The KPIs that can be computed, and the reasons why the others cannot.
@@ -434,82 +432,6 @@ impl Engine {
         let empty = everything.into_iter().find(is_empty)?;
         let message = format!("no row behind `{}` lies in a period up to {}", empty.name, self.as_of.day);
         Some(Error::execution(message).with_hint("check the `time` column and the files of the table"))
-    }
-
-    /// Audits a result and writes it into the run's own folder if it passes.
-    #[allow(clippy::too_many_arguments, reason = "one step of a loop that was taken apart")]
-    async fn judge(
-        &self,
-        store: &Store,
-        run: &mut Run,
-        inputs: &Inputs,
-        found: &Found,
-        judged: &mut Judged,
-        name: String,
-        result: Result<KpiResult>,
-    ) -> Result<()> {
-        let model = self.model();
-        let Found { survey, without_rows, tested, head } = found;
-        let kpi = &model.kpis[&name];
-        let why_skipped = || why_skipped(kpi, &result, without_rows, judged);
-        if let Some(reason) = is_unused(kpi, head).then(why_skipped).flatten() {
-            return judged.skip(run, name, reason).await;
-        }
-        let result = match result {
-            Ok(result) => result,
-            Err(error) => {
-                let error = self.explain(kpi, error);
-                run.event(&ManifestEvent::new(Phase::Execute, Status::Failed).kpi(&name).error(&error)).await?;
-                judged.outcomes.insert(name, KpiOutcome::Failed { error });
-                return Ok(());
-            }
-        };
-        let before = match head {
-            // A damaged file of an earlier version must not keep the next one from being published.
-            Some(record) => store.read_kpi(record, &name).await.unwrap_or(None),
-            None => None,
-        };
-        let without_time = survey.without_time.get(&name).copied();
-        let mut audits = audit(&result, before.as_deref(), without_time)?;
-        let asserted = self.test_result(&result).await;
-        audits.extend(tested.audits(&tables_of(model, kpi), &asserted));
-        let failure = audits.iter().find(|audit| audit.status == AuditStatus::Failed);
-        let held = kpi.inputs().into_iter().find(|input| !judged.is_good(model, input));
-        let reason = match (failure, held) {
-            (Some(audit), _) => Some(testing::reason(audit, &audits)),
-            (None, Some(input)) => Some(format!("it needs `{input}`, which is withheld")),
-            (None, None) => None,
-        };
-        if let Some(reason) = reason {
-            run.event(&ManifestEvent::new(Phase::Audit, Status::Withheld).kpi(&name).reason(&reason)).await?;
-            let is_late = failure.is_some_and(|audit| audit.name == testing::FRESHNESS);
-            judged.outcomes.insert(name, KpiOutcome::Withheld { reason, is_late });
-            return Ok(());
-        }
-        judged.add(run, model, inputs, result, audits).await
-    }
-
-    /// Keeps back what was computed from files that are others now: nobody knows which of them it has seen.
-    async fn withhold_what_moved(&self, run: &mut Run, inputs: &Inputs, judged: &mut Judged) -> Result<()> {
-        let model = self.model();
-        let moved = inputs.changed_since(model);
-        for name in model.order.iter().filter(|_| !moved.is_empty()) {
-            if !matches!(judged.outcomes.get(name), Some(KpiOutcome::Published { .. })) {
-                continue;
-            }
-            let kpi = &model.kpis[name];
-            let held = kpi.inputs().into_iter().find(|input| !judged.is_good(model, input));
-            let reason = match (moved.intersection(&tables_of(model, kpi)).next(), held) {
-                (Some(table), _) => format!("the files of `{table}` changed while they were read; run again"),
-                (None, Some(input)) => format!("it needs `{input}`, which is withheld"),
-                (None, None) => continue,
-            };
-            run.event(&ManifestEvent::new(Phase::Audit, Status::Withheld).kpi(name).reason(&reason)).await?;
-            judged.outcomes.insert(name.clone(), KpiOutcome::Withheld { reason, is_late: false });
-            judged.candidates.retain(|candidate| candidate.staged.kpi != *name);
-            judged.scorecard.rows.retain(|row| row.kpi != *name);
-        }
-        Ok(())
     }
 
     /// One record in the log switches all KPIs of the run together.
@@ -917,16 +839,6 @@ struct Prepared {
     bounds: Bounds,
 }
 
-/// What a run found beside the results, before anything is judged.
-struct Found {
-    survey: Survey,
-    /// The KPIs behind which there is no row.
-    without_rows: BTreeSet<String>,
-    tested: Tested,
-    /// The version before.
-    head: Option<LogRecord>,
-}
-
 /// The KPIs of a run before it begins.
 #[derive(Default)]
 struct Sorted {
@@ -935,90 +847,4 @@ struct Sorted {
     outcomes: Outcomes,
     /// Those of the others behind which there is no row.
     without_rows: BTreeSet<String>,
-}
-
-/// The results of a run after the audits.
-#[derive(Default)]
-struct Judged {
-    candidates: Vec<Candidate>,
-    outcomes: BTreeMap<String, KpiOutcome>,
-    scorecard: Scorecard,
-    /// KPIs of the included catalogue for which there never was a row, and what is to be said.
-    skipped: BTreeMap<String, String>,
-}
-
-/// Whether the company may have no use for a KPI: nobody of the project wrote it, and it never had a value. One that had a
-/// value yesterday and has none today is something else.
-fn is_unused(kpi: &Kpi, head: &Option<LogRecord>) -> bool {
-    let was_published = head.as_ref().is_some_and(|record| record.kpis.contains_key(&kpi.name));
-    kpi.is_included && !was_published
-}
-
-/// Why a KPI that nobody may have a use for has no value, if that is no failure.
-fn why_skipped(
-    kpi: &Kpi,
-    result: &Result<KpiResult>,
-    without_rows: &BTreeSet<String>,
-    judged: &Judged,
-) -> Option<String> {
-    match result {
-        Err(error) => without_rows.contains(&kpi.name).then(|| error.message().to_owned()),
-        Ok(result) if result.rows.num_rows() == 0 => Some("no row of its table counts".into()),
-        Ok(_) => {
-            let inputs = kpi.inputs();
-            let skipped = inputs.into_iter().find_map(|input| Some((input, judged.skipped.get(input)?)));
-            skipped.map(|(input, reason)| format!("it needs `{input}`, and {reason}"))
-        }
-    }
-}
-
-impl Judged {
-    async fn skip(&mut self, run: &mut Run, name: String, reason: String) -> Result<()> {
-        run.event(&ManifestEvent::new(Phase::Execute, Status::Skipped).kpi(&name).reason(&reason)).await?;
-        self.skipped.insert(name, reason);
-        Ok(())
-    }
-
-    /// Whether an input was not found wanting in this run; one that the run did not select counts as good. A variant is as
-    /// good as what it is made of.
-    fn is_good(&self, model: &Model, name: &str) -> bool {
-        if let Some(kpi) = model.kpis.get(name).filter(|kpi| kpi.variant_of.is_some()) {
-            let whole = kpi.variant_of.as_deref().is_none_or(|whole| self.is_good(model, whole));
-            return whole && kpi.inputs().into_iter().all(|input| self.is_good(model, input));
-        }
-        !self.skipped.contains_key(name) && self.outcomes.get(name).is_none_or(KpiOutcome::is_up_to_date)
-    }
-
-    async fn add(
-        &mut self,
-        run: &mut Run,
-        model: &Model,
-        inputs: &Inputs,
-        result: KpiResult,
-        audits: Vec<store::Audit>,
-    ) -> Result<()> {
-        let KpiResult { kpi, schema, rows, elapsed } = result;
-        let staged = run.stage(&kpi.name, &schema, std::slice::from_ref(&rows)).await?;
-        let event = ManifestEvent::new(Phase::Stage, Status::Done).kpi(&kpi.name);
-        run.event(&event.rows(rows.num_rows() as u64).elapsed(elapsed)).await?;
-        let headline = report::headline(&kpi, &rows, &model.project.calendar)?;
-        self.scorecard.rows.extend(report::scorecard_row(&kpi, &headline));
-        let details = |status| audits.iter().filter(move |audit| audit.status == status);
-        let outcome = KpiOutcome::Published {
-            rows: rows.num_rows(),
-            warnings: details(AuditStatus::Warned).filter_map(|audit| audit.detail.clone()).collect(),
-            changes: details(AuditStatus::Passed)
-                .find(|audit| audit.name == "changes")
-                .and_then(|audit| audit.detail.clone()),
-        };
-        self.outcomes.insert(kpi.name.clone(), outcome);
-        self.candidates.push(Candidate {
-            staged,
-            fingerprint: kpi.fingerprint.clone(),
-            input_digest: inputs.digest(model, &kpi),
-            audit: audits,
-            headline: serde_json::to_value(&headline).ok(),
-        });
-        Ok(())
-    }
 }

@@ -1,4 +1,4 @@
-//! Runs plans: a pass over each table, then the cells of each KPI, a few at a time.
+//! Runs plans: a pass over each table, the rows that the other KPIs look at, then the cells of each KPI, a few at a time.
 //!
 //! It knows nothing of publishing. Dropping the future stops the work and gives its memory back.
 

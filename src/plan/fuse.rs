@@ -3,7 +3,8 @@
 //! What takes part: aggregates of rows that count in the period of their time. Sums, counts and ends of windows take part
 //! too, as windows are made of days. A KPI's own filter becomes the filter of its aggregates, and a group where it finds no
 //! row is left out again, so that a fused value is the value that the KPI has alone. Conversions and funnels make rows of
-//! their own first, so each has a pass of its own. Levels and entities are computed for each cell by itself.
+//! their own first, so each has a pass of its own. Levels, entities and cohorts are computed for each cell by itself, over rows
+//! that `rows` makes once. How a pass groups its rows is for `cube` to say.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
