@@ -36,7 +36,7 @@ use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuil
 pub use bounds::{Bounds, Extent, day_of};
 pub use placement::{Counted, rolled_up, with_types_of};
 pub use result::{BREAKDOWN_OVERALL, breakdown, result_plan};
-pub use table::{RowTime, TableLeaves, joined_rows};
+pub use table::{RowTime, TableLeaves, joined_rows, rows_within};
 
 use crate::functions::{calendar_arguments, period_shift, period_start};
 use crate::model::{Aggregate, Input, Kpi, Model, Placement, Shape};
@@ -84,6 +84,11 @@ pub struct View {
 }
 
 impl View {
+    /// Whether everything up to the last day that is known counts.
+    pub fn is_whole(&self) -> bool {
+        self.days.is_none() && self.until.is_none()
+    }
+
     /// The same view, with everything that came before its days.
     pub fn from_the_beginning(&self) -> View {
         View { days: None, until: self.days.map(|(_, last)| last).or(self.until), ..*self }

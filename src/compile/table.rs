@@ -198,6 +198,20 @@ pub fn joined_rows(
     Ok(plan)
 }
 
+/// The joined rows of a table that satisfy a condition and lie within the days of interest.
+pub fn rows_within(
+    model: &Model,
+    table: &str,
+    joins: &BTreeSet<JoinPath>,
+    time: RowTime,
+    condition: Option<&Expr>,
+    bounds: Bounds,
+) -> Result<LogicalPlanBuilder> {
+    let within = bounds.condition(time.0, time.1, &model.project.calendar);
+    let condition = condition.cloned().into_iter().chain([within]).reduce(Expr::and);
+    joined_rows(model, table, joins, Some(time), false)?.filter(condition.unwrap_or_else(|| lit(true)))
+}
+
 fn is_history(model: &Model, base: &Table, path: &[String]) -> bool {
     let Some((name, before)) = path.split_last() else { return false };
     let from = before.iter().try_fold(base, |table, join| follow(model, table, join));

@@ -33,7 +33,7 @@ impl Codes {
     /// Where values of the type cannot be told apart.
     pub fn new(data_type: &DataType) -> Result<Codes> {
         let known = match values_type(data_type) {
-            inner if is_integer(inner) => Known::Integers {
+            inner if is_told_by_integers(inner) => Known::Integers {
                 codes: HashMap::default(),
                 values: Vec::new(),
                 recent: Recent::new(|value: &i64| *value as u64),
@@ -188,21 +188,14 @@ fn values_type(data_type: &DataType) -> &DataType {
     }
 }
 
-/// Whether a type's values are whole numbers of at most 64 bits, and a cast tells them apart.
-fn is_integer(data_type: &DataType) -> bool {
-    matches!(
-        data_type,
-        DataType::Int8
-            | DataType::Int16
-            | DataType::Int32
-            | DataType::Int64
-            | DataType::UInt8
-            | DataType::UInt16
-            | DataType::UInt32
-            | DataType::Boolean
-            | DataType::Date32
-            | DataType::Timestamp(_, _)
-    )
+/// Whether a type's values are whole numbers that 64 bits with a sign hold.
+pub(super) fn is_integer(data_type: &DataType) -> bool {
+    data_type.is_integer() && *data_type != DataType::UInt64
+}
+
+/// Whether a cast to such numbers tells a type's values apart.
+fn is_told_by_integers(data_type: &DataType) -> bool {
+    is_integer(data_type) || matches!(data_type, DataType::Boolean | DataType::Date32 | DataType::Timestamp(_, _))
 }
 
 fn next_code(known: usize) -> Result<u32> {

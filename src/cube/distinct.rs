@@ -11,7 +11,7 @@ use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Int64Type};
 use datafusion::common::Result;
 
-use super::codes::{Codes, NULL};
+use super::codes::{Codes, NULL, is_integer};
 use super::rollup::Parts;
 
 /// The number of a row without a value.
@@ -31,16 +31,7 @@ pub(super) struct Numbers {
 
 impl Numbers {
     pub fn new(data_type: &DataType) -> Result<Numbers> {
-        let is_integer = matches!(
-            data_type,
-            DataType::Int8
-                | DataType::Int16
-                | DataType::Int32
-                | DataType::Int64
-                | DataType::UInt8
-                | DataType::UInt16
-                | DataType::UInt32
-        );
+        let is_integer = is_integer(data_type);
         let coded = if is_integer { &DataType::Int64 } else { data_type };
         Ok(Numbers { is_integer, codes: Codes::new(coded)?, limit: 0 })
     }

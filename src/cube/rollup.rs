@@ -118,17 +118,17 @@ impl RollUp {
             Arc::new(UInt32Array::from_value(number as u32, count)),
             Arc::new((0..count).map(|whole| Some(wholes.period(whole))).collect::<Date32Array>()),
         ];
+        let mut own: Vec<Vec<u32>> = vec![Vec::with_capacity(count); dimensions.len()];
+        for whole in 0..count {
+            wholes.codes(whole, &mut codes);
+            dimensions.iter().zip(&mut own).for_each(|(dimension, own)| own.push(codes[*dimension]));
+        }
+        let mut own = own.into_iter();
         for (dimension, members) in self.members.iter().enumerate() {
-            if !cell.dimensions.contains(&dimension) {
-                columns.push(new_null_array(members.data_type(), count));
-                continue;
-            }
-            let own = (0..count).map(|whole| {
-                wholes.codes(whole, &mut codes);
-                codes[dimension]
+            columns.push(match cell.dimensions.contains(&dimension) {
+                true => take(members, &UInt32Array::from(own.next().unwrap_or_default()), None)?,
+                false => new_null_array(members.data_type(), count),
             });
-            let own: UInt32Array = own.collect::<Vec<_>>().into();
-            columns.push(take(members, &own, None)?);
         }
         for (index, measure) in self.measures.iter().enumerate() {
             let wanted = leaf.states.iter().find(|(of, _)| *of == index && cell.measures.contains(&index));

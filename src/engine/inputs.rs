@@ -6,14 +6,14 @@ use std::path::Path;
 use chrono::{DateTime, Utc};
 
 use crate::catalog::{self, InputFile, SourceError};
-use crate::model::{Kpi, Model, Origin};
+use crate::model::{Kpi, Model, Origin, TableTests};
 use crate::store;
 use crate::survey::tables_of;
 
 /// The files of each table as they were when the run began.
 pub(super) struct Inputs {
     files: BTreeMap<String, Vec<InputFile>>,
-    /// A digest of them, by table.
+    /// A digest of them and of the tests of the data, by table; also of tables from queries.
     digests: BTreeMap<String, String>,
 }
 
@@ -24,7 +24,11 @@ impl Inputs {
             Origin::Query { .. } => None,
         });
         let files: BTreeMap<String, Vec<InputFile>> = files.collect();
-        let digests = files.iter().map(|(table, files)| (table.clone(), digest_of(table, files))).collect();
+        let digest = |table: &String| {
+            let tests = model.tests.tables.get(table);
+            digest_of(table, files.get(table).map_or(&[], Vec::as_slice), tests)
+        };
+        let digests = model.tables.keys().map(|table| (table.clone(), digest(table))).collect();
         Inputs { files, digests }
     }
 
@@ -57,9 +61,6 @@ impl Inputs {
             if let Some(digest) = self.digests.get(&table) {
                 hasher.update(digest.as_bytes());
             }
-            if let Some(tests) = model.tests.tables.get(&table) {
-                hasher.update(format!("{tests:?}").as_bytes());
-            }
         }
         if let Some(assertions) = model.tests.assertions.get(&kpi.name) {
             hasher.update(format!("{assertions:?}").as_bytes());
@@ -84,8 +85,9 @@ impl Inputs {
     }
 }
 
-fn digest_of(table: &str, files: &[InputFile]) -> String {
+fn digest_of(table: &str, files: &[InputFile], tests: Option<&TableTests>) -> String {
     let mut hasher = blake3::Hasher::new();
+    hasher.update(format!("{tests:?}\0").as_bytes());
     for file in files {
         let modified = file.modified.map(|time| DateTime::<Utc>::from(time).to_rfc3339()).unwrap_or_default();
         hasher.update(format!("{table}\0{}\0{}\0{modified}\0", file.path.display(), file.bytes).as_bytes());

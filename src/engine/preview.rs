@@ -13,7 +13,7 @@ use crate::catalog::{self, ColumnSizes};
 use crate::compile::Bounds;
 use crate::error::Result;
 use crate::execute::query_error;
-use crate::model::{Origin, Shape};
+use crate::model::{Origin, Shape, below, table_of_files};
 use crate::plan;
 use crate::store::Store;
 
@@ -122,8 +122,7 @@ impl Engine {
                 preview.scans.push(Scan { table, kind, kpis: vec![name.clone()], reads: Vec::new() });
             }
         }
-        let computed = crate::model::below(model, &changed);
-        for kpi in computed {
+        for kpi in below(model, &changed) {
             if let Some(reason) = kpi.aggregate().and_then(plan::why_not_fused) {
                 preview.apart.push((kpi.name.clone(), reason));
             }
@@ -136,12 +135,11 @@ impl Engine {
         let plan = self.context.state().optimize(&plan).map_err(query_error)?;
         let mut columns: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         let noted = plan.apply(|node| {
-            if let LogicalPlan::TableScan(scan) = node {
-                // The files of a table stand in plans under a name of their own.
-                if let Some(table) = scan.table_name.table().strip_prefix("files of ") {
-                    let read = columns.entry(table.to_owned()).or_default();
-                    read.extend(scan.projected_schema.fields().iter().map(|field| field.name().clone()));
-                }
+            if let LogicalPlan::TableScan(scan) = node
+                && let Some(table) = table_of_files(scan.table_name.table())
+            {
+                let read = columns.entry(table.to_owned()).or_default();
+                read.extend(scan.projected_schema.fields().iter().map(|field| field.name().clone()));
             }
             Ok(TreeNodeRecursion::Continue)
         });

@@ -223,6 +223,18 @@ pub struct Validity {
     pub to: String,
 }
 
+/// What the files of a table are called in plans, before its definition makes rows of them.
+pub fn files_relation(table: &str) -> String {
+    format!("{FILES_OF}{table}")
+}
+
+/// The table whose files a relation holds.
+pub fn table_of_files(relation: &str) -> Option<&str> {
+    relation.strip_prefix(FILES_OF)
+}
+
+const FILES_OF: &str = "files of ";
+
 /// The names of the joins from a base table to another one, such as `[owner, manager]`.
 pub type JoinPath = Vec<String>;
 

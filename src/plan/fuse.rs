@@ -17,7 +17,7 @@ use datafusion::datasource::{MemTable, provider_as_source};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, lit};
 
 use crate::compile::{
-    Bounds, Cell, Leaves, PERIOD_START, Request, TableLeaves, column, day_of, joined_rows, period_of, rolled_up,
+    Bounds, Cell, Leaves, PERIOD_START, Request, TableLeaves, column, day_of, period_of, rolled_up, rows_within,
     with_types_of,
 };
 use crate::cube::{self, CELL, CubeNode, PERIOD};
@@ -126,22 +126,16 @@ pub fn why_not_fused(aggregate: &Aggregate) -> Option<&'static str> {
     }
 }
 
+/// Whether groups of a pass keep what the function needs: its result where that adds up, or all values.
 fn can_be_measured(function: MeasureFunction) -> bool {
-    match function {
+    let needs_values = matches!(
+        function,
         MeasureFunction::CountDistinct
-        | MeasureFunction::Median
-        | MeasureFunction::PercentileCont(_)
-        | MeasureFunction::PercentileDisc(_) => true,
-        MeasureFunction::StddevSamp
-        | MeasureFunction::StddevPop
-        | MeasureFunction::VarSamp
-        | MeasureFunction::VarPop
-        | MeasureFunction::Correlation
-        | MeasureFunction::ApproxDistinct
-        | MeasureFunction::ApproxMedian
-        | MeasureFunction::ApproxPercentileCont(_) => false,
-        function => function.adds_up(),
-    }
+            | MeasureFunction::Median
+            | MeasureFunction::PercentileCont(_)
+            | MeasureFunction::PercentileDisc(_)
+    );
+    function.adds_up() || needs_values
 }
 
 /// The cells whose groups a KPI is made of.
@@ -222,10 +216,7 @@ impl Pass {
         let calendar = &model.project.calendar;
         let (plan, day, dimensions, measures) = match &self.rows {
             Rows::Table { time, time_type, joins, expressions, condition } => {
-                let bounds = bounds.condition(time, time_type, calendar);
-                let condition = condition.iter().cloned().chain([bounds]).reduce(Expr::and);
-                let plan = joined_rows(model, &self.table, joins, Some((time, time_type)), false)?;
-                let plan = plan.filter(condition.unwrap_or_else(|| lit(true)))?;
+                let plan = rows_within(model, &self.table, joins, (time, time_type), condition.as_ref(), bounds)?;
                 let dimensions = self.dimensions.iter().map(|name| expressions.get(name).cloned());
                 (plan, day_of(time, time_type, calendar), dimensions.collect::<Option<Vec<_>>>(), self.measures.clone())
             }
@@ -321,9 +312,8 @@ impl Pass {
 
     /// Whether a request can be answered from this pass.
     fn answers(&self, aggregate: &Aggregate, request: &Request) -> bool {
-        let is_whole = request.view.days.is_none() && request.view.until.is_none();
         matches!(request.placement, Placement::Event)
-            && (is_whole || (aggregate.is_made_of_days() && matches!(aggregate.subject, Subject::Rows)))
+            && (request.view.is_whole() || (aggregate.is_made_of_days() && matches!(aggregate.subject, Subject::Rows)))
     }
 
     /// A KPI's cell from the rows of this pass.
@@ -335,7 +325,7 @@ impl Pass {
         request: &Request,
     ) -> Result<LogicalPlanBuilder> {
         let cell = request.cell;
-        let is_whole = request.view.days.is_none() && request.view.until.is_none();
+        let is_whole = request.view.is_whole();
         let grain = if is_whole { cell.grain } else { Grain::Day };
         let asked = Asked { grain, dimensions: cell.dimensions.iter().cloned().collect() };
         let position = self.cells.iter().position(|(known, _)| *known == asked);

@@ -10,9 +10,9 @@ use std::sync::Arc;
 use datafusion::catalog::TableProvider;
 use datafusion::common::Result;
 use datafusion::execution::memory_pool::MemoryReservation;
-use datafusion::logical_expr::{Expr, LogicalPlan, lit};
+use datafusion::logical_expr::{Expr, LogicalPlan};
 
-use crate::compile::{Bounds, Cell, column, joined_rows};
+use crate::compile::{Bounds, Cell, column, rows_within};
 use crate::model::{AGE, Aggregate, Dimension, Entities, JoinPath, Measure, Model, Placement, Stock, Subject};
 
 /// The rows of one table for several KPIs.
@@ -105,10 +105,7 @@ impl SharedRows {
     /// The rows, with a column for everything that is computed of them.
     pub fn logical_plan(&self, model: &Model, bounds: Bounds) -> Result<LogicalPlan> {
         let time = (&self.time, &self.time_type);
-        let within = bounds.condition(&self.time, &self.time_type, &model.project.calendar);
-        let condition = self.condition.iter().cloned().chain([within]).reduce(Expr::and);
-        let plan = joined_rows(model, &self.table, &self.joins, Some(time), false)?;
-        let plan = plan.filter(condition.unwrap_or_else(|| lit(true)))?;
+        let plan = rows_within(model, &self.table, &self.joins, time, self.condition.as_ref(), bounds)?;
         let columns = self.columns.iter().enumerate();
         plan.project(columns.map(|(index, expression)| expression.clone().alias(name(index))))?.build()
     }

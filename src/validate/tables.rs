@@ -25,7 +25,7 @@ use super::reads::{marked, merge, of_plan};
 use super::{Problems, typing};
 use crate::catalog::{self, CsvOptions, Format, Source, SourceError, SourceOptions};
 use crate::diagnostic::{Diagnostic, nearest};
-use crate::model::{Join, JoinPath, Lacks, Origin, Reads, Table, join_alias};
+use crate::model::{Join, JoinPath, Lacks, Origin, Reads, Table, files_relation, join_alias};
 use crate::session;
 use crate::spec::{ColumnSpec, MissingColumns, MissingFiles, Spanned, TableSpec};
 use crate::time::Grain;
@@ -195,7 +195,7 @@ async fn from_files(
             };
             let opened = catalog::with_absent_columns(opened, &absent);
             let provider = provider_as_source(opened.provider.clone());
-            let name = format!("files of {}", spec.table.value);
+            let name = files_relation(&spec.table.value);
             let Ok(raw) = LogicalPlanBuilder::scan(TableReference::bare(name), provider, None) else {
                 return State::Broken;
             };

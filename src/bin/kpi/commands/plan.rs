@@ -34,21 +34,24 @@ fn report(preview: &Preview) -> String {
         (true, None) => lines.push("Nothing to do".to_owned()),
         (false, _) => lines.push(format!("{} to compute, {} unchanged", count(changed.len(), "KPI"), unchanged.len())),
     }
-    let mut by_reason: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    changed.iter().for_each(|(name, reason)| by_reason.entry(reason).or_default().push(name));
-    lines.extend(by_reason.iter().map(|(reason, names)| format!("  {reason}: {}", some_of(names))));
+    lines.extend(by_reason(changed));
     for scan in scans {
         lines.push(String::new());
         lines.extend(scan_lines(scan));
     }
-    let mut by_reason: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    apart.iter().for_each(|(name, reason)| by_reason.entry(reason).or_default().push(name));
-    if !by_reason.is_empty() {
+    if !apart.is_empty() {
         lines.push(String::new());
         lines.push("Not computed in a pass".to_owned());
-        lines.extend(by_reason.iter().map(|(reason, names)| format!("  {reason}: {}", some_of(names))));
+        lines.extend(by_reason(apart));
     }
     lines.join("\n") + "\n"
+}
+
+/// A line for each reason, with the KPIs that have it.
+fn by_reason(kpis: &[(String, &'static str)]) -> Vec<String> {
+    let mut by_reason: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    kpis.iter().for_each(|(name, reason)| by_reason.entry(reason).or_default().push(name));
+    by_reason.iter().map(|(reason, names)| format!("  {reason}: {}", some_of(names))).collect()
 }
 
 fn scan_lines(Scan { table, kind, kpis, reads }: &Scan) -> Vec<String> {
