@@ -2,9 +2,11 @@
 //!
 //! Each method is a story told in the stages' own words. Nothing here prints, and nothing decides what a value means.
 
+mod changes;
 mod doctor;
 mod inputs;
 mod judge;
+mod patch;
 mod preview;
 mod testing;
 mod unchanged;
@@ -25,6 +27,7 @@ use tokio::sync::{Notify, mpsc};
 use crate::audit::{NOT_EMPTY, audit};
 use crate::catalog;
 use crate::compile::{Bounds, Cell, Compiler, TableLeaves, result_plan, shown_plan};
+use crate::days::DayRanges;
 use crate::diagnostic::{Diagnostic, Sources, nearest};
 use crate::error::{Error, ErrorKind, Result};
 use crate::execute::{self, KpiResult, Listener, Outcomes, query_error};
@@ -37,13 +40,13 @@ use crate::spec::Document;
 use crate::store::{
     AuditStatus, Commit, CommitOutcome, LogRecord, ManifestEvent, Phase, Run, RunInfo, Status, Store, Summary,
 };
-use crate::survey::{AsOf, Partner, Survey, broken_keys, partners, repeated_targets, survey, tables_of};
+use crate::survey::{AsOf, FileDays, Partner, Survey, broken_keys, partners, repeated_targets, survey, tables_of};
 use crate::time::Grain;
 use crate::validate::{Validated, advice, validate};
 pub use doctor::{Examination, KpiState, Missing, TableState};
 use inputs::Inputs;
 use judge::{Found, Judge, Judged};
-pub use preview::{Preview, Read, Scan, ScanKind};
+pub use preview::{Changed, Preview, Read, Scan, ScanKind};
 pub use testing::{Only, TestOptions, TestReport};
 use unchanged::Unchanged;
 
@@ -257,7 +260,7 @@ impl Engine {
         }
         let leaves = TableLeaves { model: &model, bounds, by_name: false, rows: None };
         let compiler = Compiler { model: &model, leaves: &leaves, extents: &survey.extents, days: None };
-        let plan = result_plan(&compiler, &kpi, &cell).map_err(query_error)?;
+        let plan = result_plan(&compiler, &kpi, &cell, None).map_err(query_error)?;
         let plan = match since {
             Some(since) => crate::compile::since(plan, since).map_err(query_error)?,
             None => plan,
@@ -337,7 +340,7 @@ impl Engine {
             selected.iter().filter(|name| !unchanged.contains_key(*name)).cloned().collect();
         let mut judged = Judged::default();
         if !changed.is_empty() {
-            let work = self.compute(store, run, &changed, inputs, listener);
+            let work = self.compute(store, run, &changed, inputs, options.force, listener);
             judged = tokio::select! {
                 judged = work => judged?,
                 () = options.stop.notified() => {
@@ -362,27 +365,59 @@ impl Engine {
         run: &mut Run,
         selected: &BTreeSet<String>,
         inputs: &Inputs,
+        force: bool,
         listener: Listener<'_>,
     ) -> Result<Judged> {
         let model = self.model();
-        let mut survey = survey(&self.context, model, selected, self.as_of).await;
+        let head = store.head().await?;
+        let mut files = head.as_ref().map(|head| Inputs::known_days(model, head)).unwrap_or_default();
+        let mut survey = survey(&self.context, model, selected, self.as_of, &files).await;
+        files.extend(&survey.files);
         survey.failed.extend(repeated_targets(&self.context, model, selected).await);
         let broken = broken_keys(&self.context, model, selected).await;
         let tested = beating(run, self.test_what_is_read(selected)).await;
 
         let Sorted { ready, outcomes, without_rows } = self.sort_out(selected, &survey, &broken);
-        let run_plan = plan::plan(model, Some(&ready));
-        run.event(&ManifestEvent::new(Phase::Plan, Status::Done).rows(run_plan.passes.len() as u64)).await?;
-        let bounds = Bounds { since: None, until: self.as_of.day };
-        let found = Found { survey, without_rows, tested, head: store.head().await? };
-        let mut judge = Judge { engine: self, store, inputs, found: &found, judged: Judged::default() };
+        let touched = match force {
+            true => BTreeMap::new(),
+            false => self.touched(store, head.as_ref(), inputs, &survey, &ready).await?,
+        };
+        let mut found = Found { survey, without_rows, tested, head, touched };
+        let mut judged = Judged { files, ..Judged::default() };
+        let mut judge = Judge { engine: self, store, inputs, found: &found, judged };
         for (name, result) in outcomes {
             judge.judge(run, name, result).await?;
         }
+        judged = judge.judged;
+        let mut ready = ready;
+        while !ready.is_empty() {
+            let judge = Judge { engine: self, store, inputs, found: &found, judged };
+            judged = self.compute_and_judge(run, &ready, judge, listener).await?;
+            // What could not be patched is computed as a whole.
+            ready = std::mem::take(&mut judged.again);
+            found.touched.retain(|name, _| !ready.contains(name));
+        }
+        let mut judge = Judge { engine: self, store, inputs, found: &found, judged };
+        judge.withhold_what_moved(run).await?;
+        Ok(judge.judged)
+    }
+
+    /// Computes KPIs, and audits each as soon as it is there.
+    async fn compute_and_judge<'a>(
+        &self,
+        run: &mut Run,
+        kpis: &BTreeSet<String>,
+        mut judge: Judge<'a>,
+        listener: Listener<'_>,
+    ) -> Result<Judged> {
+        let model = self.model();
+        let found = judge.found;
+        let run_plan = plan::plan(model, Some(kpis), &found.touched);
+        run.event(&ManifestEvent::new(Phase::Plan, Status::Done).rows(run_plan.passes.len() as u64)).await?;
         // Results wait for nothing but the audit, so that few of them are in memory at once.
         let (sender, results) = mpsc::channel(1);
         let computing =
-            execute::execute(&self.context, model, &run_plan, bounds, &found.survey.extents, listener, sender);
+            execute::execute(&self.context, model, &run_plan, self.as_of.day, &found.survey.extents, listener, sender);
         let judging = async {
             let mut results = results;
             let mut tick = tokio::time::interval(BEAT);
@@ -399,7 +434,6 @@ impl Engine {
         // A result that cannot be written ends the computation with it.
         let (_, judging) = futures::join!(computing, judging);
         judging?;
-        judge.withhold_what_moved(run).await?;
         Ok(judge.judged)
     }
 
@@ -507,8 +541,12 @@ impl Engine {
             schema: report::kpi_values_schema(),
             build: Box::new(report::kpi_values),
         };
-        let commit =
-            Commit { candidates: judged.candidates, removals, inputs: inputs.records(model), summary: Some(summary) };
+        let commit = Commit {
+            candidates: judged.candidates,
+            removals,
+            inputs: inputs.records(model, &judged.files),
+            summary: Some(summary),
+        };
         match run.commit(commit).await? {
             CommitOutcome::Committed { record, unpublished } | CommitOutcome::AlreadyThere { record, unpublished } => {
                 report.version = Some(record.version);
@@ -653,7 +691,8 @@ impl Engine {
         let (model, kpi, cell) = self.understand(question)?;
         let survey = self.look_at(&model, &kpi).await?;
         let since = self.first_period(&model, question, &cell);
-        let bounds = Bounds { since: since.filter(|_| !looks_back(&model, &kpi)), until: self.as_of.day };
+        let days = since.filter(|_| !looks_back(&model, &kpi)).map_or_else(DayRanges::all, DayRanges::since);
+        let bounds = Bounds { days, until: self.as_of.day };
         Ok(Prepared { model, kpi, cell, survey, since, bounds })
     }
 
@@ -712,13 +751,25 @@ impl Engine {
     /// Surveys the data behind one KPI, and refuses joins that would count rows twice.
     async fn look_at(&self, model: &Model, kpi: &Kpi) -> Result<Survey> {
         let names = BTreeSet::from([kpi.name.clone()]);
-        let mut survey = survey(&self.context, model, &names, self.as_of).await;
+        let mut survey = survey(&self.context, model, &names, self.as_of, &self.known_days().await).await;
         survey.failed.extend(repeated_targets(&self.context, model, &names).await);
         let broken = broken_keys(&self.context, model, &names).await;
         match std::mem::take(&mut survey.failed).into_values().chain(broken.into_values()).next() {
             Some(error) => Err(self.explain(kpi, error)),
             None => Ok(survey),
         }
+    }
+
+    /// What the last run has found of the files, if there was one.
+    async fn known_days(&self) -> FileDays {
+        let output = &self.model().project.output;
+        if !output.exists() {
+            return FileDays::default();
+        }
+        // A question is answered without it, only later.
+        let Ok(store) = Store::open_local(output) else { return FileDays::default() };
+        let head = store.head().await.ok().flatten();
+        head.map(|head| Inputs::known_days(self.model(), &head)).unwrap_or_default()
     }
 
     fn first_period(&self, model: &Model, question: &Question, cell: &Cell) -> Option<NaiveDate> {

@@ -22,7 +22,7 @@
 //!
 //! | floor | modules | what they have | what is deliberately absent |
 //! |---|---|---|---|
-//! | 0 | [`error`], [`diagnostic`], [`time`] | failures, mistakes with a place, calendar arithmetic | DataFusion; the clock |
+//! | 0 | [`error`], [`diagnostic`], [`time`], [`days`] | failures, mistakes with a place, calendar arithmetic | DataFusion; the clock |
 //! | 1 | [`functions`], [`cube`], [`spec`], [`load`] | SQL functions, an operator for many cells at once, the language as types, reading files | whether a name exists; only `load` knows YAML |
 //! | 2 | [`session`], [`catalog`] | DataFusion's settings; files as raw rows | casts, renames and filters, which are a table's definition |
 //! | 3 | [`model`], [`validate`] | names resolved, expressions typed, joins proven | values; nothing is read beyond schemas |
@@ -77,6 +77,7 @@
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
 // Floor 0: words that everybody uses.
+pub mod days;
 pub mod diagnostic;
 pub mod error;
 pub mod time;

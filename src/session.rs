@@ -99,6 +99,18 @@ pub fn for_small_rows(context: &SessionContext) -> SessionContext {
     SessionContext::new_with_state(state)
 }
 
+/// A session for physical plans of which parts run by themselves: in them nothing may be learned from what another part has
+/// read.
+pub fn for_parts_of_a_plan(context: &SessionContext) -> SessionContext {
+    let state = context.state();
+    let mut config = state.config().clone().with_create_default_catalog_and_schema(false);
+    let settings = &mut config.options_mut().optimizer;
+    settings.enable_dynamic_filter_pushdown = false;
+    settings.enable_aggregate_dynamic_filter_pushdown = false;
+    let state = SessionStateBuilder::new_from_existing(state).with_config(config).build();
+    SessionContext::new_with_state(state)
+}
+
 /// A session that knows the same tables by name and schema only, for plans that are shown and never run.
 ///
 /// # Errors

@@ -16,7 +16,7 @@ use datafusion::common::config::CsvOptions;
 use datafusion::common::parsers::CompressionTypeVariant::{self, GZIP};
 use datafusion::dataframe::DataFrameWriteOptions;
 use datafusion::prelude::{CsvReadOptions, ParquetReadOptions, SessionContext};
-use kpi::compile::{Bounds, breakdown};
+use kpi::compile::breakdown;
 use kpi::engine::{Engine, EngineOptions};
 use kpi::execute::{KpiResult, execute_all};
 use kpi::plan::plan;
@@ -107,10 +107,9 @@ async fn compute<'a>(
             *kpi = Arc::new(cut);
         }
     }
-    let survey = survey(engine.context(), &model, &names, engine.as_of()).await;
-    let plan = plan(&model, Some(&names));
-    let bounds = Bounds { since: None, until: engine.as_of().day };
-    let outcomes = execute_all(engine.context(), &model, &plan, bounds, &survey.extents).await;
+    let survey = survey(engine.context(), &model, &names, engine.as_of(), &Default::default()).await;
+    let plan = plan(&model, Some(&names), &BTreeMap::new());
+    let outcomes = execute_all(engine.context(), &model, &plan, engine.as_of().day, &survey.extents).await;
     let as_text = |result: kpi::error::Result<KpiResult>| match result {
         Ok(result) => Ok(Rows::of(&result.rows)),
         Err(error) => Err(error.to_string()),

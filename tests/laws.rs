@@ -17,8 +17,8 @@ use kpi::generate::Random;
 use kpi::time::{Calendar, Grain};
 
 use crate::support::{
-    Published, Rows, Values, are_near, block_on, copy_folder, difference, mistakes, open, read_published, read_values,
-    run, run_anew, ways_that_differ, write_files, write_parquet,
+    Published, Rows, Values, are_near, block_on, difference, differences_from_scratch, mistakes, open, read_published,
+    read_values, run, run_anew, ways_that_differ, write_files, write_parquet,
 };
 
 #[test]
@@ -116,29 +116,13 @@ async fn changes_that_are_missed(seed: u64, folder: &Path) -> Vec<String> {
     world.write(&project, &Writing { is_parquet: false, parts: 3, has_dimensions: true }).await;
     let mut broken = Vec::new();
     let mut did = "nothing";
-    for step in 0..5 {
-        let engine = open(&project, Some(world.as_of)).await;
-        let report = run(&engine).await.unwrap();
+    for step in 0..6 {
         let scratch = folder.join(format!("scratch {step}"));
-        for part in ["kpis", "data"] {
-            copy_folder(&project.join(part), &scratch.join(part));
-        }
-        let engine = open(&scratch, Some(world.as_of)).await;
-        let from_scratch = run(&engine).await.unwrap();
-        for (name, outcome) in &from_scratch.kpis {
-            let is_same =
-                report.kpis.iter().any(|(other, now)| other == name && now.is_up_to_date() == outcome.is_up_to_date());
-            if !is_same {
-                broken.push(format!("{name}: another outcome than from scratch after {did}"));
-            } else if outcome.is_up_to_date() {
-                let [now, then] = [&project, &scratch].map(|project| Rows::of(&read_published(project, name)));
-                let difference = now.difference(&then);
-                broken.extend(difference.map(|found| format!("{name}: after {did} not as from scratch: {found}")));
-            }
-        }
+        let differences = differences_from_scratch(&project, &scratch, world.as_of).await;
+        broken.extend(differences.into_iter().map(|found| format!("after {did}: {found}")));
         let table = pick(random, &["facts", "others"]);
         let part = |index: u64| project.join(format!("data/{table}/part-{index}.csv"));
-        did = match random.below(6) {
+        did = match random.below(9) {
             0 => {
                 fs::write(part(10 + step), csv_of(facts(random).iter().take(40))).unwrap();
                 "a new file"
@@ -147,18 +131,29 @@ async fn changes_that_are_missed(seed: u64, folder: &Path) -> Vec<String> {
                 fs::write(part(random.below(3)), csv_of(facts(random).iter().take(30))).unwrap();
                 "a file with other rows"
             }
-            2 => {
+            2 | 3 => {
+                // Lake files hold a few days each.
+                let few = of_few_days(random);
+                fs::write(part(20 + random.below(3)), csv_of(few.iter())).unwrap();
+                "a file of a few days"
+            }
+            4 => {
+                let days = random.between(-40, 90);
+                world.as_of += chrono::TimeDelta::days(days);
+                "another day"
+            }
+            5 => {
                 // At least one stays.
                 let _ = fs::remove_file(part(1 + random.below(2)));
                 "a file less"
             }
-            3 => {
+            6 => {
                 let (region, _) = world.things.get_mut("k2").unwrap();
                 *region = Some(format!("region {step}"));
                 fs::write(project.join("data/things.csv"), world.things()).unwrap();
                 "another dimension table"
             }
-            4 => {
+            7 => {
                 let name = pick(random, &world.order);
                 if let KpiShape::Aggregate { condition: own, .. } = &mut world.kpis.get_mut(&name).unwrap().shape {
                     *own = Some(condition(random, 1));
@@ -499,6 +494,19 @@ impl KpiDefinition {
         }
         yaml
     }
+}
+
+/// Rows of a few days, of which some may lie where no other rows do.
+fn of_few_days(random: &mut Random) -> Vec<Fact> {
+    let first = day(2023, 11, 1) + chrono::TimeDelta::days(random.between(0, 850));
+    let length = pick(random, &[1, 3, 31]);
+    let mut rows: Vec<Fact> = facts(random).into_iter().take(random.between(1, 25) as usize).collect();
+    for fact in &mut rows {
+        let moved = first + chrono::TimeDelta::days(random.between(0, length));
+        fact.at = fact.at.map(|_| moved.and_hms_opt(random.below(24) as u32, 0, 0).unwrap().and_utc().timestamp());
+        fact.day = fact.day.map(|_| moved);
+    }
+    rows
 }
 
 fn facts(random: &mut Random) -> Vec<Fact> {

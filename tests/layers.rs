@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 const FLOORS: [&[&str]; 9] = [
-    &["diagnostic", "error", "time"],
+    &["days", "diagnostic", "error", "time"],
     &["cube", "functions", "load", "spec"],
     &["catalog", "session"],
     &["model", "validate"],

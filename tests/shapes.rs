@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::fs;
 use std::path::Path;
 
 use chrono::{DateTime, Days, Months, NaiveDate, Weekday};
@@ -15,8 +16,8 @@ use kpi::generate::Random;
 use kpi::time::{Calendar, Grain};
 
 use crate::support::{
-    Published, Rows, Values, block_on, difference, mistakes, open, read_published, read_values, run, ways_that_differ,
-    write_files,
+    Published, Rows, Values, block_on, difference, differences_from_scratch, mistakes, open, read_published,
+    read_values, run, ways_that_differ, write_files,
 };
 
 #[test]
@@ -67,7 +68,7 @@ async fn check(seed: u64) -> Vec<String> {
     };
     let mut broken = Vec::new();
     for (name, outcome) in &report.kpis {
-        let shape = &world.kpis[name];
+        let Some(shape) = world.kpis.get(name) else { continue };
         if matches!(outcome, KpiOutcome::Published { .. }) {
             broken.extend(wrong_values(&world, project, name, shape));
         } else if !shape.values(&world, Grain::Year.min(shape.grains[0]), &[]).is_empty() {
@@ -77,6 +78,49 @@ async fn check(seed: u64) -> Vec<String> {
     let published = Published::by(&report);
     broken.extend(broken_algebra(project, &published.names));
     broken.extend(ways_that_differ(&engine, project, &published, 4).await);
+    broken.extend(changes_that_are_missed(world, seed, project).await);
+    broken
+}
+
+/// Whatever changes between runs, the values are those of a run over everything from scratch.
+async fn changes_that_are_missed(mut world: World, seed: u64, project: &Path) -> Vec<String> {
+    let mut random = Random::new(seed ^ 0x5eed);
+    let random = &mut random;
+    let elsewhere = tempfile::tempdir().unwrap();
+    let mut broken = Vec::new();
+    for step in 0..5 {
+        let did = match random.below(5) {
+            0 => {
+                let index = random.below(world.events.len() as u64) as usize;
+                world.events.remove(index);
+                "an event less"
+            }
+            1 | 2 => {
+                let at = pick(random, &world.events).at + random.between(0, 3) * 86_400 * 20;
+                let id = 1_000 + step;
+                let event = Event { id, at, ..pick(random, &world.events) };
+                if random.below(2) == 0 {
+                    world.events.push(event)
+                } else {
+                    world.follows.push(event)
+                }
+                "an event more"
+            }
+            3 => {
+                let index = random.below(world.stays.len() as u64) as usize;
+                world.stays[index] = stay(random);
+                "another stay"
+            }
+            _ => {
+                world.as_of = world.as_of + Days::new(40) - Days::new(random.below(60));
+                "another day"
+            }
+        };
+        world.write(project);
+        let scratch = elsewhere.path().join(format!("scratch {step}"));
+        let differences = differences_from_scratch(project, &scratch, world.as_of).await;
+        broken.extend(differences.into_iter().map(|found| format!("after {did}: {found}")));
+    }
     broken
 }
 
@@ -94,6 +138,53 @@ fn wrong_values(world: &World, project: &Path, name: &str, shape: &Kpi) -> Vec<S
     }
     wrong
 }
+
+/// What is judged by other values, or waits. It is only compared with a run from scratch.
+const FURTHER: &str = "\
+---
+kpi: waiting
+from: events
+value: sum(units)
+ripens: 45 days
+grains: [week, month]
+by: [category]
+better: higher
+target: {kpi: looked_at, warn: 0.9, critical: 0.5}
+---
+kpi: waiting_later
+value: waiting - previous(waiting, 2 weeks)
+grains: [week]
+by: [category]
+---
+kpi: since_new_year
+value: waiting / start_of(waiting, year)
+grains: [month]
+---
+kpi: filled
+from: events
+value: count(*)
+fill: zero
+grains: [day, month]
+by: [category]
+---
+kpi: filled_growth
+value: filled / previous(filled, 1 month) - 1
+grains: [month]
+by: [category]
+---
+kpi: both
+composite: {waiting: 1, ratio_to_reach: 2}
+better: higher
+grains: [month]
+by: [category]
+---
+kpi: ratio_to_reach
+value: ratio
+better: higher
+target: 2
+grains: [month]
+by: [category]
+";
 
 /// What must hold between the KPIs of every project.
 fn broken_algebra(project: &Path, names: &BTreeSet<String>) -> Vec<String> {
@@ -211,13 +302,13 @@ impl World {
         for table in ["events", "follows"] {
             write!(
                 yaml,
-                "---\ntable: {table}\nsource: {table}.csv\ntime: at\nprimary_key: id\ncolumns:\n  at: {{type: timestamp}}\n  \
+                "---\ntable: {table}\nsource: {table}\ntime: at\nprimary_key: id\ncolumns:\n  at: {{type: timestamp}}\n  \
                  units: {{type: integer}}\n  entity: {{type: text}}\n  category: {{type: text}}\n"
             )
             .unwrap();
         }
         yaml.push_str(
-            "---\ntable: stays\nsource: stays.csv\ncolumns:\n  begins: {type: date}\n  ends: {type: date}\n  \
+            "---\ntable: stays\nsource: stays\ncolumns:\n  begins: {type: date}\n  ends: {type: date}\n  \
              units: {type: integer}\n  entity: {type: text}\n  category: {type: text}\n",
         );
         for (name, kpi) in &self.kpis {
@@ -227,20 +318,25 @@ impl World {
             write!(yaml, "---\nkpi: {name}\n{}grains: [{}]\nby: [{}]\n", kpi.yaml, grains.join(", "), by.join(", "))
                 .unwrap();
         }
-        let mut stays = "entity,begins,ends,units,category\n".to_owned();
+        yaml.push_str(FURTHER);
+        // A file for each month, as lakes have them.
+        let mut files = BTreeMap::from([("kpis/project.yaml".to_owned(), yaml)]);
+        for (table, events) in [("events", &self.events), ("follows", &self.follows)] {
+            let mut months: BTreeMap<String, Vec<Event>> = BTreeMap::new();
+            for event in events {
+                let month = DateTime::from_timestamp(event.at, 0).unwrap().format("%Y-%m").to_string();
+                months.entry(month).or_default().push(event.clone());
+            }
+            files.extend(months.iter().map(|(month, events)| (format!("data/{table}/{month}.csv"), csv(events))));
+        }
         for stay in &self.stays {
             let Stay { entity, from, to, units, category } = stay;
-            writeln!(stays, "{},{},{},{},{}", text(entity), text(from), text(to), text(units), text(category)).unwrap();
+            let month = from.map_or("none".to_owned(), |from| from.format("%Y-%m").to_string());
+            let file = files.entry(format!("data/stays/{month}.csv"));
+            let file = file.or_insert_with(|| "entity,begins,ends,units,category\n".to_owned());
+            writeln!(file, "{},{},{},{},{}", text(entity), text(from), text(to), text(units), text(category)).unwrap();
         }
-        write_files(
-            project,
-            &[
-                ("kpis/project.yaml", &yaml),
-                ("data/events.csv", &csv(&self.events)),
-                ("data/follows.csv", &csv(&self.follows)),
-                ("data/stays.csv", &stays),
-            ],
-        );
+        write_changed(project, &files);
     }
 
     fn day_of(&self, event: &Event) -> NaiveDate {
@@ -278,6 +374,23 @@ impl World {
             self.stays.iter().filter_map(|stay| stay.from).filter(|day| *day <= self.as_of).collect();
         let ends = self.stays.iter().filter_map(|stay| stay.to).filter(|day| *day <= self.as_of).max();
         Some((*begins.first()?, (*begins.last()?).max(ends.unwrap_or(NaiveDate::MIN))))
+    }
+}
+
+/// Writes files whose content is another one, and takes away tables' files that are no longer there.
+fn write_changed(project: &Path, files: &BTreeMap<String, String>) {
+    for table in ["events", "follows", "stays"] {
+        for file in fs::read_dir(project.join("data").join(table)).into_iter().flatten() {
+            let name = format!("data/{table}/{}", file.unwrap().file_name().display());
+            if !files.contains_key(&name) {
+                fs::remove_file(project.join(name)).unwrap();
+            }
+        }
+    }
+    for (name, content) in files {
+        if fs::read_to_string(project.join(name)).ok().as_ref() != Some(content) {
+            write_files(project, &[(name, content)]);
+        }
     }
 }
 

@@ -18,7 +18,7 @@ use datafusion::optimizer::replace_distinct_aggregate::ReplaceDistinctWithAggreg
 use datafusion::optimizer::simplify_expressions::SimplifyExpressions;
 use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use datafusion::prelude::{CsvReadOptions, SessionContext};
-use kpi::compile::{Bounds, Cell, breakdown};
+use kpi::compile::{Cell, breakdown};
 use kpi::diagnostic::render_text;
 use kpi::engine::{Engine, EngineOptions, KpiOutcome, Question, RunOptions, RunReport};
 use kpi::model::Kpi;
@@ -297,6 +297,29 @@ async fn cell_differences(
     differences
 }
 
+/// How a run over a project that has results differs from one over a copy that has none.
+pub async fn differences_from_scratch(project: &Path, scratch: &Path, as_of: NaiveDate) -> Vec<String> {
+    let engine = open(project, Some(as_of)).await;
+    let report = run(&engine).await.unwrap();
+    for part in ["kpis", "data"] {
+        copy_folder(&project.join(part), &scratch.join(part));
+    }
+    let engine = open(scratch, Some(as_of)).await;
+    let from_scratch = run(&engine).await.unwrap();
+    let mut differences = Vec::new();
+    for (name, outcome) in &from_scratch.kpis {
+        let now = report.kpis.iter().find(|(other, _)| other == name);
+        if now.is_none_or(|(_, now)| now.is_up_to_date() != outcome.is_up_to_date()) {
+            differences.push(format!("{name}: {now:?}, and from scratch {outcome:?}"));
+        } else if outcome.is_up_to_date() {
+            let [now, then] = [project, scratch].map(|project| Rows::of(&read_published(project, name)));
+            let difference = now.difference(&then);
+            differences.extend(difference.map(|found| format!("{name} is not as from scratch: {found}")));
+        }
+    }
+    differences
+}
+
 /// The results of a run whose plans are executed as compiled.
 async fn fused_without_optimizer(
     engine: &Engine,
@@ -304,10 +327,9 @@ async fn fused_without_optimizer(
     names: &BTreeSet<String>,
 ) -> Vec<(String, Result<Rows, String>)> {
     let model = engine.model();
-    let survey = kpi::survey::survey(engine.context(), model, names, engine.as_of()).await;
-    let plan = kpi::plan::plan(model, Some(names));
-    let bounds = Bounds { since: None, until: engine.as_of().day };
-    let outcomes = kpi::execute::execute_all(plain, model, &plan, bounds, &survey.extents).await;
+    let survey = kpi::survey::survey(engine.context(), model, names, engine.as_of(), &Default::default()).await;
+    let plan = kpi::plan::plan(model, Some(names), &BTreeMap::new());
+    let outcomes = kpi::execute::execute_all(plain, model, &plan, engine.as_of().day, &survey.extents).await;
     let as_text = |result: Result<kpi::execute::KpiResult, kpi::error::Error>| match result {
         Ok(result) => Ok(Rows::of(&result.rows)),
         Err(error) => Err(error.to_string()),

@@ -13,7 +13,7 @@ use datafusion::datasource::listing::ListingTableUrl;
 use super::{Format, SourceError};
 
 /// One file of a table, with what tells whether it changed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct InputFile {
     pub path: PathBuf,
     pub bytes: u64,
@@ -142,28 +142,30 @@ pub(super) fn locations(
     found: &Found,
     partitions: &[(String, DataType)],
 ) -> Result<(Vec<ListingTableUrl>, String), SourceError> {
-    let url = |path: &Path, is_folder: bool| {
-        let has_parents = path.components().any(|part| part == std::path::Component::ParentDir);
-        // DataFusion takes no `..`; links are left as they are where they can be.
-        let whole = if has_parents { fs::canonicalize(path) } else { std::path::absolute(path) };
-        let path = whole.map_err(|error| unreadable(path, &error))?;
-        let url = if is_folder { url::Url::from_directory_path(&path) } else { url::Url::from_file_path(&path) };
-        let url = url.map_err(|()| SourceError::unreadable(format!("`{}` is no usable path", path.display())))?;
-        ListingTableUrl::try_new(url, None).map_err(|error| SourceError::unreadable(error.strip_backtrace()))
-    };
     match &found.folder {
         _ if partitions.is_empty() => {
             // DataFusion compares endings by case; the files are chosen already.
-            let files = found.files.iter().map(|file| url(&file.path, false));
+            let files = found.files.iter().map(|file| location(&file.path, false));
             Ok((files.collect::<Result<_, _>>()?, String::new()))
         }
         Some(folder) => {
             listed_as_found(found, folder, partitions)?;
-            Ok((vec![url(folder, true)?], found.ending.clone()))
+            Ok((vec![location(folder, true)?], found.ending.clone()))
         }
         None => Err(SourceError::unreadable("`partitioned_by` needs a `source` that is a folder")
             .with_hint("name the folder that holds the `name=value` folders")),
     }
+}
+
+/// A path as DataFusion names it.
+pub(super) fn location(path: &Path, is_folder: bool) -> Result<ListingTableUrl, SourceError> {
+    let has_parents = path.components().any(|part| part == std::path::Component::ParentDir);
+    // DataFusion takes no `..`; links are left as they are where they can be.
+    let whole = if has_parents { fs::canonicalize(path) } else { std::path::absolute(path) };
+    let path = whole.map_err(|error| unreadable(path, &error))?;
+    let url = if is_folder { url::Url::from_directory_path(&path) } else { url::Url::from_file_path(&path) };
+    let url = url.map_err(|()| SourceError::unreadable(format!("`{}` is no usable path", path.display())))?;
+    ListingTableUrl::try_new(url, None).map_err(|error| SourceError::unreadable(error.strip_backtrace()))
 }
 
 /// DataFusion lists a partitioned folder by rules of its own. A file that only one side would read is named.

@@ -9,6 +9,7 @@ mod files;
 mod given;
 mod parquet;
 mod periods;
+mod single;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ pub use self::files::{InputFile, is_csv};
 pub use self::given::{BadValue, GivenRows, Known, given};
 pub use self::parquet::{ColumnSizes, column_sizes, find_broken_file};
 pub use self::periods::{PERIODS, Periods, known_days};
+pub use self::single::over_file;
 
 /// The files of one table, as raw rows.
 #[derive(Debug, Clone)]

@@ -4,29 +4,36 @@ use chrono::{Days, NaiveDate};
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{Expr, lit};
+use serde::{Deserialize, Serialize};
 
+use crate::days::{DayRanges, text};
 use crate::functions::local_date;
 use crate::time::{Calendar, to_epoch_days};
 
-/// The days of interest, both ends included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The days of interest.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bounds {
-    pub since: Option<NaiveDate>,
+    /// Rows of other days need not be read.
+    pub days: DayRanges,
     /// Rows of later days do not exist yet: the day that `--as-of` fixes, or today.
     pub until: NaiveDate,
 }
 
 /// The days that the data of a KPI covers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Extent {
     /// The day of the first row.
+    #[serde(with = "text")]
     pub first: NaiveDate,
     /// The last day that has rows or is known to have none.
+    #[serde(with = "text")]
     pub last: NaiveDate,
     /// The last day of which everything is known; a period that ends behind it is open.
+    #[serde(with = "text")]
     pub complete_until: NaiveDate,
     /// The last whole day of the calendar as the run sees it. A period that ends behind it is still running, however far
     /// the data reaches.
+    #[serde(with = "text")]
     pub calendar_until: NaiveDate,
 }
 
@@ -43,18 +50,24 @@ impl Extent {
 }
 
 impl Bounds {
+    /// All days up to one.
+    pub fn until(until: NaiveDate) -> Bounds {
+        Bounds { days: DayRanges::all(), until }
+    }
+
     /// The condition that `time` lies within the bounds. A row without time never does.
     pub fn condition(&self, time: &Expr, time_type: &DataType, calendar: &Calendar) -> Expr {
-        let behind = self.until.checked_add_days(Days::new(1)).unwrap_or(NaiveDate::MAX);
-        let until = match start_of(behind, time_type, calendar) {
-            Some(behind) => time.clone().lt(lit(behind)),
-            None => time.clone().is_not_null(),
+        let before = |day: NaiveDate| {
+            let behind = day.checked_add_days(Days::new(1)).unwrap_or(NaiveDate::MAX);
+            start_of(behind, time_type, calendar).map(|behind| time.clone().lt(lit(behind)))
         };
-        let since = self.since.and_then(|since| start_of(since, time_type, calendar));
-        match since {
-            Some(since) => time.clone().gt_eq(lit(since)).and(until),
-            None => until,
-        }
+        let within = self.days.iter().filter(|(first, _)| *first <= self.until).map(|(first, last)| {
+            let known = if first == NaiveDate::MIN { None } else { start_of(first, time_type, calendar) };
+            let since = known.map(|first| time.clone().gt_eq(lit(first)));
+            let until = before(last.min(self.until)).unwrap_or_else(|| time.clone().is_not_null());
+            since.into_iter().chain([until]).reduce(Expr::and).unwrap_or_else(|| lit(true))
+        });
+        within.reduce(Expr::or).unwrap_or_else(|| lit(false))
     }
 }
 

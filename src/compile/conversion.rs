@@ -44,7 +44,7 @@ pub(super) fn conversions(
     further_joins: &BTreeSet<JoinPath>,
 ) -> Result<LogicalPlanBuilder> {
     let calendar = &leaves.model.project.calendar;
-    let seen = Bounds { since: None, until };
+    let seen = Bounds::until(until);
     let by_day = conversions.is_by_day();
     let happened = |time: &Expr, time_type: &DataType| match by_day {
         true => day_of(time, time_type, calendar),

@@ -1,6 +1,7 @@
 //! The columns that every published row has, whatever the KPI: its name, grain, period and breakdown, the value with its
 //! parts, the target and how the value stands against it.
 
+use chrono::NaiveDate;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::{Result, ScalarValue, internal_datafusion_err};
 use datafusion::functions::expr_fn::abs;
@@ -13,6 +14,7 @@ use super::{
     Cell, Compiler, DENOMINATOR, NUMERATOR, OBSERVATIONS, PERIOD_END, PERIOD_START, VALUE, column, next_period,
     no_number,
 };
+use crate::days::DayRanges;
 use crate::model::{Better, Dimension, Goal, Kpi, known_dimensions};
 
 /// The relation and the column of what is wanted.
@@ -27,9 +29,13 @@ pub fn breakdown(dimensions: &[String]) -> String {
 }
 
 /// The published rows of a KPI for one cell. All cells of a KPI have the same columns: dimensions that a cell does not
-/// have are NULL in it, and `breakdown` tells them from the member NULL.
-pub fn result_plan(compiler: &Compiler, kpi: &Kpi, cell: &Cell) -> Result<LogicalPlan> {
-    let plan = compiler.kpi_plan(kpi, cell)?;
+/// have are NULL in it, and `breakdown` tells them from the member NULL. With `only` there are no rows but those of periods
+/// in which one of these days lies.
+pub fn result_plan(compiler: &Compiler, kpi: &Kpi, cell: &Cell, only: Option<&DayRanges>) -> Result<LogicalPlan> {
+    let mut plan = compiler.kpi_plan(kpi, cell)?;
+    if let Some(only) = only.filter(|only| !only.is_all()) {
+        plan = plan.filter(in_periods(&only.whole_periods(cell.grain, compiler.calendar())))?;
+    }
     let one_later = next_period(column(PERIOD_START), cell.grain);
     let complete_until = compiler.extent(kpi).map(|extent| extent.complete_until);
     let is_complete = match complete_until {
@@ -62,6 +68,16 @@ pub fn result_plan(compiler: &Compiler, kpi: &Kpi, cell: &Cell) -> Result<Logica
     columns.push(is_ripe.unwrap_or_else(|| lit(true)).alias("is_ripe"));
     columns.extend(kpi.stored().iter().map(|(name, _)| column(name)));
     plan.project(columns)?.build()
+}
+
+/// Whether the period of a row is one of these, of which these are all days.
+fn in_periods(days: &DayRanges) -> Expr {
+    let within = days.iter().map(|(first, last)| {
+        let since = (first != NaiveDate::MIN).then(|| column(PERIOD_START).gt_eq(lit(date(first))));
+        let until = (last != NaiveDate::MAX).then(|| column(PERIOD_START).lt_eq(lit(date(last))));
+        since.into_iter().chain(until).reduce(Expr::and).unwrap_or_else(|| lit(true))
+    });
+    within.reduce(Expr::or).unwrap_or_else(|| lit(false))
 }
 
 /// Every dimension in a KPI's sets, in the order of the definition.

@@ -17,6 +17,7 @@ use datafusion::logical_expr::{Expr, JoinType, LogicalPlanBuilder, cast, lit};
 use super::bounds::{Bounds, day_of};
 use super::placement::{Counted, place};
 use super::{Cell, Leaves, Request, View, cohort, conversion, entities, funnel};
+use crate::days::DayRanges;
 use crate::functions::utc_timestamp;
 use crate::model::{
     Aggregate, Dimension, JoinPath, Kpi, Measure, Model, Placement, Subject, Table, Validity, join_alias,
@@ -69,7 +70,7 @@ impl TableLeaves<'_> {
         request: &Request,
     ) -> Result<Counted> {
         let bounds = self.days_read(request.placement, request.view);
-        let rows = |time: &Expr, bounds: Bounds| -> Result<LogicalPlanBuilder> {
+        let rows = |time: &Expr, bounds: &Bounds| -> Result<LogicalPlanBuilder> {
             let mut joins = aggregate.joins.clone();
             joins.extend(keys.joins.iter().cloned());
             let calendar = &self.model.project.calendar;
@@ -95,17 +96,17 @@ impl TableLeaves<'_> {
         };
         match &aggregate.subject {
             Subject::Rows | Subject::Entities(_) | Subject::Cohorts(_) => {
-                counted.plan = rows(&aggregate.time, bounds)?;
+                counted.plan = rows(&aggregate.time, &bounds)?;
             }
             Subject::Funnel(steps) => {
-                counted.plan = rows(&aggregate.time, bounds)?;
+                counted.plan = rows(&aggregate.time, &bounds)?;
                 counted = funnel::by_step(counted, steps)?;
             }
             Subject::Conversions(conversions) => {
                 // All base events stand in one line, also those before the days of interest: one of them may take a
                 // conversion from those inside. Only then the days are cut.
-                let seen = Bounds { since: None, until: bounds.until };
-                counted.plan = rows(&conversions.base_time, seen)?;
+                let seen = Bounds::until(bounds.until);
+                counted.plan = rows(&conversions.base_time, &seen)?;
                 let followed =
                     conversion::conversions(self, aggregate, conversions, self.until(request.view), &keys.joins)?;
                 counted = conversion::with_conversions(counted, &aggregate.table, conversions, followed)?;
@@ -126,9 +127,9 @@ impl TableLeaves<'_> {
     pub(super) fn days_read(&self, placement: &Placement, view: View) -> Bounds {
         let until = view.last().map_or(self.bounds.until, |last| last.min(self.bounds.until));
         match (placement, view.days) {
-            (Placement::Event, Some((first, _))) => Bounds { since: Some(first), until },
-            (Placement::Event, None) => Bounds { since: self.bounds.since, until: self.until(view) },
-            (Placement::Window(_) | Placement::Stock(_) | Placement::Boundaries(_), _) => Bounds { since: None, until },
+            (Placement::Event, Some((first, _))) => Bounds { days: DayRanges::since(first), until },
+            (Placement::Event, None) => Bounds { days: self.bounds.days.clone(), until: self.until(view) },
+            (Placement::Window(_) | Placement::Stock(_) | Placement::Boundaries(_), _) => Bounds::until(until),
         }
     }
 }
@@ -205,7 +206,7 @@ pub fn rows_within(
     joins: &BTreeSet<JoinPath>,
     time: RowTime,
     condition: Option<&Expr>,
-    bounds: Bounds,
+    bounds: &Bounds,
 ) -> Result<LogicalPlanBuilder> {
     let within = bounds.condition(time.0, time.1, &model.project.calendar);
     let condition = condition.cloned().into_iter().chain([within]).reduce(Expr::and);

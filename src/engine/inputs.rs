@@ -7,8 +7,8 @@ use chrono::{DateTime, Utc};
 
 use crate::catalog::{self, InputFile, SourceError};
 use crate::model::{Kpi, Model, Origin, TableTests};
-use crate::store;
-use crate::survey::tables_of;
+use crate::store::{self, LogRecord};
+use crate::survey::{FileDays, tables_of};
 
 /// The files of each table as they were when the run began.
 pub(super) struct Inputs {
@@ -68,8 +68,15 @@ impl Inputs {
         hasher.finalize().to_hex().to_string()
     }
 
-    pub fn records(&self, model: &Model) -> Vec<store::Input> {
+    /// The files for the record, each with what it is known to cover.
+    pub fn records(&self, model: &Model, known: &FileDays) -> Vec<store::Input> {
         let shown = |path: &Path| path.strip_prefix(&model.project.data).unwrap_or(path).display().to_string();
+        let covers = |file: &InputFile| {
+            let covers = known
+                .of_file(file)
+                .filter_map(|(key, covered)| Some((key.to_owned(), serde_json::to_value(covered).ok()?)));
+            covers.collect()
+        };
         let records = self.files.iter().flat_map(|(table, files)| files.iter().map(move |file| (table, file)));
         records
             .map(|(table, file)| store::Input {
@@ -80,9 +87,60 @@ impl Inputs {
                 etag: None,
                 version: None,
                 rows: None,
+                covers: covers(file),
             })
             .collect()
     }
+
+    /// What the files of a version covered.
+    pub fn known_days(model: &Model, record: &LogRecord) -> FileDays {
+        let mut known = FileDays::default();
+        for input in &record.inputs {
+            let file = file_of(model, input);
+            for (key, covered) in &input.covers {
+                // What another program has noted is nothing that is known.
+                if let Ok(covered) = serde_json::from_value(covered.clone()) {
+                    known.insert(key, file.clone(), covered);
+                }
+            }
+        }
+        known
+    }
+
+    /// The tables whose files are not those of a version.
+    pub fn changed_since_record(&self, model: &Model, record: &LogRecord) -> BTreeSet<String> {
+        let tables =
+            self.files.keys().map(String::as_str).chain(record.inputs.iter().map(|input| input.table.as_str()));
+        let tables: BTreeSet<&str> = tables.collect();
+        let has_changed = |table: &&str| {
+            let (came, went) = self.difference(model, record, table).unwrap_or_default();
+            !came.is_empty() || !went.is_empty()
+        };
+        tables.into_iter().filter(has_changed).map(str::to_owned).collect()
+    }
+
+    /// The files of a table that a version did not have, and those that it had; `None` where the table has no files.
+    pub fn difference(
+        &self,
+        model: &Model,
+        record: &LogRecord,
+        table: &str,
+    ) -> Option<(Vec<InputFile>, Vec<InputFile>)> {
+        let now = self.files.get(table)?;
+        let then = record.inputs.iter().filter(|input| input.table == table).map(|input| file_of(model, input));
+        let then: Vec<InputFile> = then.collect();
+        let without = |these: &[InputFile], those: &[InputFile]| -> Vec<InputFile> {
+            let those: BTreeSet<&InputFile> = those.iter().collect();
+            these.iter().filter(|file| !those.contains(file)).cloned().collect()
+        };
+        Some((without(now, &then), without(&then, now)))
+    }
+}
+
+/// A file of a record.
+fn file_of(model: &Model, input: &store::Input) -> InputFile {
+    let modified = input.modified.as_deref().and_then(|time| DateTime::parse_from_rfc3339(time).ok());
+    InputFile { path: model.project.data.join(&input.path), bytes: input.bytes, modified: modified.map(Into::into) }
 }
 
 fn digest_of(table: &str, files: &[InputFile], tests: Option<&TableTests>) -> String {

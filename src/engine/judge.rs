@@ -3,16 +3,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::changes::Basis;
 use super::inputs::Inputs;
+use super::patch::patched;
 use super::testing::{self, Tested};
 use super::{Engine, KpiOutcome};
 use crate::audit::audit;
 use crate::error::Result;
 use crate::execute::KpiResult;
 use crate::model::{Kpi, Model};
+use crate::plan::{self, ByGrain};
 use crate::report::{self, Scorecard};
 use crate::store::{self, AuditStatus, Candidate, LogRecord, ManifestEvent, Phase, Run, Status, Store};
-use crate::survey::{Survey, tables_of};
+use crate::survey::{FileDays, Survey, tables_of};
 
 /// What a run found beside the results, before anything is judged.
 pub(super) struct Found {
@@ -22,6 +25,8 @@ pub(super) struct Found {
     pub tested: Tested,
     /// The version before.
     pub head: Option<LogRecord>,
+    /// Of which KPIs only some periods are computed.
+    pub touched: BTreeMap<String, ByGrain>,
 }
 
 /// The results of a run after the audits.
@@ -32,6 +37,10 @@ pub(super) struct Judged {
     pub scorecard: Scorecard,
     /// KPIs of the included catalogue for which there never was a row, and what is to be said.
     pub skipped: BTreeMap<String, String>,
+    /// KPIs of which some periods were computed, and that have to be computed as a whole after all.
+    pub again: BTreeSet<String>,
+    /// What the files cover.
+    pub files: FileDays,
 }
 
 /// Takes the results of a run as they come.
@@ -48,8 +57,12 @@ impl Judge<'_> {
     pub async fn judge(&mut self, run: &mut Run, name: String, result: Result<KpiResult>) -> Result<()> {
         let Judge { engine, store, inputs, found, judged } = self;
         let model = engine.model();
-        let Found { survey, without_rows, tested, head } = found;
+        let Found { survey, without_rows, tested, head, touched } = found;
         let kpi = &model.kpis[&name];
+        if kpi.inputs().into_iter().any(|input| judged.again.contains(input)) {
+            judged.again.insert(name);
+            return Ok(());
+        }
         let why_skipped = || why_skipped(kpi, &result, without_rows, judged);
         if let Some(reason) = is_unused(kpi, head).then(why_skipped).flatten() {
             return judged.skip(run, name, reason).await;
@@ -68,6 +81,20 @@ impl Judge<'_> {
             Some(record) => store.read_kpi(record, &name).await.unwrap_or(None),
             None => None,
         };
+        let result = match touched.get(&name) {
+            Some(touched) => {
+                let cells = plan::cells(model, &name);
+                let before = before.as_deref().unwrap_or_default();
+                match patched(&cells, touched, &model.project.calendar, before, &result.rows)? {
+                    Some(rows) => KpiResult { rows, ..result },
+                    None => {
+                        judged.again.insert(name);
+                        return Ok(());
+                    }
+                }
+            }
+            None => result,
+        };
         let without_time = survey.without_time.get(&name).copied();
         let mut audits = audit(&result, before.as_deref(), without_time)?;
         let asserted = engine.test_result(&result).await;
@@ -85,7 +112,7 @@ impl Judge<'_> {
             judged.outcomes.insert(name, KpiOutcome::Withheld { reason, is_late });
             return Ok(());
         }
-        judged.add(run, model, inputs, result, audits).await
+        judged.add(run, engine, inputs, found, result, audits).await
     }
 
     /// Keeps back what was computed from files that are others now: nobody knows which of them it has seen.
@@ -158,11 +185,13 @@ impl Judged {
     async fn add(
         &mut self,
         run: &mut Run,
-        model: &Model,
+        engine: &Engine,
         inputs: &Inputs,
+        found: &Found,
         result: KpiResult,
         audits: Vec<store::Audit>,
     ) -> Result<()> {
+        let model = engine.model();
         let KpiResult { kpi, schema, rows, elapsed } = result;
         let staged = run.stage(&kpi.name, &schema, std::slice::from_ref(&rows)).await?;
         let event = ManifestEvent::new(Phase::Stage, Status::Done).kpi(&kpi.name);
@@ -184,6 +213,7 @@ impl Judged {
             input_digest: inputs.digest(model, &kpi),
             audit: audits,
             headline: serde_json::to_value(&headline).ok(),
+            basis: serde_json::to_value(Basis::of(engine, &kpi, &found.survey)).ok(),
         });
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! What a run would do, without doing it: what has changed, which KPIs share a scan, and what each scan reads.
 //!
-//! Footers of Parquet files are read for the sizes of columns; no row is.
+//! Footers of Parquet files are read for the sizes of columns. No row is, but the times of those in files that are new since
+//! the last run: they tell which periods are touched.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,12 +11,13 @@ use datafusion::logical_expr::LogicalPlan;
 use super::Engine;
 use super::inputs::Inputs;
 use crate::catalog::{self, ColumnSizes};
-use crate::compile::Bounds;
+use crate::days::DayRanges;
 use crate::error::Result;
 use crate::execute::query_error;
 use crate::model::{Origin, Shape, below, table_of_files};
-use crate::plan;
-use crate::store::Store;
+use crate::plan::{self, ByGrain, Wanted};
+use crate::store::{LogRecord, Store};
+use crate::survey::survey;
 
 /// What a run would do.
 #[derive(Debug, Clone, Default)]
@@ -24,11 +26,21 @@ pub struct Preview {
     pub version: Option<u64>,
     /// The KPIs that would not be computed, since nothing has changed.
     pub unchanged: Vec<String>,
-    /// Those that would, and why.
-    pub changed: Vec<(String, &'static str)>,
+    /// Those that would.
+    pub changed: Vec<Changed>,
     pub scans: Vec<Scan>,
     /// Aggregates that are not computed beside others, and why; also those below the KPIs that are computed.
     pub apart: Vec<(String, &'static str)>,
+}
+
+/// A KPI that would be computed.
+#[derive(Debug, Clone)]
+pub struct Changed {
+    pub kpi: String,
+    /// Why.
+    pub reason: &'static str,
+    /// The days whose periods would be, by grain, where not all are.
+    pub touched: Option<ByGrain>,
 }
 
 /// One reading of a table and those that it is joined with.
@@ -37,6 +49,8 @@ pub struct Scan {
     pub table: String,
     pub kind: ScanKind,
     pub kpis: Vec<String>,
+    /// The days whose rows are needed.
+    pub days: DayRanges,
     pub reads: Vec<Read>,
 }
 
@@ -95,31 +109,33 @@ impl Engine {
                     self.why_changed(&model.kpis[name], entry, &inputs).unwrap_or("files of its values are missing")
                 }
             };
-            preview.changed.push((name.clone(), why));
+            preview.changed.push(Changed { kpi: name.clone(), reason: why, touched: None });
             changed.insert(name.clone());
         }
-        let bounds = Bounds { since: None, until: self.as_of.day };
-        let run_plan = plan::plan(model, Some(&changed));
+        let touched = match force {
+            true => BTreeMap::new(),
+            false => self.touched_by_files(&store, head.as_ref(), &inputs, &changed).await?,
+        };
+        preview.changed.iter_mut().for_each(|changed| changed.touched = touched.get(&changed.kpi).cloned());
+        let run_plan = plan::plan(model, Some(&changed), &touched);
         for pass in &run_plan.passes {
-            let reads = self.reads(pass.logical_plan(model, bounds).map_err(query_error)?)?;
+            let reads = self.reads(pass.logical_plan(model, self.as_of.day).map_err(query_error)?)?;
             let kind = ScanKind::Pass { cells: pass.cells(), measures: pass.measures() };
-            preview.scans.push(Scan { table: pass.table.clone(), kind, kpis: pass.kpis.clone(), reads });
+            let (table, kpis, days) = (pass.table.clone(), pass.kpis.clone(), pass.days.clone());
+            preview.scans.push(Scan { table, kind, kpis, days, reads });
         }
         for rows in &run_plan.rows {
-            let reads = self.reads(rows.logical_plan(model, bounds).map_err(query_error)?)?;
-            preview.scans.push(Scan {
-                table: rows.table.clone(),
-                kind: ScanKind::Rows,
-                kpis: rows.kpis.clone(),
-                reads,
-            });
+            let reads = self.reads(rows.logical_plan(model, self.as_of.day).map_err(query_error)?)?;
+            let (table, kpis, days) = (rows.table.clone(), rows.kpis.clone(), rows.days.clone());
+            preview.scans.push(Scan { table, kind: ScanKind::Rows, kpis, days, reads });
         }
-        for (name, cells) in &run_plan.kpis {
+        for Wanted { name, cells, .. } in &run_plan.kpis {
             let kpi = &model.kpis[name];
             if let Shape::Query(query) = &kpi.shape {
                 let table = query.tables.iter().cloned().collect::<Vec<_>>().join(", ");
                 let kind = ScanKind::Each { cells: cells.len() };
-                preview.scans.push(Scan { table, kind, kpis: vec![name.clone()], reads: Vec::new() });
+                let (kpis, days) = (vec![name.clone()], DayRanges::all());
+                preview.scans.push(Scan { table, kind, kpis, days, reads: Vec::new() });
             }
         }
         for kpi in below(model, &changed) {
@@ -128,6 +144,24 @@ impl Engine {
             }
         }
         Ok(preview)
+    }
+
+    /// The periods that a run would compute, as [`Engine::touched`] tells once it has looked at the files that are new.
+    async fn touched_by_files(
+        &self,
+        store: &Store,
+        head: Option<&LogRecord>,
+        inputs: &Inputs,
+        changed: &BTreeSet<String>,
+    ) -> Result<BTreeMap<String, ByGrain>> {
+        let Some(head) = head.filter(|head| changed.iter().any(|name| head.kpis.contains_key(name))) else {
+            return Ok(BTreeMap::new());
+        };
+        let known = Inputs::known_days(self.model(), head);
+        let survey = survey(&self.context, self.model(), changed, self.as_of, &known).await;
+        // What cannot be read fails in the run, and says why there.
+        let ready = changed.iter().filter(|name| !survey.failed.contains_key(*name)).cloned().collect();
+        self.touched(store, Some(head), inputs, &survey, &ready).await
     }
 
     /// What a plan reads of which tables, once it is optimized.

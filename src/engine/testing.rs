@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 use datafusion::arrow::array::RecordBatch;
 
 use super::{Engine, Question, Sorted, explain};
-use crate::compile::Bounds;
 use crate::diagnostic::{Diagnostic, Sources, nearest};
 use crate::error::{Error, Result};
 use crate::execute::{self, KpiResult, Outcomes};
@@ -20,7 +19,7 @@ use crate::plan;
 use crate::session;
 use crate::spec::{Document, KpiSpec, Spanned};
 use crate::store::{Audit, AuditStatus};
-use crate::survey::{AsOf, broken_keys, repeated_targets, survey, tables_of};
+use crate::survey::{AsOf, FileDays, broken_keys, repeated_targets, survey, tables_of};
 use crate::testing::{Failure, TestKind, TestOutcome, Verdict, assertion_test, freshness_test, table_tests, unmet};
 use crate::time::Grain;
 use crate::validate::{Given, validate_given};
@@ -262,13 +261,12 @@ impl Engine {
         if kpis.is_empty() {
             return Vec::new();
         }
-        let mut survey = survey(&self.context, model, kpis, self.as_of).await;
+        let mut survey = survey(&self.context, model, kpis, self.as_of, &FileDays::default()).await;
         survey.failed.extend(repeated_targets(&self.context, model, kpis).await);
         let broken = broken_keys(&self.context, model, kpis).await;
         let Sorted { ready, mut outcomes, .. } = self.sort_out(kpis, &survey, &broken);
-        let plan = plan::plan(model, Some(&ready));
-        let bounds = Bounds { since: None, until: self.as_of.day };
-        outcomes.extend(execute::execute_all(&self.context, model, &plan, bounds, &survey.extents).await);
+        let plan = plan::plan(model, Some(&ready), &BTreeMap::new());
+        outcomes.extend(execute::execute_all(&self.context, model, &plan, self.as_of.day, &survey.extents).await);
         outcomes
     }
 

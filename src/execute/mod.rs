@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use chrono::NaiveDate;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::compute::concat_batches;
 use datafusion::arrow::datatypes::SchemaRef;
@@ -22,10 +23,10 @@ use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, stream};
 use tokio::sync::mpsc;
 
-use crate::compile::{Bounds, Cell, Compiler, Extent, TableLeaves, result_plan};
+use crate::compile::{Cell, Compiler, Extent, result_plan};
 use crate::error::{Error, ErrorKind};
 use crate::model::{Kpi, Model, Origin, below};
-use crate::plan::{FusedLeaves, KeptRows, Pass, PassRows, RunPlan, SharedRows};
+use crate::plan::{FusedLeaves, KeptRows, Pass, PassRows, RunPlan, SharedRows, Wanted};
 use crate::session;
 
 pub use rows::{published_schema, sorted, with_schema};
@@ -63,7 +64,7 @@ pub async fn execute_all(
     context: &SessionContext,
     model: &Model,
     plan: &RunPlan,
-    bounds: Bounds,
+    until: NaiveDate,
     extents: &BTreeMap<String, Extent>,
 ) -> Outcomes {
     let (sender, mut results) = mpsc::channel(1);
@@ -74,7 +75,7 @@ pub async fn execute_all(
         }
         outcomes
     };
-    futures::join!(execute(context, model, plan, bounds, extents, &|_| {}, sender), collecting).1
+    futures::join!(execute(context, model, plan, until, extents, &|_| {}, sender), collecting).1
 }
 
 /// Computes everything in `plan`, and hands out each outcome as soon as it is there, in the order of the plan. A KPI that
@@ -83,7 +84,7 @@ pub async fn execute(
     context: &SessionContext,
     model: &Model,
     plan: &RunPlan,
-    bounds: Bounds,
+    until: NaiveDate,
     extents: &BTreeMap<String, Extent>,
     listener: Listener<'_>,
     results: mpsc::Sender<Outcome>,
@@ -94,7 +95,7 @@ pub async fn execute(
         let begins = Progress::Pass { table: &pass.table, kpis: pass.kpis.len(), number: index + 1, of: of_passes };
         async move {
             listener(begins);
-            run_parts(context, model, pass, bounds).await
+            run_parts(context, model, pass, until).await
         }
     });
     // A large table keeps all cores busy and needs the memory for itself; small ones go side by side.
@@ -104,12 +105,11 @@ pub async fn execute(
     let rows: Vec<Vec<(Pass, PassRows)>> = stream::iter(passes).buffered(side_by_side).collect().await;
     let rows: Vec<(Pass, PassRows)> = rows.into_iter().flatten().collect();
     // Where they cannot be kept, each cell reads the table; if that fails too, it says why.
-    let shared = plan.rows.iter().map(|shared| keep_rows(context, model, shared, bounds).boxed());
+    let shared = plan.rows.iter().map(|shared| keep_rows(context, model, shared, until).boxed());
     let shared: Vec<BoxFuture<'_, _>> = shared.collect();
     let kept: Vec<_> = stream::iter(shared).buffered(at_once).collect().await;
     let kept = kept.into_iter().filter_map(|kept| kept.ok().flatten()).collect();
-    let tables = TableLeaves { model, bounds, by_name: false, rows: None };
-    let leaves = FusedLeaves { model, passes: rows, rows: kept, tables };
+    let leaves = FusedLeaves { model, passes: rows, rows: kept, days: &plan.days, until };
     let compiler = Compiler { model, leaves: &leaves, extents, days: None };
     let small = session::for_small_rows(context);
     let of = plan.kpis.len();
@@ -118,11 +118,12 @@ pub async fn execute(
     let small = &small;
     // Plans are made here, one after the other, while others run on the threads of the runtime. Boxed, so that the compiler
     // sees that the whole can be sent to another thread, as servers that spawn a run need it.
-    let tasks = plan.kpis.iter().map(|(name, cells)| {
+    let tasks = plan.kpis.iter().map(|Wanted { name, cells, only }| {
         let task = async move {
             let kpi = model.kpis[name].clone();
             let plans = cells.iter().map(|cell| {
-                let plan = result_plan(compiler, &kpi, cell).map_err(|error| not_compiled(&kpi, error))?;
+                let only = only.as_ref().and_then(|only| only.get(&cell.grain));
+                let plan = result_plan(compiler, &kpi, cell, only).map_err(|error| not_compiled(&kpi, error))?;
                 Ok((cell.clone(), plan))
             });
             let plans = plans.collect::<Result<Vec<(Cell, LogicalPlan)>, Error>>();
@@ -166,11 +167,11 @@ fn is_small(model: &Model, table: &str) -> bool {
 }
 
 /// A pass, or the parts of it that run.
-async fn run_parts(context: &SessionContext, model: &Model, pass: &Pass, bounds: Bounds) -> Vec<(Pass, PassRows)> {
+async fn run_parts(context: &SessionContext, model: &Model, pass: &Pass, until: NaiveDate) -> Vec<(Pass, PassRows)> {
     let mut rows = Vec::new();
     let mut left = vec![pass.clone()];
     while let Some(pass) = left.pop() {
-        match run_pass(context, model, &pass, bounds).await {
+        match run_pass(context, model, &pass, until).await {
             Ok(found) => rows.push((pass, found)),
             // What does not fit into memory at once may fit in two parts.
             Err(error) if error.kind() == ErrorKind::Storage => left.extend(pass.halves(model).into_iter().flatten()),
@@ -221,8 +222,8 @@ fn not_compiled(kpi: &Kpi, error: DataFusionError) -> Error {
     Error::internal(format!("KPI `{}` could not be compiled", kpi.name)).with_context("reason", error.strip_backtrace())
 }
 
-async fn run_pass(context: &SessionContext, model: &Model, pass: &Pass, bounds: Bounds) -> Result<PassRows, Error> {
-    let plan = pass.logical_plan(model, bounds).map_err(|error| {
+async fn run_pass(context: &SessionContext, model: &Model, pass: &Pass, until: NaiveDate) -> Result<PassRows, Error> {
+    let plan = pass.logical_plan(model, until).map_err(|error| {
         Error::internal(format!("the pass over `{}` could not be compiled", pass.table))
             .with_context("reason", error.strip_backtrace())
     })?;
@@ -235,7 +236,7 @@ async fn keep_rows(
     context: &SessionContext,
     model: &Model,
     shared: &SharedRows,
-    bounds: Bounds,
+    until: NaiveDate,
 ) -> Result<Option<KeptRows>, DataFusionError> {
     // What remains is for the cells.
     const PART: usize = 8;
@@ -245,7 +246,7 @@ async fn keep_rows(
         MemoryLimit::Infinite | MemoryLimit::Unknown => usize::MAX,
     };
     let memory = MemoryConsumer::new(format!("rows of {}", shared.table)).register(&pool);
-    let frame = DataFrame::new(context.state(), shared.logical_plan(model, bounds)?);
+    let frame = DataFrame::new(context.state(), shared.logical_plan(model, until)?);
     let mut rows = frame.execute_stream().await?;
     let schema = rows.schema();
     let mut batches = Vec::new();

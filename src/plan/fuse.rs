@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use chrono::NaiveDate;
 use datafusion::arrow::array::{AsArray, RecordBatch};
 use datafusion::arrow::datatypes::{DataType, SchemaRef, UInt32Type};
 use datafusion::catalog::TableProvider;
@@ -21,6 +22,7 @@ use crate::compile::{
     with_types_of,
 };
 use crate::cube::{self, CELL, CubeNode, PERIOD};
+use crate::days::DayRanges;
 use crate::model::{
     Aggregate, JoinPath, Kpi, Measure, MeasureFunction, Model, Placement, ROWS, Shape, Subject, measure_expression,
 };
@@ -34,6 +36,8 @@ pub struct Pass {
     pub table: String,
     /// The KPIs that it serves.
     pub kpis: Vec<String>,
+    /// The days that they need.
+    pub days: DayRanges,
     rows: Rows,
     /// Every dimension of its cells.
     dimensions: Vec<String>,
@@ -82,6 +86,7 @@ pub(super) fn passes(
     model: &Model,
     needed: &BTreeMap<String, BTreeSet<Cell>>,
     looked_back: &BTreeSet<String>,
+    days: &BTreeMap<String, DayRanges>,
 ) -> Vec<Pass> {
     let mut groups: Vec<Vec<Asking>> = Vec::new();
     for name in model.order.iter().filter(|name| needed.contains_key(*name)) {
@@ -91,14 +96,20 @@ pub(super) fn passes(
         let is_same = |group: &&mut Vec<Asking>| {
             let (_, first, _) = &group[0];
             let is_table = matches!((&first.subject, &aggregate.subject), (Subject::Rows, Subject::Rows));
-            is_table && first.table == aggregate.table && first.time == aggregate.time
+            // Those that need a few days do not read all of them for the sake of the others.
+            let is_as_long = days.contains_key(&group[0].0.name) == days.contains_key(name);
+            is_table && is_as_long && first.table == aggregate.table && first.time == aggregate.time
         };
         match groups.iter_mut().find(is_same) {
             Some(group) => group.push(asking),
             None => groups.push(vec![asking]),
         }
     }
-    groups.iter().map(|group| pass(group)).collect()
+    let all = DayRanges::all();
+    let days_of = |group: &Vec<Asking>| -> DayRanges {
+        group.iter().map(|(kpi, ..)| days.get(&kpi.name).unwrap_or(&all).clone()).collect()
+    };
+    groups.iter().map(|group| pass(group, days_of(group))).collect()
 }
 
 /// Why an aggregate cannot be computed beside others, if it cannot.
@@ -154,11 +165,12 @@ fn asked(aggregate: &Aggregate, needed: &BTreeSet<Cell>, is_looked_back: bool) -
     asked
 }
 
-fn pass(group: &[Asking]) -> Pass {
+fn pass(group: &[Asking], days: DayRanges) -> Pass {
     let (_, first, _) = &group[0];
     let mut pass = Pass {
         table: first.table.clone(),
         kpis: group.iter().map(|(kpi, ..)| kpi.name.clone()).collect(),
+        days,
         rows: rows_of(group),
         dimensions: Vec::new(),
         cells: Vec::new(),
@@ -212,11 +224,12 @@ fn rows_of(group: &[Asking]) -> Rows {
 
 impl Pass {
     /// The scan: the groups of every cell.
-    pub fn logical_plan(&self, model: &Model, bounds: Bounds) -> Result<LogicalPlan> {
+    pub fn logical_plan(&self, model: &Model, until: NaiveDate) -> Result<LogicalPlan> {
+        let bounds = Bounds { days: self.days.clone(), until };
         let calendar = &model.project.calendar;
         let (plan, day, dimensions, measures) = match &self.rows {
             Rows::Table { time, time_type, joins, expressions, condition } => {
-                let plan = rows_within(model, &self.table, joins, (time, time_type), condition.as_ref(), bounds)?;
+                let plan = rows_within(model, &self.table, joins, (time, time_type), condition.as_ref(), &bounds)?;
                 let dimensions = self.dimensions.iter().map(|name| expressions.get(name).cloned());
                 (plan, day_of(time, time_type, calendar), dimensions.collect::<Option<Vec<_>>>(), self.measures.clone())
             }
@@ -305,7 +318,7 @@ impl Pass {
                 let asked = self.cells.iter().filter(|(_, measures)| own.iter().all(|of| measures.contains(of)));
                 group.push((kpi, aggregate, asked.map(|(cell, _)| cell.clone()).collect()));
             }
-            Some(pass(&group))
+            Some(pass(&group, self.days.clone()))
         };
         Some([half(one)?, half(other)?])
     }
@@ -430,10 +443,18 @@ pub struct FusedLeaves<'a> {
     pub passes: Vec<(Pass, PassRows)>,
     /// Rows that were made for those outside.
     pub rows: Vec<KeptRows>,
-    pub tables: TableLeaves<'a>,
+    /// The days whose rows they need; of those that are missing, all.
+    pub days: &'a BTreeMap<String, DayRanges>,
+    pub until: NaiveDate,
 }
 
-impl FusedLeaves<'_> {
+impl<'a> FusedLeaves<'a> {
+    /// The tables themselves, or rows in their place, as a KPI outside all passes reads them.
+    fn tables(&self, kpi: &Kpi, rows: Option<Arc<dyn TableProvider>>) -> TableLeaves<'a> {
+        let days = self.days.get(&kpi.name).cloned().unwrap_or_else(DayRanges::all);
+        TableLeaves { model: self.model, bounds: Bounds { days, until: self.until }, by_name: false, rows }
+    }
+
     /// Whether a KPI looks at few rows only: those of a pass, or others that are few.
     pub fn is_small(&self, kpi: &Kpi) -> bool {
         const FEW: usize = 50_000;
@@ -460,14 +481,13 @@ impl Leaves for FusedLeaves<'_> {
             Some((pass, rows)) if pass.answers(aggregate, request) => pass.leaf(self.model, rows, aggregate, request),
             _ => match self.rows.iter().find_map(|rows| Some((rows, rows.aggregates.get(&kpi.name)?))) {
                 Some((rows, over)) => {
-                    let TableLeaves { model, bounds, by_name, .. } = self.tables;
-                    let tables = TableLeaves { model, bounds, by_name, rows: Some(rows.provider.clone()) };
+                    let tables = self.tables(kpi, Some(rows.provider.clone()));
                     // The request is that of the KPI; where rows leave is said over these rows.
                     let is_own = *request.placement == aggregate.placement;
                     let placement = if is_own { &over.placement } else { request.placement };
                     tables.leaf(kpi, over, &Request { placement, ..*request })
                 }
-                None => self.tables.leaf(kpi, aggregate, request),
+                None => self.tables(kpi, None).leaf(kpi, aggregate, request),
             },
         }
     }

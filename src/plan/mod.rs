@@ -4,14 +4,17 @@
 
 mod fuse;
 mod rows;
+mod touched;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::compile::{Cell, input_cell};
+use crate::days::DayRanges;
 use crate::model::{Goal, Input, Kpi, Model, Shape, Target, can_be_asked};
 
 pub use fuse::{FusedLeaves, Pass, PassRows, why_not_fused};
 pub use rows::{KeptRows, SharedRows};
+pub use touched::{ByGrain, Change, touched};
 
 /// What a run computes.
 #[derive(Debug, Clone)]
@@ -20,36 +23,50 @@ pub struct RunPlan {
     pub passes: Vec<Pass>,
     /// Rows that the others look at.
     pub rows: Vec<SharedRows>,
-    /// The KPIs whose results are wanted, inputs before those that use them, with their cells.
-    pub kpis: Vec<(String, Vec<Cell>)>,
+    /// The KPIs whose results are wanted, inputs before those that use them.
+    pub kpis: Vec<Wanted>,
+    /// The days whose rows the aggregates are made of; of those that are missing, all.
+    pub days: BTreeMap<String, DayRanges>,
 }
 
-/// Plans the computation of `wanted`, or of all KPIs.
-pub fn plan(model: &Model, wanted: Option<&BTreeSet<String>>) -> RunPlan {
+/// A KPI whose results are wanted.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    pub name: String,
+    pub cells: Vec<Cell>,
+    /// Where only some of its periods are: the days of these.
+    pub only: Option<ByGrain>,
+}
+
+/// Plans the computation of `wanted`, or of all KPIs; of those in `only`, of some periods.
+pub fn plan(model: &Model, wanted: Option<&BTreeSet<String>>, only: &BTreeMap<String, ByGrain>) -> RunPlan {
     let is_wanted = |name: &String| match wanted {
         Some(wanted) => wanted.contains(name),
         None => model.kpis[name].variant_of.is_none(),
     };
-    let kpis: Vec<(String, Vec<Cell>)> =
-        (model.order.iter().filter(|name| is_wanted(name))).map(|name| (name.clone(), cells(model, name))).collect();
+    let wanted =
+        |name: &String| Wanted { name: name.clone(), cells: cells(model, name), only: only.get(name).cloned() };
+    let kpis: Vec<Wanted> = model.order.iter().filter(|name| is_wanted(name)).map(wanted).collect();
     let needed = needed_cells(model, &kpis);
+    let days = touched::days_read(model, &kpis);
     let looked_back = looked_back(model, &needed);
-    let passes = fuse::passes(model, &needed, &looked_back);
+    let passes = fuse::passes(model, &needed, &looked_back, &days);
     let fused = passes.iter().flat_map(|pass| pass.kpis.iter().cloned()).collect();
-    RunPlan { passes, rows: rows::shared_rows(model, &needed, &fused), kpis }
+    let rows = rows::shared_rows(model, &needed, &fused, &days);
+    RunPlan { passes, rows, kpis, days }
 }
 
 /// Every grain of a KPI with every one of its dimension sets.
-fn cells(model: &Model, name: &str) -> Vec<Cell> {
+pub fn cells(model: &Model, name: &str) -> Vec<Cell> {
     let kpi = &model.kpis[name];
     let sets = |grain| kpi.dimension_sets.iter().map(move |set| Cell { grain, dimensions: set.clone() });
     kpi.grains.iter().flat_map(|grain| sets(*grain)).collect()
 }
 
 /// The cells of every KPI that is wanted or stands below one that is.
-fn needed_cells(model: &Model, kpis: &[(String, Vec<Cell>)]) -> BTreeMap<String, BTreeSet<Cell>> {
+fn needed_cells(model: &Model, kpis: &[Wanted]) -> BTreeMap<String, BTreeSet<Cell>> {
     let mut needed: BTreeMap<String, BTreeSet<Cell>> =
-        kpis.iter().map(|(name, cells)| (name.clone(), cells.iter().cloned().collect())).collect();
+        kpis.iter().map(|kpi| (kpi.name.clone(), kpi.cells.iter().cloned().collect())).collect();
     for name in model.order.iter().rev() {
         let Some(cells) = needed.get(name).cloned() else { continue };
         for (input, cells) in read_by(model, &model.kpis[name], &cells) {

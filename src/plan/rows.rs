@@ -7,12 +7,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use chrono::NaiveDate;
 use datafusion::catalog::TableProvider;
 use datafusion::common::Result;
 use datafusion::execution::memory_pool::MemoryReservation;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 
 use crate::compile::{Bounds, Cell, column, rows_within};
+use crate::days::DayRanges;
 use crate::model::{AGE, Aggregate, Dimension, Entities, JoinPath, Measure, Model, Placement, Stock, Subject};
 
 /// The rows of one table for several KPIs.
@@ -21,6 +23,8 @@ pub struct SharedRows {
     pub table: String,
     /// The KPIs that look at them.
     pub kpis: Vec<String>,
+    /// The days that they need.
+    pub days: DayRanges,
     time: Expr,
     time_type: datafusion::arrow::datatypes::DataType,
     condition: Option<Expr>,
@@ -34,7 +38,9 @@ pub(super) fn shared_rows(
     model: &Model,
     needed: &BTreeMap<String, BTreeSet<Cell>>,
     fused: &BTreeSet<String>,
+    days: &BTreeMap<String, DayRanges>,
 ) -> Vec<SharedRows> {
+    let all = DayRanges::all();
     let mut groups: Vec<SharedRows> = Vec::new();
     for name in model.order.iter().filter(|name| needed.contains_key(*name) && !fused.contains(*name)) {
         let Some(aggregate) = model.kpis[name].aggregate() else { continue };
@@ -49,6 +55,7 @@ pub(super) fn shared_rows(
             groups.push(SharedRows {
                 table: aggregate.table.clone(),
                 kpis: Vec::new(),
+                days: DayRanges::none(),
                 time: aggregate.time.clone(),
                 time_type: aggregate.time_type.clone(),
                 condition: aggregate.condition.clone(),
@@ -59,6 +66,7 @@ pub(super) fn shared_rows(
         });
         let group = &mut groups[index];
         group.kpis.push(name.clone());
+        group.days.extend(days.get(name).unwrap_or(&all));
         group.joins.extend(aggregate.joins.iter().cloned());
         let dimensions: BTreeSet<&String> = needed[name].iter().flat_map(|cell| &cell.dimensions).collect();
         for dimension in dimensions.into_iter().filter_map(|name| dimension(aggregate, name)) {
@@ -103,9 +111,10 @@ impl SharedRows {
     }
 
     /// The rows, with a column for everything that is computed of them.
-    pub fn logical_plan(&self, model: &Model, bounds: Bounds) -> Result<LogicalPlan> {
+    pub fn logical_plan(&self, model: &Model, until: NaiveDate) -> Result<LogicalPlan> {
+        let bounds = Bounds { days: self.days.clone(), until };
         let time = (&self.time, &self.time_type);
-        let plan = rows_within(model, &self.table, &self.joins, time, self.condition.as_ref(), bounds)?;
+        let plan = rows_within(model, &self.table, &self.joins, time, self.condition.as_ref(), &bounds)?;
         let columns = self.columns.iter().enumerate();
         plan.project(columns.map(|(index, expression)| expression.clone().alias(name(index))))?.build()
     }

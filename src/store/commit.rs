@@ -203,6 +203,7 @@ impl Draft<'_> {
             as_of: self.as_of.clone(),
             audit: Vec::new(),
             headline: None,
+            basis: None,
             committed_in: version,
         })
     }

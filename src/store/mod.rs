@@ -224,6 +224,8 @@ pub struct Candidate {
     pub audit: Vec<Audit>,
     /// See [`Entry::headline`].
     pub headline: Option<serde_json::Value>,
+    /// See [`Entry::basis`].
+    pub basis: Option<serde_json::Value>,
 }
 
 /// What a run commits, all at once.
@@ -343,14 +345,15 @@ impl Run {
 
     fn draft<'a>(&self, commit: Commit<'a>) -> Result<Draft<'a>> {
         let mut entries = BTreeMap::new();
-        for Candidate { staged, fingerprint, input_digest, audit, headline } in commit.candidates {
+        for Candidate { staged, fingerprint, input_digest, audit, headline, basis } in commit.candidates {
             if !self.written.contains(&staged.file.path) {
                 return Err(Error::internal(format!("run `{}` did not stage `{}`", self.id, staged.file.path)));
             }
             let as_of = self.info.as_of.clone();
             let files = vec![staged.file];
             let rows = staged.rows;
-            let entry = Entry { files, fingerprint, input_digest, as_of, rows, audit, headline, committed_in: 0 };
+            let entry =
+                Entry { files, fingerprint, input_digest, as_of, rows, audit, headline, basis, committed_in: 0 };
             if entries.insert(staged.kpi.clone(), entry).is_some() {
                 return Err(Error::internal(format!("`{}` would be committed twice", staged.kpi)));
             }

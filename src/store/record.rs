@@ -54,6 +54,9 @@ pub struct Entry {
     /// What its writer shows of it without reading its rows, in the writer's own words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub headline: Option<serde_json::Value>,
+    /// What its writer notes to compute the next result from this one, in the writer's own words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub basis: Option<serde_json::Value>,
     /// The version that brought this result.
     pub committed_in: u64,
 }
@@ -111,6 +114,9 @@ pub struct Input {
     /// Where the format knows without reading.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rows: Option<u64>,
+    /// What the file covers, in the words of its reader, by what it was read for.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub covers: BTreeMap<String, serde_json::Value>,
 }
 
 impl LogRecord {

@@ -38,6 +38,7 @@ async fn candidate(run: &mut Run, kpi: &str, value: i64) -> Result<Candidate> {
         input_digest: value.to_string(),
         audit: vec![],
         headline: None,
+        basis: None,
     })
 }
 
@@ -175,8 +176,14 @@ async fn a_result_without_rows_keeps_its_schema() {
     let mut run = store.begin(leased()).await.unwrap();
     let (schema, _) = table(&[]);
     let staged = run.stage("a", &schema, &[]).await.unwrap();
-    let candidate =
-        Candidate { staged, fingerprint: "f".into(), input_digest: "i".into(), audit: vec![], headline: None };
+    let candidate = Candidate {
+        staged,
+        fingerprint: "f".into(),
+        input_digest: "i".into(),
+        audit: vec![],
+        headline: None,
+        basis: None,
+    };
     let record = committed(run.commit(Commit { candidates: vec![candidate], ..Commit::default() }).await.unwrap());
     let batches = store.read_kpi(&record, "a").await.unwrap().unwrap();
     assert_eq!((batches.len(), batches[0].num_rows(), batches[0].schema()), (1, 0, schema));
@@ -231,6 +238,7 @@ fn the_wire_format_is_stable() {
         rows: 2,
         audit: vec![Audit { name: "grain_is_unique".into(), status: AuditStatus::Passed, detail: None }],
         headline: None,
+        basis: None,
         committed_in: 3,
     };
     let input = Input {
@@ -241,6 +249,7 @@ fn the_wire_format_is_stable() {
         etag: None,
         version: None,
         rows: Some(1),
+        covers: BTreeMap::from([("time".into(), "2025".into())]),
     };
     let record = LogRecord {
         format_version: FORMAT_VERSION,

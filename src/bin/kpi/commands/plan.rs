@@ -4,7 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use kpi::engine::{Engine, EngineOptions, Preview, Read, Scan, ScanKind};
+use chrono::NaiveDate;
+use kpi::days::DayRanges;
+use kpi::engine::{Changed, Engine, EngineOptions, Preview, Read, Scan, ScanKind};
 use kpi::error::Result;
 use serde_json::{Value, json};
 
@@ -34,7 +36,7 @@ fn report(preview: &Preview) -> String {
         (true, None) => lines.push("Nothing to do".to_owned()),
         (false, _) => lines.push(format!("{} to compute, {} unchanged", count(changed.len(), "KPI"), unchanged.len())),
     }
-    lines.extend(by_reason(changed));
+    lines.extend(changed_lines(changed));
     for scan in scans {
         lines.push(String::new());
         lines.extend(scan_lines(scan));
@@ -47,6 +49,42 @@ fn report(preview: &Preview) -> String {
     lines.join("\n") + "\n"
 }
 
+/// A line for each reason, with the KPIs that have it; those of which only some periods are computed apart.
+fn changed_lines(changed: &[Changed]) -> Vec<String> {
+    let in_words = |changed: &Changed| match changed.touched.as_ref().and_then(|touched| touched.first_key_value()) {
+        Some((_, days)) if !days.is_all() => format!("{}, {}", changed.reason, touched_in_words(days)),
+        _ => changed.reason.to_owned(),
+    };
+    let mut by_reason: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    changed.iter().for_each(|changed| by_reason.entry(in_words(changed)).or_default().push(&changed.kpi));
+    by_reason.iter().map(|(reason, names)| format!("  {reason}: {}", some_of(names))).collect()
+}
+
+fn touched_in_words(days: &DayRanges) -> String {
+    match days.is_empty() {
+        true => "no period is touched".to_owned(),
+        false => format!("periods with days {} are touched", days_in_words(days)),
+    }
+}
+
+/// Ranges of days, of many the first and the last.
+fn days_in_words(days: &DayRanges) -> String {
+    const RANGES_AT_MOST: usize = 3;
+    let range = |(first, last): (NaiveDate, NaiveDate)| match () {
+        () if last == NaiveDate::MAX => format!("from {first} on"),
+        () if first == NaiveDate::MIN => format!("up to {last}"),
+        () if first == last => first.to_string(),
+        () => format!("{first} to {last}"),
+    };
+    let ranges: Vec<(NaiveDate, NaiveDate)> = days.iter().collect();
+    match ranges.as_slice() {
+        [first, .., last] if ranges.len() > RANGES_AT_MOST => {
+            format!("{}, ... and {}", range(*first), range(*last))
+        }
+        all => all.iter().map(|days| range(*days)).collect::<Vec<_>>().join(", "),
+    }
+}
+
 /// A line for each reason, with the KPIs that have it.
 fn by_reason(kpis: &[(String, &'static str)]) -> Vec<String> {
     let mut by_reason: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
@@ -54,7 +92,7 @@ fn by_reason(kpis: &[(String, &'static str)]) -> Vec<String> {
     by_reason.iter().map(|(reason, names)| format!("  {reason}: {}", some_of(names))).collect()
 }
 
-fn scan_lines(Scan { table, kind, kpis, reads }: &Scan) -> Vec<String> {
+fn scan_lines(Scan { table, kind, kpis, days, reads }: &Scan) -> Vec<String> {
     let names: Vec<&str> = kpis.iter().map(String::as_str).collect();
     let number = count(kpis.len(), "KPI");
     let mut lines = vec![match kind {
@@ -66,6 +104,9 @@ fn scan_lines(Scan { table, kind, kpis, reads }: &Scan) -> Vec<String> {
         ScanKind::Each { cells } => format!("A query over `{table}`, run {}", times(*cells)),
     }];
     lines.push(format!("  {}", some_of(&names)));
+    if !days.is_all() && !days.is_empty() {
+        lines.push(format!("  only rows of {}", days_in_words(days)));
+    }
     lines.extend(reads.iter().map(|read| format!("  reads {}", read_in_words(read))));
     lines
 }
@@ -118,13 +159,26 @@ fn preview_json(preview: &Preview) -> Value {
         "schema_version": SCHEMA_VERSION,
         "version": preview.version,
         "unchanged": preview.unchanged,
-        "changed": reasons(&preview.changed),
+        "changed": preview.changed.iter().map(changed_json).collect::<Vec<_>>(),
         "scans": scans,
         "apart": reasons(&preview.apart),
     })
 }
 
-fn scan_json(Scan { table, kind, kpis, reads }: &Scan) -> Value {
+fn changed_json(Changed { kpi, reason, touched }: &Changed) -> Value {
+    let by_grain = touched.as_ref().map(|touched| -> BTreeMap<&str, Value> {
+        touched.iter().map(|(grain, days)| (grain.name(), days_json(days))).collect()
+    });
+    json!({ "kpi": kpi, "reason": reason, "touched": by_grain })
+}
+
+/// Pairs of a first and a last day; null where there is none.
+fn days_json(days: &DayRanges) -> Value {
+    let text = |day: NaiveDate| (day != NaiveDate::MIN && day != NaiveDate::MAX).then(|| day.to_string());
+    days.iter().map(|(first, last)| json!([text(first), text(last)])).collect()
+}
+
+fn scan_json(Scan { table, kind, kpis, days, reads }: &Scan) -> Value {
     let (kind, cells, measures) = match kind {
         ScanKind::Pass { cells, measures } => ("pass", Some(cells), Some(measures)),
         ScanKind::Rows => ("rows", None, None),
@@ -141,5 +195,5 @@ fn scan_json(Scan { table, kind, kpis, reads }: &Scan) -> Value {
         })
     };
     let reads: Value = reads.iter().map(read).collect();
-    json!({ "kind": kind, "table": table, "kpis": kpis, "cells": cells, "measures": measures, "reads": reads })
+    json!({ "kind": kind, "table": table, "kpis": kpis, "cells": cells, "measures": measures, "days": days_json(days), "reads": reads })
 }

@@ -1,0 +1,192 @@
+//! What has changed since a result was computed, so that a run computes the periods anew that this touches, and keeps the
+//! others as they are published.
+//!
+//! Whatever cannot be proven untouched is computed again as a whole. How far a change reaches is said in `plan`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::NaiveDate;
+use serde::{Deserialize, Serialize};
+
+use super::Engine;
+use super::inputs::Inputs;
+use crate::compile::Extent;
+use crate::days::{DayRanges, text};
+use crate::error::Result;
+use crate::model::{Aggregate, Goal, Kpi, Model, Shape, Target, below};
+use crate::plan::{self, ByGrain, Change};
+use crate::store::{Entry, LogRecord, Store};
+use crate::survey::{Events, FileDays, Survey, partners, tables_of, with_those_behind};
+
+/// What is noted beside a result, to compute the next one from it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Basis {
+    /// The day up to which rows counted.
+    #[serde(with = "text")]
+    as_of: NaiveDate,
+    /// The days that the data of each KPI below covered; of one without rows there are none.
+    extents: BTreeMap<String, Extent>,
+}
+
+impl Basis {
+    pub fn of(engine: &Engine, kpi: &Kpi, survey: &Survey) -> Basis {
+        let below = below(engine.model(), &BTreeSet::from([kpi.name.clone()]));
+        let extents = below.iter().filter_map(|kpi| Some((kpi.name.clone(), *survey.extents.get(&kpi.name)?)));
+        Basis { as_of: engine.as_of.day, extents: extents.collect() }
+    }
+}
+
+/// A published result from which the next one can be computed.
+struct Earlier<'a> {
+    basis: Basis,
+    /// The version that brought it, which says what it was computed from.
+    record: &'a LogRecord,
+    /// What its files covered.
+    files: FileDays,
+    /// The tables whose files are others now.
+    changed: BTreeSet<String>,
+}
+
+impl Engine {
+    /// The periods of KPIs that have to be computed, by grain. Of a KPI that is missing here, all have to be.
+    pub(super) async fn touched(
+        &self,
+        store: &Store,
+        head: Option<&LogRecord>,
+        inputs: &Inputs,
+        survey: &Survey,
+        kpis: &BTreeSet<String>,
+    ) -> Result<BTreeMap<String, ByGrain>> {
+        let mut touched = BTreeMap::new();
+        let Some(head) = head else { return Ok(touched) };
+        let model = self.model();
+        let records = self.records_behind(store, head, kpis).await?;
+        for name in kpis {
+            let kpi = &model.kpis[name];
+            let Some(entry) = head.kpis.get(name).filter(|entry| entry.fingerprint == kpi.fingerprint) else {
+                continue;
+            };
+            let Some(earlier) = earlier(model, entry, &records, inputs) else { continue };
+            if !store.has_files(entry).await? {
+                continue;
+            }
+            if let Some(changes) = changes(model, kpi, &earlier, inputs, survey, self.as_of.day) {
+                touched.insert(name.clone(), plan::touched(model, &changes, kpi));
+            }
+        }
+        Ok(touched)
+    }
+
+    /// The versions that brought the results of these KPIs, as far as they are kept.
+    async fn records_behind(
+        &self,
+        store: &Store,
+        head: &LogRecord,
+        kpis: &BTreeSet<String>,
+    ) -> Result<BTreeMap<u64, LogRecord>> {
+        let versions = kpis.iter().filter_map(|name| Some(head.kpis.get(name)?.committed_in));
+        let mut records = BTreeMap::new();
+        for version in versions.collect::<BTreeSet<u64>>() {
+            let record = if version == head.version { Some(head.clone()) } else { store.record(version).await? };
+            records.extend(record.map(|record| (version, record)));
+        }
+        Ok(records)
+    }
+}
+
+fn earlier<'a>(
+    model: &Model,
+    entry: &Entry,
+    records: &'a BTreeMap<u64, LogRecord>,
+    inputs: &Inputs,
+) -> Option<Earlier<'a>> {
+    let record = records.get(&entry.committed_in)?;
+    let basis = serde_json::from_value(entry.basis.clone()?).ok()?;
+    Some(Earlier {
+        basis,
+        record,
+        files: Inputs::known_days(model, record),
+        changed: inputs.changed_since_record(model, record),
+    })
+}
+
+/// What is different for each KPI below one that reads a table; `None` where nobody can say how far it reaches.
+fn changes(
+    model: &Model,
+    kpi: &Kpi,
+    earlier: &Earlier,
+    inputs: &Inputs,
+    survey: &Survey,
+    as_of: NaiveDate,
+) -> Option<BTreeMap<String, Change>> {
+    let mut changes = BTreeMap::new();
+    for kpi in below(model, &BTreeSet::from([kpi.name.clone()])) {
+        if let Some(Target { goal: Goal::Table { table, .. }, .. }) = &kpi.target
+            && !with_those_behind(model, [table.table.clone()]).is_disjoint(&earlier.changed)
+        {
+            return None;
+        }
+        let mut days = match &kpi.shape {
+            Shape::Aggregate(aggregate) => changed_rows(model, kpi, aggregate, earlier, inputs, &survey.files)?,
+            Shape::Query(_) if !tables_of(model, kpi).is_disjoint(&earlier.changed) => return None,
+            Shape::Query(_) => DayRanges::none(),
+            Shape::Arithmetic(_) | Shape::Composite(_) => continue,
+        };
+        let (then, now) = (earlier.basis.extents.get(&kpi.name), survey.extents.get(&kpi.name));
+        let mut settled = DayRanges::none();
+        if then != now {
+            let (then, now) = then.zip(now)?;
+            let between = |one: NaiveDate, other: NaiveDate| DayRanges::of(one.min(other), one.max(other));
+            if then.first != now.first {
+                days.extend(&between(then.first, now.first));
+            }
+            days.extend(&between(then.last, now.last));
+            if then.complete_until != now.complete_until {
+                settled = between(then.complete_until, now.complete_until);
+                days.extend(&settled);
+            }
+        }
+        if earlier.basis.as_of != as_of {
+            // The earlier day itself is looked at no further: its rows counted then and count now.
+            let (before, behind) = (earlier.basis.as_of.min(as_of), earlier.basis.as_of.max(as_of));
+            days.extend(&DayRanges::of(before.succ_opt().unwrap_or(before), behind));
+        }
+        changes.insert(kpi.name.clone(), Change { days, settled });
+    }
+    Some(changes)
+}
+
+/// The days of rows that came, went or changed; `None` where they are unknown, or something else has changed too.
+fn changed_rows(
+    model: &Model,
+    kpi: &Kpi,
+    aggregate: &Aggregate,
+    earlier: &Earlier,
+    inputs: &Inputs,
+    now: &FileDays,
+) -> Option<DayRanges> {
+    if tables_of(model, kpi).is_disjoint(&earlier.changed) {
+        return Some(DayRanges::none());
+    }
+    // What a row is joined with may change it on any day.
+    let joined = with_those_behind(model, partners(model, kpi).into_iter().map(|partner| partner.table));
+    if !joined.is_disjoint(&earlier.changed) {
+        return None;
+    }
+    let mut days = DayRanges::none();
+    for events in [Some(Events::of(aggregate)), Events::that_follow(aggregate)].into_iter().flatten() {
+        let changed = with_those_behind(model, [events.table.clone()]);
+        if changed.is_disjoint(&earlier.changed) {
+            continue;
+        }
+        let key = events.key(model)?;
+        let (came, went) = inputs.difference(model, earlier.record, &events.table)?;
+        for file in &came {
+            days.extend(&now.of(&key, file)?.days());
+        }
+        for file in &went {
+            days.extend(&earlier.files.of(&key, file)?.days());
+        }
+    }
+    Some(days)
+}
