@@ -26,7 +26,7 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::audit::{NOT_EMPTY, audit};
 use crate::catalog;
-use crate::compile::{Bounds, Cell, Compiler, TableLeaves, result_plan, shown_plan};
+use crate::compile::{Bounds, Cell, Compiler, Members, TableLeaves, result_plan, shown_plan};
 use crate::days::DayRanges;
 use crate::diagnostic::{Diagnostic, Sources, nearest};
 use crate::error::{Error, ErrorKind, Result};
@@ -43,6 +43,7 @@ use crate::store::{
 use crate::survey::{AsOf, FileDays, Partner, Survey, broken_keys, partners, repeated_targets, survey, tables_of};
 use crate::time::Grain;
 use crate::validate::{Validated, advice, validate};
+use changes::Touched;
 pub use doctor::{Examination, KpiState, Missing, TableState};
 use inputs::Inputs;
 use judge::{Found, Judge, Judged};
@@ -259,7 +260,8 @@ impl Engine {
             return Err(error);
         }
         let leaves = TableLeaves { model: &model, bounds, by_name: false, rows: None };
-        let compiler = Compiler { model: &model, leaves: &leaves, extents: &survey.extents, days: None };
+        let compiler =
+            Compiler { model: &model, leaves: &leaves, extents: &survey.extents, days: None, members: &Members::new() };
         let plan = result_plan(&compiler, &kpi, &cell, None).map_err(query_error)?;
         let plan = match since {
             Some(since) => crate::compile::since(plan, since).map_err(query_error)?,
@@ -289,7 +291,8 @@ impl Engine {
     pub async fn sql(&self, question: &Question) -> Result<String> {
         let Prepared { model, kpi, cell, survey, since, bounds } = self.prepare(question).await?;
         let leaves = TableLeaves { model: &model, bounds, by_name: true, rows: None };
-        let compiler = Compiler { model: &model, leaves: &leaves, extents: &survey.extents, days: None };
+        let compiler =
+            Compiler { model: &model, leaves: &leaves, extents: &survey.extents, days: None, members: &Members::new() };
         let plan = shown_plan(&compiler, &kpi, &cell, since).map_err(query_error)?;
         let dialect = DefaultDialect {};
         let statement = Unparser::new(&dialect).plan_to_sql(&plan).map_err(query_error)?;
@@ -378,11 +381,11 @@ impl Engine {
         let tested = beating(run, self.test_what_is_read(selected)).await;
 
         let Sorted { ready, outcomes, without_rows } = self.sort_out(selected, &survey, &broken);
-        let touched = match force {
-            true => BTreeMap::new(),
+        let Touched { touched, members } = match force {
+            true => Touched::default(),
             false => self.touched(store, head.as_ref(), inputs, &survey, &ready).await?,
         };
-        let mut found = Found { survey, without_rows, tested, head, touched };
+        let mut found = Found { survey, without_rows, tested, head, touched, members };
         let mut judged = Judged { files, ..Judged::default() };
         let mut judge = Judge { engine: self, store, inputs, found: &found, judged };
         for (name, result) in outcomes {
@@ -396,6 +399,7 @@ impl Engine {
             // What could not be patched is computed as a whole.
             ready = std::mem::take(&mut judged.again);
             found.touched.retain(|name, _| !ready.contains(name));
+            found.members.retain(|name, _| !ready.contains(name));
         }
         let mut judge = Judge { engine: self, store, inputs, found: &found, judged };
         judge.withhold_what_moved(run).await?;
@@ -412,7 +416,8 @@ impl Engine {
     ) -> Result<Judged> {
         let model = self.model();
         let found = judge.found;
-        let run_plan = plan::plan(model, Some(kpis), &found.touched);
+        let mut run_plan = plan::plan(model, Some(kpis), &found.touched);
+        run_plan.members = found.members.clone();
         run.event(&ManifestEvent::new(Phase::Plan, Status::Done).rows(run_plan.passes.len() as u64)).await?;
         // Results wait for nothing but the audit, so that few of them are in memory at once.
         let (sender, results) = mpsc::channel(1);

@@ -116,13 +116,13 @@ async fn changes_that_are_missed(seed: u64, folder: &Path) -> Vec<String> {
     world.write(&project, &Writing { is_parquet: false, parts: 3, has_dimensions: true }).await;
     let mut broken = Vec::new();
     let mut did = "nothing";
-    for step in 0..6 {
+    for step in 0..8 {
         let scratch = folder.join(format!("scratch {step}"));
         let differences = differences_from_scratch(&project, &scratch, world.as_of).await;
         broken.extend(differences.into_iter().map(|found| format!("after {did}: {found}")));
         let table = pick(random, &["facts", "others"]);
         let part = |index: u64| project.join(format!("data/{table}/part-{index}.csv"));
-        did = match random.below(9) {
+        did = match random.below(11) {
             0 => {
                 fs::write(part(10 + step), csv_of(facts(random).iter().take(40))).unwrap();
                 "a new file"
@@ -131,29 +131,29 @@ async fn changes_that_are_missed(seed: u64, folder: &Path) -> Vec<String> {
                 fs::write(part(random.below(3)), csv_of(facts(random).iter().take(30))).unwrap();
                 "a file with other rows"
             }
-            2 | 3 => {
+            2..=5 => {
                 // Lake files hold a few days each.
-                let few = of_few_days(random);
+                let few = of_few_days(random, &world.facts[table]);
                 fs::write(part(20 + random.below(3)), csv_of(few.iter())).unwrap();
                 "a file of a few days"
             }
-            4 => {
+            6 => {
                 let days = random.between(-40, 90);
                 world.as_of += chrono::TimeDelta::days(days);
                 "another day"
             }
-            5 => {
+            7 => {
                 // At least one stays.
                 let _ = fs::remove_file(part(1 + random.below(2)));
                 "a file less"
             }
-            6 => {
+            8 => {
                 let (region, _) = world.things.get_mut("k2").unwrap();
                 *region = Some(format!("region {step}"));
                 fs::write(project.join("data/things.csv"), world.things()).unwrap();
                 "another dimension table"
             }
-            7 => {
+            9 => {
                 let name = pick(random, &world.order);
                 if let KpiShape::Aggregate { condition: own, .. } = &mut world.kpis.get_mut(&name).unwrap().shape {
                     *own = Some(condition(random, 1));
@@ -496,9 +496,10 @@ impl KpiDefinition {
     }
 }
 
-/// Rows of a few days, of which some may lie where no other rows do.
-fn of_few_days(random: &mut Random) -> Vec<Fact> {
-    let first = day(2023, 11, 1) + chrono::TimeDelta::days(random.between(0, 850));
+/// Rows of a few days, near others in time or a few weeks away.
+fn of_few_days(random: &mut Random, others: &[Fact]) -> Vec<Fact> {
+    let near = pick(random, others).day.unwrap_or(day(2024, 12, 15));
+    let first = near + chrono::TimeDelta::days(random.between(-40, 40));
     let length = pick(random, &[1, 3, 31]);
     let mut rows: Vec<Fact> = facts(random).into_iter().take(random.between(1, 25) as usize).collect();
     for fact in &mut rows {

@@ -2,6 +2,10 @@
 //!
 //! How rows come to periods and aggregates is not decided here, but in `table` and `placement`.
 
+use std::sync::Arc;
+
+use chrono::NaiveDate;
+use datafusion::catalog::TableProvider;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Result, ScalarValue, exec_err};
 use datafusion::datasource::provider_as_source;
@@ -17,7 +21,6 @@ use super::{
 use crate::catalog::{PERIODS, known_days};
 use crate::model::{Aggregate, Kpi, Measure, Model, Placement, ROWS, Value};
 use crate::time::Grain;
-use chrono::NaiveDate;
 
 pub(super) fn plan(compiler: &Compiler, kpi: &Kpi, aggregate: &Aggregate, cell: &Cell) -> Result<LogicalPlanBuilder> {
     let view = compiler.view(kpi);
@@ -33,7 +36,7 @@ pub(super) fn plan(compiler: &Compiler, kpi: &Kpi, aggregate: &Aggregate, cell: 
     if aggregate.fill_zero
         && let Some(extent) = compiler.extents.get(&kpi.name)
     {
-        plan = fill(compiler, aggregate, cell, plan, extent)?;
+        plan = fill(compiler, kpi, aggregate, cell, plan, extent)?;
     }
     let mut columns = value_columns(&aggregate.value, cell);
     columns.extend(aggregate.measures.iter().map(|measure| column(&measure.name)));
@@ -107,6 +110,7 @@ pub(super) fn with_columns(expression: &Expr, replacement: impl Fn(&str) -> Opti
 /// Adds the covered periods that have no rows, for every member seen; their counts and sums are 0.
 fn fill(
     compiler: &Compiler,
+    kpi: &Kpi,
     aggregate: &Aggregate,
     cell: &Cell,
     found: LogicalPlanBuilder,
@@ -122,10 +126,21 @@ fn fill(
         periods(compiler.model, cell.grain, first, last)?.project(vec![column(PERIOD_START)])?.alias("every_period")?;
     let mut every = spine;
     if !cell.dimensions.is_empty() {
-        let members = cell.dimensions.iter().map(|name| column(name));
-        let members =
-            LogicalPlanBuilder::from(found.clone().build()?).project(members)?.distinct()?.alias("members")?;
-        every = every.cross_join(members.build()?)?;
+        let names = || cell.dimensions.iter().map(|name| column(name));
+        let mut members = LogicalPlanBuilder::from(found.clone().build()?).project(names())?;
+        // Within a part of the days only those count that are seen there.
+        let known = compiler.members.get(&kpi.name).filter(|_| compiler.days.is_none());
+        let is_same = |known: &&(Cell, Arc<dyn TableProvider>)| known.0.is_same_as(cell);
+        if let Some((_, known)) = known.and_then(|known| known.iter().find(is_same)) {
+            let known = LogicalPlanBuilder::scan("known members", provider_as_source(known.clone()), None)?;
+            let types = members.schema().fields().iter().map(|field| field.data_type().clone());
+            let known = known.project(names().zip(types).map(|(name, of)| {
+                let alias = name.schema_name().to_string();
+                cast(name, of).alias(alias)
+            }))?;
+            members = members.union(known.build()?)?;
+        }
+        every = every.cross_join(members.distinct()?.alias("members")?.build()?)?;
     }
     let every = every.project(keys_of("every_period", "members", cell))?.alias("every")?;
     let found = found.alias("found")?;

@@ -29,6 +29,7 @@ use std::sync::Arc;
 
 use chrono::NaiveDate;
 use datafusion::arrow::datatypes::DataType;
+use datafusion::catalog::TableProvider;
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{Column, Result, ScalarValue, TableReference, internal_datafusion_err};
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Union, cast, lit};
@@ -49,6 +50,14 @@ pub use crate::model::{DENOMINATOR, NUMERATOR, OBSERVATIONS, PERIOD_END, PERIOD_
 pub struct Cell {
     pub grain: Grain,
     pub dimensions: Vec<String>,
+}
+
+impl Cell {
+    /// Whether another cell has the same rows, its dimensions maybe in another order.
+    pub fn is_same_as(&self, other: &Cell) -> bool {
+        let has_all = |one: &Cell, other: &Cell| one.dimensions.iter().all(|name| other.dimensions.contains(name));
+        self.grain == other.grain && has_all(self, other) && has_all(other, self)
+    }
 }
 
 /// Where the aggregated rows of a KPI come from. `Sync`, so that servers can spawn what waits for a query.
@@ -112,7 +121,12 @@ pub struct Compiler<'a> {
     pub extents: &'a BTreeMap<String, Extent>,
     /// Only rows of these days count.
     pub days: Option<Days>,
+    /// Members that have rows, also where those are not read.
+    pub members: &'a Members,
 }
+
+/// The members that KPIs are known to have, by KPI and cell: rows of the cell's dimensions.
+pub type Members = BTreeMap<String, Vec<(Cell, Arc<dyn TableProvider>)>>;
 
 impl<'a> Compiler<'a> {
     /// The KPI over a cell: `period_start`, the dimensions, `value`, `numerator`, `denominator`, `n`, and the measures of

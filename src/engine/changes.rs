@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Engine;
 use super::inputs::Inputs;
-use crate::compile::Extent;
+use super::patch::known_members;
+use crate::compile::{Extent, Members};
 use crate::days::{DayRanges, text};
 use crate::error::Result;
 use crate::model::{Aggregate, Goal, Kpi, Model, Shape, Target, below};
@@ -47,8 +48,17 @@ struct Earlier<'a> {
     changed: BTreeSet<String>,
 }
 
-impl Engine {
+/// What of the published results can stay.
+#[derive(Default)]
+pub(super) struct Touched {
     /// The periods of KPIs that have to be computed, by grain. Of a KPI that is missing here, all have to be.
+    pub touched: BTreeMap<String, ByGrain>,
+    /// The members that those had which have a row for each in every period.
+    pub members: Members,
+}
+
+impl Engine {
+    /// Which periods of these KPIs, the changed ones that can be computed, have to be.
     pub(super) async fn touched(
         &self,
         store: &Store,
@@ -56,12 +66,12 @@ impl Engine {
         inputs: &Inputs,
         survey: &Survey,
         kpis: &BTreeSet<String>,
-    ) -> Result<BTreeMap<String, ByGrain>> {
-        let mut touched = BTreeMap::new();
-        let Some(head) = head else { return Ok(touched) };
+    ) -> Result<Touched> {
+        let mut found = Touched::default();
+        let Some(head) = head else { return Ok(found) };
         let model = self.model();
         let records = self.records_behind(store, head, kpis).await?;
-        for name in kpis {
+        for name in model.order.iter().filter(|name| kpis.contains(*name)) {
             let kpi = &model.kpis[name];
             let Some(entry) = head.kpis.get(name).filter(|entry| entry.fingerprint == kpi.fingerprint) else {
                 continue;
@@ -70,11 +80,27 @@ impl Engine {
             if !store.has_files(entry).await? {
                 continue;
             }
-            if let Some(changes) = changes(model, kpi, &earlier, inputs, survey, self.as_of.day) {
-                touched.insert(name.clone(), plan::touched(model, &changes, kpi));
+            let Some(changes) = changes(model, kpi, &earlier, inputs, survey, self.as_of.day) else { continue };
+            let below = below(model, &BTreeSet::from([name.clone()]));
+            let filled = below.into_iter().filter(|kpi| plan::is_filled_by_member(kpi)).map(|kpi| kpi.name.clone());
+            // Whoever computes such a KPI sees whether it has other members now, if it has a result of its own.
+            let is_looked_at = |input: &String| {
+                let (now, then) = (head.kpis.get(input), earlier.record.kpis.get(input));
+                let is_there = now.is_some_and(|now| then.is_some_and(|then| now.files == then.files));
+                let is_computed = input == name || found.touched.contains_key(input);
+                is_there && is_computed && has_cells(model, input, name)
+            };
+            let looked_at: BTreeSet<String> = filled.filter(is_looked_at).collect();
+            for input in &looked_at {
+                if !found.members.contains_key(input) {
+                    // A damaged file is found when it is patched, and then everything is computed.
+                    let published = store.read_kpi(head, input).await.ok().flatten().unwrap_or_default();
+                    found.members.insert(input.clone(), known_members(&plan::cells(model, input), &published)?);
+                }
             }
+            found.touched.insert(name.clone(), plan::touched(model, &changes, &looked_at, kpi));
         }
-        Ok(touched)
+        Ok(found)
     }
 
     /// The versions that brought the results of these KPIs, as far as they are kept.
@@ -92,6 +118,14 @@ impl Engine {
         }
         Ok(records)
     }
+}
+
+/// Whether a KPI has all cells of another one that have members.
+fn has_cells(model: &Model, kpi: &str, other: &str) -> bool {
+    let own = plan::cells(model, kpi);
+    let others = plan::cells(model, other);
+    let mut by_member = others.iter().filter(|cell| !cell.dimensions.is_empty());
+    by_member.all(|cell| own.iter().any(|own| own.is_same_as(cell)))
 }
 
 fn earlier<'a>(

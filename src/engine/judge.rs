@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::changes::Basis;
 use super::inputs::Inputs;
-use super::patch::patched;
+use super::patch::{has_other_members, patched};
 use super::testing::{self, Tested};
 use super::{Engine, KpiOutcome};
 use crate::audit::audit;
+use crate::compile::Members;
 use crate::error::Result;
 use crate::execute::KpiResult;
-use crate::model::{Kpi, Model};
+use crate::model::{Kpi, Model, below};
 use crate::plan::{self, ByGrain};
 use crate::report::{self, Scorecard};
 use crate::store::{self, AuditStatus, Candidate, LogRecord, ManifestEvent, Phase, Run, Status, Store};
@@ -27,6 +28,8 @@ pub(super) struct Found {
     pub head: Option<LogRecord>,
     /// Of which KPIs only some periods are computed.
     pub touched: BTreeMap<String, ByGrain>,
+    /// The members that those had which have a row for each in every period.
+    pub members: Members,
 }
 
 /// The results of a run after the audits.
@@ -57,9 +60,9 @@ impl Judge<'_> {
     pub async fn judge(&mut self, run: &mut Run, name: String, result: Result<KpiResult>) -> Result<()> {
         let Judge { engine, store, inputs, found, judged } = self;
         let model = engine.model();
-        let Found { survey, without_rows, tested, head, touched } = found;
+        let Found { survey, without_rows, tested, head, touched, .. } = found;
         let kpi = &model.kpis[&name];
-        if kpi.inputs().into_iter().any(|input| judged.again.contains(input)) {
+        if below(model, &BTreeSet::from([name.clone()])).iter().any(|kpi| judged.again.contains(&kpi.name)) {
             judged.again.insert(name);
             return Ok(());
         }
@@ -85,9 +88,10 @@ impl Judge<'_> {
             Some(touched) => {
                 let cells = plan::cells(model, &name);
                 let before = before.as_deref().unwrap_or_default();
-                match patched(&cells, touched, &model.project.calendar, before, &result.rows)? {
-                    Some(rows) => KpiResult { rows, ..result },
-                    None => {
+                let rows = patched(&cells, touched, &model.project.calendar, before, &result.rows)?;
+                match rows {
+                    Some(rows) if !has_other_members(kpi, &cells, before, &rows)? => KpiResult { rows, ..result },
+                    Some(_) | None => {
                         judged.again.insert(name);
                         return Ok(());
                     }

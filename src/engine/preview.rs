@@ -161,7 +161,7 @@ impl Engine {
         let survey = survey(&self.context, self.model(), changed, self.as_of, &known).await;
         // What cannot be read fails in the run, and says why there.
         let ready = changed.iter().filter(|name| !survey.failed.contains_key(*name)).cloned().collect();
-        self.touched(store, Some(head), inputs, &survey, &ready).await
+        Ok(self.touched(store, Some(head), inputs, &survey, &ready).await?.touched)
     }
 
     /// What a plan reads of which tables, once it is optimized.

@@ -110,7 +110,7 @@ pub async fn execute(
     let kept: Vec<_> = stream::iter(shared).buffered(at_once).collect().await;
     let kept = kept.into_iter().filter_map(|kept| kept.ok().flatten()).collect();
     let leaves = FusedLeaves { model, passes: rows, rows: kept, days: &plan.days, until };
-    let compiler = Compiler { model, leaves: &leaves, extents, days: None };
+    let compiler = Compiler { model, leaves: &leaves, extents, days: None, members: &plan.members };
     let small = session::for_small_rows(context);
     let of = plan.kpis.len();
     let done = AtomicUsize::new(0);

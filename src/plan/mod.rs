@@ -8,13 +8,13 @@ mod touched;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::compile::{Cell, input_cell};
+use crate::compile::{Cell, Members, input_cell};
 use crate::days::DayRanges;
 use crate::model::{Goal, Input, Kpi, Model, Shape, Target, can_be_asked};
 
 pub use fuse::{FusedLeaves, Pass, PassRows, why_not_fused};
 pub use rows::{KeptRows, SharedRows};
-pub use touched::{ByGrain, Change, touched};
+pub use touched::{ByGrain, Change, is_filled_by_member, touched};
 
 /// What a run computes.
 #[derive(Debug, Clone)]
@@ -27,6 +27,8 @@ pub struct RunPlan {
     pub kpis: Vec<Wanted>,
     /// The days whose rows the aggregates are made of; of those that are missing, all.
     pub days: BTreeMap<String, DayRanges>,
+    /// Members of KPIs of which not all rows are read.
+    pub members: Members,
 }
 
 /// A KPI whose results are wanted.
@@ -53,7 +55,7 @@ pub fn plan(model: &Model, wanted: Option<&BTreeSet<String>>, only: &BTreeMap<St
     let passes = fuse::passes(model, &needed, &looked_back, &days);
     let fused = passes.iter().flat_map(|pass| pass.kpis.iter().cloned()).collect();
     let rows = rows::shared_rows(model, &needed, &fused, &days);
-    RunPlan { passes, rows, kpis, days }
+    RunPlan { passes, rows, kpis, days, members: Members::new() }
 }
 
 /// Every grain of a KPI with every one of its dimension sets.

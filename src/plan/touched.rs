@@ -3,7 +3,7 @@
 //!
 //! Both err on the side of too much. A period that is not named here has the value that it had.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{Days, NaiveDate};
 
@@ -24,21 +24,45 @@ pub struct Change {
     pub settled: DayRanges,
 }
 
-/// The periods of a KPI, by its grains, that changes of the KPIs that read tables touch.
-pub fn touched(model: &Model, changes: &BTreeMap<String, Change>, kpi: &Kpi) -> ByGrain {
-    kpi.grains.iter().map(|grain| (*grain, touched_at(model, changes, kpi, *grain))).collect()
+/// The periods of a KPI, by its grains, that changes of the KPIs that read tables touch. Those that fill with zero for each
+/// member have a row in every period for one that is new, unless somebody looks to it that none is.
+pub fn touched(
+    model: &Model,
+    changes: &BTreeMap<String, Change>,
+    without_new_members: &BTreeSet<String>,
+    kpi: &Kpi,
+) -> ByGrain {
+    let data = Data { changes, without_new_members };
+    kpi.grains.iter().map(|grain| (*grain, touched_at(model, &data, kpi, *grain))).collect()
 }
 
-fn touched_at(model: &Model, changes: &BTreeMap<String, Change>, kpi: &Kpi, grain: Grain) -> DayRanges {
+/// Whether a KPI has a row for each member in every period.
+pub fn is_filled_by_member(kpi: &Kpi) -> bool {
+    kpi.aggregate().is_some_and(|aggregate| aggregate.fill_zero && !aggregate.dimensions.is_empty())
+}
+
+/// What is different in the data.
+struct Data<'a> {
+    changes: &'a BTreeMap<String, Change>,
+    without_new_members: &'a BTreeSet<String>,
+}
+
+fn touched_at(model: &Model, data: &Data, kpi: &Kpi, grain: Grain) -> DayRanges {
+    let changes = data.changes;
     let calendar = &model.project.calendar;
     let of = |name: &str| match model.kpis.get(name) {
-        Some(kpi) => touched_at(model, changes, kpi, grain),
+        Some(kpi) => touched_at(model, data, kpi, grain),
         None => DayRanges::all(),
     };
     let own = changes.get(&kpi.name);
     let mut days = match &kpi.shape {
         Shape::Aggregate(aggregate) => {
-            own.map_or_else(DayRanges::none, |change| spread(aggregate, &change.days, calendar))
+            let is_every_period = is_filled_by_member(kpi) && !data.without_new_members.contains(&kpi.name);
+            match own {
+                Some(change) if is_every_period && !change.days.is_empty() => DayRanges::all(),
+                Some(change) => spread(aggregate, &change.days, calendar),
+                None => DayRanges::none(),
+            }
         }
         // Which rows a query makes a period of, nobody knows.
         Shape::Query(_) => match own {
@@ -89,8 +113,6 @@ fn settled(model: &Model, changes: &BTreeMap<String, Change>, kpi: &Kpi) -> DayR
 fn spread(aggregate: &Aggregate, days: &DayRanges, calendar: &Calendar) -> DayRanges {
     let days = match &aggregate.subject {
         _ if days.is_empty() => return DayRanges::none(),
-        // A member that is new has a row in every period.
-        _ if aggregate.fill_zero && !aggregate.dimensions.is_empty() => return DayRanges::all(),
         // Somebody's first event moves all that follows.
         Subject::Cohorts(_) => return DayRanges::all(),
         Subject::Conversions(conversions) => {
