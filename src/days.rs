@@ -48,6 +48,11 @@ impl DayRanges {
         behind > 0 && day <= self.0[behind - 1].1
     }
 
+    /// Whether there are days that both have.
+    pub fn meets(&self, other: &DayRanges) -> bool {
+        self.iter().any(|(first, last)| other.iter().any(|(from, to)| first <= to && from <= last))
+    }
+
     /// The first and the last day.
     pub fn ends(&self) -> Option<(NaiveDate, NaiveDate)> {
         Some((self.0.first()?.0, self.0.last()?.1))
@@ -147,6 +152,8 @@ mod tests {
         assert_eq!(both.ends(), Some((day("2025-01-01"), day("2025-03-09"))));
         assert!(both.contains(day("2025-02-02")) && !both.contains(day("2025-02-03")));
         assert!(!both.contains(day("2024-12-31")) && !DayRanges::none().contains(day("2025-01-01")));
+        assert!(both.meets(&ranges(&[("2025-02-02", "2025-03-04")])));
+        assert!(!both.meets(&ranges(&[("2025-02-03", "2025-03-04"), ("2025-04-01", "2025-05-01")])));
         let mut all = DayRanges::all();
         all.extend(&both);
         assert!(all.is_all() && DayRanges::of(day("2025-01-02"), day("2025-01-01")).is_empty());

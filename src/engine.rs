@@ -131,6 +131,8 @@ pub struct RunReport {
 pub enum KpiOutcome {
     Published {
         rows: usize,
+        /// Whether only the periods were computed that changed data touches, and the others are as they were published.
+        is_in_part: bool,
         warnings: Vec<String>,
         changes: Option<String>,
     },
@@ -275,7 +277,7 @@ impl Engine {
         let rows = execute::sorted(&execute::with_schema(&rows, &published)?, &kpi, &cell)?;
         // What a run would not publish is not shown either.
         let result = KpiResult { kpi: kpi.clone(), schema: published.clone(), rows, elapsed: Duration::ZERO };
-        let audits = audit(&result, None, None)?;
+        let audits = audit(&result, None, result.rows.num_rows(), None)?;
         let failure = audits.iter().find(|audit| audit.status == AuditStatus::Failed && audit.name != NOT_EMPTY);
         if let Some(failure) = failure {
             let detail = failure.detail.clone().unwrap_or_default();

@@ -85,13 +85,14 @@ pub struct ColumnSizes {
     pub bytes: u64,
 }
 
-/// What the footers say of some columns. `None` where the format has no footers, or one cannot be read.
-pub fn column_sizes(source: &Source, columns: &[String]) -> Option<ColumnSizes> {
+/// What the footers of some files of a table say of some columns. `None` where the format has no footers, or one cannot be
+/// read.
+pub fn column_sizes(source: &Source, files: &[&InputFile], columns: &[String]) -> Option<ColumnSizes> {
     if source.format != Format::Parquet {
         return None;
     }
     let mut sizes = ColumnSizes::default();
-    for file in &source.files {
+    for file in files {
         let opened = std::fs::File::open(&file.path).ok()?;
         let footer = ArrowReaderMetadata::load(&opened, ArrowReaderOptions::new()).ok()?;
         for row_group in footer.metadata().row_groups() {

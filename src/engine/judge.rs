@@ -3,15 +3,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::compute::concat_batches;
+
 use super::changes::Basis;
 use super::inputs::Inputs;
 use super::patch::{has_other_members, patched};
 use super::testing::{self, Tested};
 use super::{Engine, KpiOutcome};
 use crate::audit::audit;
-use crate::compile::Members;
+use crate::compile::{Cell, Members};
 use crate::error::Result;
 use crate::execute::KpiResult;
+use crate::materialize::parquet::Stored;
 use crate::model::{Kpi, Model, below};
 use crate::plan::{self, ByGrain};
 use crate::report::{self, Scorecard};
@@ -79,29 +83,25 @@ impl Judge<'_> {
                 return Ok(());
             }
         };
-        let before = match head {
-            // A damaged file of an earlier version must not keep the next one from being published.
-            Some(record) => store.read_kpi(record, &name).await.unwrap_or(None),
+        // A damaged file of an earlier version must not keep the next one from being published.
+        let published = match head {
+            Some(record) => store.open_kpi(record, &name).await.unwrap_or(None),
             None => None,
         };
-        let result = match touched.get(&name) {
-            Some(touched) => {
-                let cells = plan::cells(model, &name);
-                let before = before.as_deref().unwrap_or_default();
-                let rows = patched(&cells, touched, &model.project.calendar, before, &result.rows)?;
-                match rows {
-                    Some(rows) if !has_other_members(kpi, &cells, before, &rows)? => KpiResult { rows, ..result },
-                    Some(_) | None => {
-                        judged.again.insert(name);
-                        return Ok(());
-                    }
+        let candidate = match touched.get(&name) {
+            Some(touched) => match engine.put_together(result, touched, published.as_ref())? {
+                Some(candidate) => candidate,
+                None => {
+                    judged.again.insert(name);
+                    return Ok(());
                 }
-            }
-            None => result,
+            },
+            None => Computed::whole(result, published.as_ref())?,
         };
         let without_time = survey.without_time.get(&name).copied();
-        let mut audits = audit(&result, before.as_deref(), without_time)?;
-        let asserted = engine.test_result(&result).await;
+        let Computed { result, before, count, .. } = &candidate;
+        let mut audits = audit(result, before.as_ref(), *count, without_time)?;
+        let asserted = engine.test_result(result).await;
         audits.extend(tested.audits(&tables_of(model, kpi), &asserted));
         let failure = audits.iter().find(|audit| audit.status == AuditStatus::Failed);
         let held = kpi.inputs().into_iter().find(|input| !judged.is_good(model, input));
@@ -116,7 +116,7 @@ impl Judge<'_> {
             judged.outcomes.insert(name, KpiOutcome::Withheld { reason, is_late });
             return Ok(());
         }
-        judged.add(run, engine, inputs, found, result, audits).await
+        judged.add(run, engine, inputs, found, candidate, audits).await
     }
 
     /// Keeps back what was computed from files that are others now: nobody knows which of them it has seen.
@@ -141,6 +141,68 @@ impl Judge<'_> {
             judged.scorecard.rows.retain(|row| row.kpi != *name);
         }
         Ok(())
+    }
+}
+
+/// What a run has computed of a KPI, ready to be audited.
+struct Computed {
+    /// All rows; where some periods are as they were published and nobody asks for them, the others.
+    result: KpiResult,
+    /// The published rows in their place.
+    before: Option<RecordBatch>,
+    /// How many rows there are in all.
+    count: usize,
+    /// All of them as a file, where it was made of the published one.
+    encoded: Option<Vec<u8>>,
+    /// The rows that are shown of the KPI, where they are not among those of the result.
+    of_headline: Option<RecordBatch>,
+}
+
+impl Computed {
+    fn whole(result: KpiResult, published: Option<&Stored>) -> Result<Computed> {
+        let all = |stored: &Stored| {
+            let batches = stored.read((0..stored.groups()).collect()).ok()?;
+            concat_batches(stored.schema(), &batches).ok()
+        };
+        let count = result.rows.num_rows();
+        Ok(Computed { result, before: published.and_then(all), count, encoded: None, of_headline: None })
+    }
+}
+
+impl Engine {
+    /// The published result with the periods that were computed in their places; `None` where it has to be computed as a
+    /// whole.
+    fn put_together(
+        &self,
+        result: KpiResult,
+        touched: &ByGrain,
+        published: Option<&Stored>,
+    ) -> Result<Option<Computed>> {
+        let Some(published) = published else { return Ok(None) };
+        let model = self.model();
+        let kpi = result.kpi.clone();
+        let cells = plan::cells(model, &kpi.name);
+        let is_filled = plan::is_filled_by_member(&kpi);
+        // Who asserts something of a result, or asks for all its members, has to see all of it.
+        let reads_all = is_filled || model.tests.assertions.contains_key(&kpi.name);
+        let calendar = &model.project.calendar;
+        let Some(patched) = patched(&cells, touched, calendar, published, &result.rows, reads_all)? else {
+            return Ok(None);
+        };
+        let grain = kpi.grains.first();
+        let is_shown = |cell: &Cell| Some(&cell.grain) == grain && cell.dimensions.is_empty();
+        let of_headline = patched.read(published, is_shown)?;
+        if is_filled && has_other_members(&cells, published, &of_headline)? {
+            return Ok(None);
+        }
+        let (count, encoded) = (patched.rows, Some(patched.encode(published)?));
+        let rows = if reads_all { of_headline.clone() } else { result.rows.clone() };
+        let before = match reads_all {
+            true => Computed::whole(result.clone(), Some(published))?.before,
+            false => Some(patched.replaced),
+        };
+        let result = KpiResult { rows, ..result };
+        Ok(Some(Computed { result, before, count, encoded, of_headline: Some(of_headline) }))
     }
 }
 
@@ -192,19 +254,23 @@ impl Judged {
         engine: &Engine,
         inputs: &Inputs,
         found: &Found,
-        result: KpiResult,
+        computed: Computed,
         audits: Vec<store::Audit>,
     ) -> Result<()> {
         let model = engine.model();
-        let KpiResult { kpi, schema, rows, elapsed } = result;
-        let staged = run.stage(&kpi.name, &schema, std::slice::from_ref(&rows)).await?;
+        let Computed { result: KpiResult { kpi, schema, rows, elapsed }, count, encoded, of_headline, .. } = computed;
+        let staged = match encoded {
+            Some(encoded) => run.stage_encoded(&kpi.name, encoded, count as u64).await?,
+            None => run.stage(&kpi.name, &schema, std::slice::from_ref(&rows)).await?,
+        };
         let event = ManifestEvent::new(Phase::Stage, Status::Done).kpi(&kpi.name);
-        run.event(&event.rows(rows.num_rows() as u64).elapsed(elapsed)).await?;
-        let headline = report::headline(&kpi, &rows, &model.project.calendar)?;
+        run.event(&event.rows(count as u64).elapsed(elapsed)).await?;
+        let headline = report::headline(&kpi, of_headline.as_ref().unwrap_or(&rows), &model.project.calendar)?;
         self.scorecard.rows.extend(report::scorecard_row(&kpi, &headline));
         let details = |status| audits.iter().filter(move |audit| audit.status == status);
         let outcome = KpiOutcome::Published {
-            rows: rows.num_rows(),
+            rows: count,
+            is_in_part: found.touched.contains_key(&kpi.name),
             warnings: details(AuditStatus::Warned).filter_map(|audit| audit.detail.clone()).collect(),
             changes: details(AuditStatus::Passed)
                 .find(|audit| audit.name == "changes")

@@ -1,82 +1,271 @@
 //! A result of which some periods are new: these in the place of what was published for them, everything else as it was.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use chrono::NaiveDate;
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
 use datafusion::arrow::compute::{cast, concat_batches};
-use datafusion::arrow::datatypes::{DataType, Date32Type, Int64Type};
+use datafusion::arrow::datatypes::{DataType, Date32Type, Int64Type, SchemaRef};
 use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::row::{OwnedRow, RowConverter, SortField};
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::MemTable;
+use datafusion::parquet::errors::ParquetError;
 
 use crate::compile::{Cell, OBSERVATIONS, PERIOD_START, breakdown};
 use crate::days::DayRanges;
 use crate::error::{Error, Result};
 use crate::execute::query_error;
-use crate::model::Kpi;
-use crate::plan::{self, ByGrain};
+use crate::materialize::parquet::{Encoder, Stored};
+use crate::plan::ByGrain;
 use crate::time::{Calendar, from_epoch_days, to_epoch_days};
 
+/// A result put together.
+pub(super) struct Patched {
+    pub parts: Vec<Part>,
+    /// How many rows it has.
+    pub rows: usize,
+    /// The published rows that are no longer in it.
+    pub replaced: RecordBatch,
+}
+
+/// Rows of a result, in its order.
+pub(super) enum Part {
+    /// A group of the published file, which nobody need read.
+    Kept {
+        group: usize,
+        cell: Cell,
+    },
+    Rows(RecordBatch),
+}
+
+impl Patched {
+    /// The rows that were read or computed, and those of the kept groups that are asked for.
+    pub fn read(&self, published: &Stored, is_asked: impl Fn(&Cell) -> bool) -> Result<RecordBatch> {
+        let mut rows = Vec::new();
+        for part in &self.parts {
+            match part {
+                Part::Rows(own) => rows.push(own.clone()),
+                Part::Kept { group, cell } if is_asked(cell) => {
+                    rows.extend(published.read(vec![*group]).map_err(unreadable)?)
+                }
+                Part::Kept { .. } => {}
+            }
+        }
+        concat_batches(&self.replaced.schema(), &rows).map_err(failed)
+    }
+
+    /// The result as a file, beside the published one.
+    pub fn encode(&self, published: &Stored) -> Result<Vec<u8>> {
+        let mut encoder = Encoder::new(published.schema())?;
+        for part in &self.parts {
+            match part {
+                Part::Kept { group, .. } => encoder.keep(published, *group)?,
+                Part::Rows(rows) => encoder.add(rows)?,
+            }
+        }
+        encoder.finish()
+    }
+}
+
 /// The published rows with those of the touched periods replaced; `None` where the two have other columns, or the published
-/// rows are in no order that this knows.
+/// rows are in no order that this knows. Groups that no touched period lies in are read where `reads_all` asks for it only.
 pub(super) fn patched(
     cells: &[Cell],
     touched: &ByGrain,
     calendar: &Calendar,
-    published: &[RecordBatch],
+    published: &Stored,
     new: &RecordBatch,
-) -> Result<Option<RecordBatch>> {
-    let Some(first) = published.first() else { return Ok(None) };
-    let columns = |rows: &RecordBatch| -> Vec<(String, DataType)> {
-        let fields = rows.schema_ref().fields().iter();
-        fields.map(|field| (field.name().clone(), field.data_type().clone())).collect()
-    };
-    if columns(first) != columns(new) {
+    reads_all: bool,
+) -> Result<Option<Patched>> {
+    if published.schema().fields() != new.schema().fields() {
         return Ok(None);
     }
-    let published = concat_batches(&new.schema(), published).map_err(failed)?;
-    let (old, new) = (Sorted::of(&published)?, Sorted::of(new)?);
-    let (mut old_row, mut new_row) = (0, 0);
-    let mut parts = Vec::new();
-    for cell in cells {
-        let everything = DayRanges::all();
-        let days = touched.get(&cell.grain).unwrap_or(&everything).whole_periods(cell.grain, calendar);
-        let (old_end, new_end) = (old.end_of(cell, old_row), new.end_of(cell, new_row));
-        for (first, last) in days.iter() {
-            let kept = old.before(first, old_row, old_end);
-            parts.push(published.slice(old_row, kept - old_row));
-            old_row = old.up_to(last, kept, old_end);
+    let everything = DayRanges::all();
+    let days_of = |grain| touched.get(&grain).unwrap_or(&everything).whole_periods(grain, calendar);
+    let touched: Vec<DayRanges> = cells.iter().map(|cell| days_of(cell.grain)).collect();
+    let Some(mut old) = pieces(cells, &touched, published, reads_all)? else { return Ok(None) };
+    let new = Arc::new(Sorted::of(new)?);
+    let mut patching =
+        Patching { schema: new.rows.schema(), parts: Vec::new(), loose: Vec::new(), replaced: Vec::new() };
+    let mut new_row = 0;
+    for (index, cell) in cells.iter().enumerate() {
+        let mut own: VecDeque<Piece> = std::mem::take(&mut old[index]);
+        let new_end = new.end_of(cell, new_row);
+        for (first, last) in touched[index].iter() {
+            while let Some(kept) =
+                before(&mut own, |rows, start, end| rows.before(first, start, end), |kept| kept < first)
+            {
+                patching.add(kept, cell)?;
+            }
             let taken = new.up_to(last, new_row, new_end);
-            parts.push(new.rows.slice(new_row, taken - new_row));
+            patching.add(Piece::Rows { rows: new.clone(), start: new_row, end: taken }, cell)?;
             new_row = taken;
+            while let Some(gone) = before(&mut own, |rows, start, end| rows.up_to(last, start, end), |_| false) {
+                patching.replace(gone);
+            }
         }
-        parts.push(published.slice(old_row, old_end - old_row));
+        for kept in own {
+            patching.add(kept, cell)?;
+        }
         if new_row != new_end {
             return Err(Error::internal("a result has rows of periods that were not asked for"));
         }
-        old_row = old_end;
     }
-    if old_row != published.num_rows() || new_row != new.rows.num_rows() {
-        return Ok(None);
+    if new_row != new.rows.num_rows() {
+        return Err(Error::internal("a result has rows of cells that were not asked for"));
     }
-    concat_batches(&new.rows.schema(), &parts).map(Some).map_err(failed)
+    patching.finish(published).map(Some)
+}
+
+/// Published rows of one cell.
+enum Piece {
+    /// A group, with the last of its days.
+    Group {
+        group: usize,
+        last: NaiveDate,
+    },
+    Rows {
+        rows: Arc<Sorted>,
+        start: usize,
+        end: usize,
+    },
+}
+
+/// The published rows by cell, as groups where no touched period lies in them; `None` where they are in another order.
+fn pieces(
+    cells: &[Cell],
+    touched: &[DayRanges],
+    published: &Stored,
+    reads_all: bool,
+) -> Result<Option<Vec<VecDeque<Piece>>>> {
+    let mut pieces: Vec<VecDeque<Piece>> = cells.iter().map(|_| VecDeque::new()).collect();
+    let mut cell = 0;
+    let mut unread = Vec::new();
+    let kept = |group: usize| -> Option<(usize, NaiveDate)> {
+        let grain = published.only_text(group, "grain")?;
+        let its_breakdown = published.only_text(group, "breakdown")?;
+        let is_its = |cell: &Cell| cell.grain.name() == grain && breakdown(&cell.dimensions) == its_breakdown;
+        let index = cells.iter().position(is_its)?;
+        let (first, last) = published.days(group, PERIOD_START)?;
+        let (first, last) = (from_epoch_days(first)?, from_epoch_days(last)?);
+        (!reads_all && !touched[index].meets(&DayRanges::of(first, last))).then_some((index, last))
+    };
+    let read = |unread: &mut Vec<usize>, cell: &mut usize, pieces: &mut Vec<VecDeque<Piece>>| -> Result<bool> {
+        if unread.is_empty() {
+            return Ok(true);
+        }
+        let rows = published.read(std::mem::take(unread)).map_err(unreadable)?;
+        let rows = Arc::new(Sorted::of(&concat_batches(published.schema(), &rows).map_err(failed)?)?);
+        let mut start = 0;
+        while start < rows.periods.len() {
+            let end = rows.end_of(&cells[*cell], start);
+            if start < end {
+                pieces[*cell].push_back(Piece::Rows { rows: rows.clone(), start, end });
+                start = end;
+            } else if *cell + 1 < cells.len() {
+                *cell += 1;
+            } else {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    };
+    for group in 0..published.groups() {
+        match kept(group) {
+            Some((its_cell, last)) => {
+                if !read(&mut unread, &mut cell, &mut pieces)? || its_cell < cell {
+                    return Ok(None);
+                }
+                cell = its_cell;
+                pieces[cell].push_back(Piece::Group { group, last });
+            }
+            None => unread.push(group),
+        }
+    }
+    let is_in_order = read(&mut unread, &mut cell, &mut pieces)?;
+    Ok(is_in_order.then_some(pieces))
+}
+
+/// Takes the next of the pieces, or the part of it, that lies before something; `None` where none does.
+fn before(
+    pieces: &mut VecDeque<Piece>,
+    end_of: impl Fn(&Sorted, usize, usize) -> usize,
+    is_before: impl Fn(NaiveDate) -> bool,
+) -> Option<Piece> {
+    match pieces.front_mut()? {
+        Piece::Group { last, .. } => {
+            if is_before(*last) {
+                pieces.pop_front()
+            } else {
+                None
+            }
+        }
+        Piece::Rows { rows, start, end } => {
+            let (rows, from) = (rows.clone(), *start);
+            let to = end_of(&rows, from, *end);
+            if to == *end {
+                return pieces.pop_front();
+            }
+            *start = to;
+            (from < to).then_some(Piece::Rows { rows, start: from, end: to })
+        }
+    }
+}
+
+/// Puts the parts of a result behind each other.
+struct Patching {
+    schema: SchemaRef,
+    parts: Vec<Part>,
+    /// Rows behind the last part, which become one.
+    loose: Vec<RecordBatch>,
+    replaced: Vec<RecordBatch>,
+}
+
+impl Patching {
+    fn add(&mut self, piece: Piece, cell: &Cell) -> Result<()> {
+        match piece {
+            Piece::Rows { rows, start, end } => self.loose.push(rows.rows.slice(start, end - start)),
+            Piece::Group { group, .. } => {
+                self.together()?;
+                self.parts.push(Part::Kept { group, cell: cell.clone() });
+            }
+        }
+        Ok(())
+    }
+
+    fn replace(&mut self, piece: Piece) {
+        if let Piece::Rows { rows, start, end } = piece {
+            self.replaced.push(rows.rows.slice(start, end - start));
+        }
+    }
+
+    fn together(&mut self) -> Result<()> {
+        let rows = concat_batches(&self.schema, &std::mem::take(&mut self.loose)).map_err(failed)?;
+        if rows.num_rows() > 0 {
+            self.parts.push(Part::Rows(rows));
+        }
+        Ok(())
+    }
+
+    fn finish(mut self, published: &Stored) -> Result<Patched> {
+        self.together()?;
+        let count = |part: &Part| match part {
+            Part::Kept { group, .. } => published.rows_of(*group),
+            Part::Rows(rows) => rows.num_rows(),
+        };
+        let rows = self.parts.iter().map(count).sum();
+        let replaced = concat_batches(&self.schema, &self.replaced).map_err(failed)?;
+        Ok(Patched { parts: self.parts, rows, replaced })
+    }
 }
 
 /// Whether a KPI with a row for each member in every period has got or lost a member, or may have: a member without an
 /// observation in any period may have had its rows in one that is no longer there.
-pub(super) fn has_other_members(
-    kpi: &Kpi,
-    cells: &[Cell],
-    published: &[RecordBatch],
-    patched: &RecordBatch,
-) -> Result<bool> {
-    if !plan::is_filled_by_member(kpi) {
-        return Ok(false);
-    }
-    let published = concat_batches(&patched.schema(), published).map_err(failed)?;
+pub(super) fn has_other_members(cells: &[Cell], published: &Stored, patched: &RecordBatch) -> Result<bool> {
+    let published = published.read((0..published.groups()).collect()).map_err(unreadable)?;
+    let published = concat_batches(&patched.schema(), &published).map_err(failed)?;
     let (old, new) = (Sorted::of(&published)?, Sorted::of(patched)?);
     let observations = column(patched, OBSERVATIONS, &DataType::Int64)?;
     let observations: &Int64Array = observations.as_primitive::<Int64Type>();
@@ -143,21 +332,21 @@ pub(super) fn known_members(cells: &[Cell], published: &[RecordBatch]) -> Result
 }
 
 /// Rows by cell, then by period.
-struct Sorted<'a> {
-    rows: &'a RecordBatch,
+struct Sorted {
+    rows: RecordBatch,
     grains: StringArray,
     breakdowns: StringArray,
     /// Days since 1970-01-01.
     periods: Vec<i32>,
 }
 
-impl Sorted<'_> {
-    fn of(rows: &RecordBatch) -> Result<Sorted<'_>> {
+impl Sorted {
+    fn of(rows: &RecordBatch) -> Result<Sorted> {
         let texts =
             |name: &str| -> Result<StringArray> { Ok(column(rows, name, &DataType::Utf8)?.as_string().clone()) };
         let periods = column(rows, PERIOD_START, &DataType::Date32)?;
         let periods = periods.as_primitive::<Date32Type>().values().to_vec();
-        Ok(Sorted { rows, grains: texts("grain")?, breakdowns: texts("breakdown")?, periods })
+        Ok(Sorted { rows: rows.clone(), grains: texts("grain")?, breakdowns: texts("breakdown")?, periods })
     }
 
     /// The row behind the last one of a cell that begins at `start`.
@@ -191,6 +380,143 @@ fn column(rows: &RecordBatch, name: &str, data_type: &DataType) -> Result<ArrayR
     cast(named(rows, name)?, data_type).map_err(failed)
 }
 
+fn unreadable(error: ParquetError) -> Error {
+    Error::storage("a published file cannot be read").with_source(error)
+}
+
 fn failed(error: ArrowError) -> Error {
     query_error(error.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::arrow::array::Date32Array;
+    use datafusion::arrow::datatypes::{Field, Schema};
+
+    use super::*;
+    use crate::generate::Random;
+    use crate::time::Grain;
+
+    type Row = (usize, i32, i64);
+
+    fn cells() -> Vec<Cell> {
+        let cell = |grain, dimensions: &[&str]| Cell {
+            grain,
+            dimensions: dimensions.iter().map(|name| (*name).to_owned()).collect(),
+        };
+        vec![
+            cell(Grain::Day, &[]),
+            cell(Grain::Day, &["region"]),
+            cell(Grain::Month, &[]),
+            cell(Grain::Month, &["region"]),
+        ]
+    }
+
+    fn batch(rows: &[Row]) -> RecordBatch {
+        let cells = cells();
+        let texts = |text: &dyn Fn(&Cell) -> String| -> ArrayRef {
+            Arc::new(rows.iter().map(|row| Some(text(&cells[row.0]))).collect::<StringArray>())
+        };
+        let fields = [
+            ("grain", DataType::Utf8),
+            (PERIOD_START, DataType::Date32),
+            ("breakdown", DataType::Utf8),
+            ("value", DataType::Int64),
+        ];
+        let fields = fields.into_iter().map(|(name, data_type)| Field::new(name, data_type, true));
+        let columns: Vec<ArrayRef> = vec![
+            texts(&|cell| cell.grain.name().to_owned()),
+            Arc::new(rows.iter().map(|row| Some(row.1)).collect::<Date32Array>()),
+            texts(&|cell| breakdown(&cell.dimensions)),
+            Arc::new(rows.iter().map(|row| Some(row.2)).collect::<Int64Array>()),
+        ];
+        RecordBatch::try_new(Arc::new(Schema::new(fields.collect::<Vec<_>>())), columns).unwrap()
+    }
+
+    /// Rows of some periods, of which a value tells where it came from.
+    fn rows(random: &mut Random, value: i64) -> Vec<Row> {
+        let mut rows: Vec<Row> = Vec::new();
+        for (index, cell) in cells().iter().enumerate() {
+            for period in 0..40 {
+                let members = if cell.dimensions.is_empty() { 1 } else { 3 };
+                let length = if cell.grain == Grain::Day { 1 } else { 31 };
+                if random.below(3) > 0 {
+                    let start = Calendar::default().period_start(from_epoch_days(period * length).unwrap(), cell.grain);
+                    rows.extend((0..members).map(|_| (index, to_epoch_days(start.unwrap()), value)));
+                }
+            }
+        }
+        rows
+    }
+
+    /// However the published rows lie in groups and whatever is touched: the touched periods are the new ones, the others stay,
+    /// and no group is read in vain.
+    #[test]
+    fn touched_periods_are_new_and_all_others_stay() {
+        let mut kept_at_all = 0;
+        for seed in 0..100 {
+            let mut random = Random::new(seed);
+            let random = &mut random;
+            let (old, new) = (rows(random, 1), rows(random, 2));
+            let mut encoder = Encoder::new(&batch(&old).schema()).unwrap();
+            let mut start = 0;
+            while start < old.len() {
+                let end = (start + random.between(1, 30) as usize).min(old.len());
+                encoder.add_group(&batch(&old[start..end])).unwrap();
+                start = end;
+            }
+            let published = Stored::open(encoder.finish().unwrap().into()).unwrap();
+            let ranges = |random: &mut Random, length: i32| -> DayRanges {
+                let range = |random: &mut Random| {
+                    let first = random.between(-2, 42) as i32 * length;
+                    let last = first + random.below(6) as i32 * length;
+                    DayRanges::of(from_epoch_days(first).unwrap(), from_epoch_days(last).unwrap())
+                };
+                (0..random.below(4)).map(|_| range(random)).collect()
+            };
+            let touched: ByGrain = [(Grain::Day, ranges(random, 1)), (Grain::Month, ranges(random, 31))].into();
+            let calendar = Calendar::default();
+            let is_touched = |row: &Row| {
+                let grain = cells()[row.0].grain;
+                touched[&grain].whole_periods(grain, &calendar).contains(from_epoch_days(row.1).unwrap())
+            };
+            let new: Vec<Row> = new.into_iter().filter(is_touched).collect();
+            let reads_all = random.below(4) == 0;
+            let patched = patched(&cells(), &touched, &calendar, &published, &batch(&new), reads_all).unwrap().unwrap();
+            let written = Stored::open(patched.encode(&published).unwrap().into()).unwrap();
+            let read = written.read((0..written.groups()).collect()).unwrap();
+            let mut expected: Vec<Row> = old.iter().filter(|row| !is_touched(row)).copied().collect();
+            expected.extend(&new);
+            expected.sort_by_key(|row| (row.0, row.1));
+            assert_eq!(concat_batches(&batch(&old).schema(), &read).unwrap(), batch(&expected), "seed {seed}");
+            let gone: Vec<Row> = old.iter().filter(|row| is_touched(row)).copied().collect();
+            assert_eq!((patched.rows, &patched.replaced), (expected.len(), &batch(&gone)), "seed {seed}");
+            let kept = patched.parts.iter().filter(|part| matches!(part, Part::Kept { .. })).count();
+            assert!(!reads_all || kept == 0);
+            kept_at_all += kept;
+            let asked = patched.read(&published, |_| true).unwrap();
+            assert_eq!(asked, batch(&expected), "seed {seed}");
+        }
+        assert!(kept_at_all > 300, "{kept_at_all} groups were kept");
+    }
+
+    #[test]
+    fn rows_in_another_order_are_not_patched() {
+        let published = |rows: &[Row]| {
+            let mut encoder = Encoder::new(&batch(rows).schema()).unwrap();
+            rows.iter().for_each(|row| encoder.add_group(&batch(&[*row])).unwrap());
+            Stored::open(encoder.finish().unwrap().into()).unwrap()
+        };
+        let day = |days: i32| DayRanges::of(from_epoch_days(days).unwrap(), from_epoch_days(days).unwrap());
+        let touched: ByGrain = [(Grain::Day, day(3)), (Grain::Month, DayRanges::none())].into();
+        let is_patched = |rows: &[Row], reads_all| {
+            let published = published(rows);
+            patched(&cells(), &touched, &Calendar::default(), &published, &batch(&[]), reads_all).unwrap().is_some()
+        };
+        for reads_all in [false, true] {
+            assert!(is_patched(&[(0, 1, 1), (0, 3, 1), (1, 1, 1)], reads_all));
+            assert!(!is_patched(&[(1, 1, 1), (0, 3, 1)], reads_all));
+            assert!(!is_patched(&[(1, 1, 1), (0, 1, 1)], reads_all));
+        }
+    }
 }

@@ -10,14 +10,14 @@ use datafusion::logical_expr::LogicalPlan;
 
 use super::Engine;
 use super::inputs::Inputs;
-use crate::catalog::{self, ColumnSizes};
+use crate::catalog::{self, ColumnSizes, InputFile};
 use crate::days::DayRanges;
 use crate::error::Result;
 use crate::execute::query_error;
 use crate::model::{Origin, Shape, below, table_of_files};
 use crate::plan::{self, ByGrain, Wanted};
 use crate::store::{LogRecord, Store};
-use crate::survey::survey;
+use crate::survey::{Events, FileDays, survey};
 
 /// What a run would do.
 #[derive(Debug, Clone, Default)]
@@ -69,6 +69,7 @@ pub enum ScanKind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Read {
     pub table: String,
+    /// Those that hold rows of the days that are needed, as far as that is known.
     pub files: usize,
     /// As the files are stored.
     pub bytes: u64,
@@ -112,20 +113,22 @@ impl Engine {
             preview.changed.push(Changed { kpi: name.clone(), reason: why, touched: None });
             changed.insert(name.clone());
         }
-        let touched = match force {
-            true => BTreeMap::new(),
+        let (touched, covered) = match force {
+            true => Default::default(),
             false => self.touched_by_files(&store, head.as_ref(), &inputs, &changed).await?,
         };
         preview.changed.iter_mut().for_each(|changed| changed.touched = touched.get(&changed.kpi).cloned());
         let run_plan = plan::plan(model, Some(&changed), &touched);
         for pass in &run_plan.passes {
-            let reads = self.reads(pass.logical_plan(model, self.as_of.day).map_err(query_error)?)?;
+            let plan = pass.logical_plan(model, self.as_of.day).map_err(query_error)?;
+            let reads = self.reads(plan, &self.spared(&pass.kpis, &pass.days, &covered))?;
             let kind = ScanKind::Pass { cells: pass.cells(), measures: pass.measures() };
             let (table, kpis, days) = (pass.table.clone(), pass.kpis.clone(), pass.days.clone());
             preview.scans.push(Scan { table, kind, kpis, days, reads });
         }
         for rows in &run_plan.rows {
-            let reads = self.reads(rows.logical_plan(model, self.as_of.day).map_err(query_error)?)?;
+            let plan = rows.logical_plan(model, self.as_of.day).map_err(query_error)?;
+            let reads = self.reads(plan, &self.spared(&rows.kpis, &rows.days, &covered))?;
             let (table, kpis, days) = (rows.table.clone(), rows.kpis.clone(), rows.days.clone());
             preview.scans.push(Scan { table, kind: ScanKind::Rows, kpis, days, reads });
         }
@@ -153,19 +156,33 @@ impl Engine {
         head: Option<&LogRecord>,
         inputs: &Inputs,
         changed: &BTreeSet<String>,
-    ) -> Result<BTreeMap<String, ByGrain>> {
+    ) -> Result<(BTreeMap<String, ByGrain>, FileDays)> {
         let Some(head) = head.filter(|head| changed.iter().any(|name| head.kpis.contains_key(name))) else {
-            return Ok(BTreeMap::new());
+            return Ok(Default::default());
         };
         let known = Inputs::known_days(self.model(), head);
         let survey = survey(&self.context, self.model(), changed, self.as_of, &known).await;
         // What cannot be read fails in the run, and says why there.
         let ready = changed.iter().filter(|name| !survey.failed.contains_key(*name)).cloned().collect();
-        Ok(self.touched(store, Some(head), inputs, &survey, &ready).await?.touched)
+        let touched = self.touched(store, Some(head), inputs, &survey, &ready).await?.touched;
+        Ok((touched, survey.files))
     }
 
-    /// What a plan reads of which tables, once it is optimized.
-    fn reads(&self, plan: LogicalPlan) -> Result<Vec<Read>> {
+    /// The files of the table that these KPIs share which hold none of these days.
+    fn spared<'a>(&'a self, kpis: &[String], days: &DayRanges, covered: &FileDays) -> BTreeSet<&'a InputFile> {
+        let model = self.model();
+        let aggregate = kpis.first().and_then(|kpi| model.kpis.get(kpi)?.aggregate());
+        let Some(aggregate) = aggregate.filter(|_| !days.is_all()) else { return BTreeSet::new() };
+        let Some(key) = Events::of(aggregate).key(model) else { return BTreeSet::new() };
+        let Some(Origin::Files { opened, .. }) = model.tables.get(&aggregate.table).map(|table| &table.origin) else {
+            return BTreeSet::new();
+        };
+        let is_spared = |file: &&InputFile| covered.of(&key, file).is_some_and(|covered| !covered.days().meets(days));
+        opened.files.iter().filter(is_spared).collect()
+    }
+
+    /// What a plan reads of which tables, once it is optimized, without the files that need not be read.
+    fn reads(&self, plan: LogicalPlan, spared: &BTreeSet<&InputFile>) -> Result<Vec<Read>> {
         let plan = self.context.state().optimize(&plan).map_err(query_error)?;
         let mut columns: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         let noted = plan.apply(|node| {
@@ -182,10 +199,11 @@ impl Engine {
             let known = self.model().tables.get(&table)?;
             let Origin::Files { opened, .. } = &known.origin else { return None };
             let columns: Vec<String> = columns.into_iter().collect();
+            let files: Vec<&InputFile> = opened.files.iter().filter(|file| !spared.contains(file)).collect();
             Some(Read {
-                files: opened.files.len(),
-                bytes: opened.files.iter().map(|file| file.bytes).sum(),
-                sizes: catalog::column_sizes(opened, &columns),
+                files: files.len(),
+                bytes: files.iter().map(|file| file.bytes).sum(),
+                sizes: catalog::column_sizes(opened, &files, &columns),
                 table,
                 columns,
             })

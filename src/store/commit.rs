@@ -5,18 +5,19 @@
 //! and ours is dropped; where they touched other KPIs, ours goes on top without computing again; anything else is a lost
 //! race. This module never deletes; what is left over is the run's to tidy.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::Utc;
 use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::compute::concat_batches;
 use datafusion::arrow::datatypes::SchemaRef;
 
 use super::files::Files;
 use super::log::Owner;
-use super::record::{Entry, FORMAT_VERSION, Input, LogRecord};
+use super::record::{DataFile, Entry, FORMAT_VERSION, Input, LogRecord};
 use super::{log, stage, unique};
 use crate::error::{Error, ErrorKind, Result};
-use crate::materialize::parquet;
+use crate::materialize::parquet::{self, Stored};
 
 /// How often somebody else may snatch the newest place before a run gives up.
 const RACES: u32 = 50;
@@ -180,21 +181,42 @@ impl Draft<'_> {
     ) -> Result<Entry> {
         let fingerprint = summary.fingerprint.clone();
         let input_digest = digest_of(kpis);
-        if let Some(before) = before.filter(|it| it.fingerprint == fingerprint && it.input_digest == input_digest) {
-            return Ok(before);
+        let before = before.filter(|before| before.fingerprint == fingerprint);
+        if let Some(before) = before.as_ref().filter(|before| before.input_digest == input_digest) {
+            return Ok(before.clone());
         }
-        // KPI by KPI: all of them at once may be more than there is memory.
+        let known = Known::of(files, before.as_ref()).await;
+        // Group by group: all of them at once may be more than there is memory.
         let mut encoder = parquet::Encoder::new(&summary.schema)?;
-        let mut rows = 0;
-        for entry in kpis.values() {
-            for batch in stage::read(files, entry).await? {
-                let batch = (summary.build)(&batch)?;
-                rows += batch.num_rows() as u64;
-                encoder.add(&batch)?;
+        let (mut rows, mut groups) = (0, Vec::new());
+        for file in kpis.values().flat_map(|entry| &entry.files) {
+            let damaged = |source| stage::damaged(files, file).with_source(source);
+            let stored = Stored::open(stage::read_checked(files, file).await?).map_err(damaged)?;
+            for group in 0..stored.groups() {
+                let digest = stored.digest(group);
+                match known.group(&digest) {
+                    // The same rows make the same rows of the table.
+                    Some((table, known)) => {
+                        rows += table.rows_of(known) as u64;
+                        encoder.keep(table, known)?;
+                        groups.push(digest);
+                    }
+                    None => {
+                        let read = stored.read(vec![group]).map_err(damaged)?;
+                        let batch = concat_batches(stored.schema(), &read);
+                        let batch = (summary.build)(&batch.map_err(|source| damaged(source.into()))?)?;
+                        rows += batch.num_rows() as u64;
+                        encoder.add_group(&batch)?;
+                        if batch.num_rows() > 0 {
+                            groups.push(digest);
+                        }
+                    }
+                }
             }
         }
         let path = stage::next_path(&summary.name, &self.run_id, written);
-        let file = stage::write_encoded(files, path, encoder.finish()?, rows).await?;
+        let file = stage::write(files, path, encoder.finish()?, rows).await?;
+        let file = DataFile { groups, ..file };
         Ok(Entry {
             rows: file.rows,
             files: vec![file],
@@ -206,6 +228,32 @@ impl Draft<'_> {
             basis: None,
             committed_in: version,
         })
+    }
+}
+
+/// The table over all KPIs of the version before, whose groups can be taken over.
+#[derive(Default)]
+struct Known {
+    table: Option<Stored>,
+    /// By what they were made of.
+    groups: HashMap<String, usize>,
+}
+
+impl Known {
+    /// Without it every group is made anew.
+    async fn of(files: &dyn Files, before: Option<&Entry>) -> Known {
+        let Some(entry) = before else { return Known::default() };
+        let Ok(Some(table)) = stage::open(files, entry).await else { return Known::default() };
+        let made_of = &entry.files[0].groups;
+        if made_of.len() != table.groups() {
+            return Known::default();
+        }
+        let groups = made_of.iter().cloned().enumerate().map(|(index, digest)| (digest, index)).collect();
+        Known { table: Some(table), groups }
+    }
+
+    fn group(&self, digest: &str) -> Option<(&Stored, usize)> {
+        self.table.as_ref().zip(self.groups.get(digest).copied())
     }
 }
 

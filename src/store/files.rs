@@ -7,13 +7,11 @@
 use std::fmt;
 use std::fs;
 
-use datafusion::object_store::PutPayload;
 use futures::future::BoxFuture;
 
 use crate::error::Result;
-
 /// The shared buffers of `object_store`, under their own name.
-pub(crate) type Bytes = <PutPayload as IntoIterator>::Item;
+pub(crate) use crate::materialize::parquet::Bytes;
 
 /// A place to keep files. An operation that returned `Ok` survives a power cut.
 ///

@@ -65,6 +65,7 @@ use self::local::LocalFiles;
 use self::manifest::ManifestWriter;
 use self::objects::ObjectFiles;
 use crate::error::{Error, Result};
+use crate::materialize::parquet::{self, Stored};
 
 /// The results in one output folder. Cheap to clone; several may be open on one folder, in one process or many.
 #[derive(Debug, Clone)]
@@ -116,6 +117,15 @@ impl Store {
     pub async fn read_kpi(&self, record: &LogRecord, kpi: &str) -> Result<Option<Vec<RecordBatch>>> {
         match record.kpis.get(kpi) {
             Some(entry) => stage::read(&*self.files, entry).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The file of a KPI in a version, checked against the record, of which parts can be read; `None` if the version does not
+    /// have the KPI, or it lies in several files.
+    pub async fn open_kpi(&self, record: &LogRecord, kpi: &str) -> Result<Option<Stored>> {
+        match record.kpis.get(kpi) {
+            Some(entry) => stage::open(&*self.files, entry).await,
             None => Ok(None),
         }
     }
@@ -274,11 +284,17 @@ impl Run {
 
     /// Writes a result to a file of its own and reads it back. Staging a KPI again makes a new candidate.
     pub async fn stage(&mut self, kpi: &str, schema: &SchemaRef, batches: &[RecordBatch]) -> Result<StagedKpi> {
+        let rows = batches.iter().map(|batch| batch.num_rows() as u64).sum();
+        self.stage_encoded(kpi, parquet::encode(schema, batches)?, rows).await
+    }
+
+    /// The same for a result that is a Parquet file already.
+    pub async fn stage_encoded(&mut self, kpi: &str, encoded: Vec<u8>, rows: u64) -> Result<StagedKpi> {
         failpoint::hit("before_stage");
         refuse_bad_name(kpi)?;
         self.heartbeat().await;
         let path = stage::next_path(kpi, &self.id, &mut self.written);
-        let file = stage::write(&*self.files, path, schema, batches).await?;
+        let file = stage::write(&*self.files, path, encoded, rows).await?;
         failpoint::hit("after_stage");
         Ok(StagedKpi { kpi: kpi.to_string(), rows: file.rows, file })
     }

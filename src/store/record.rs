@@ -76,6 +76,9 @@ pub struct DataFile {
     pub bytes: u64,
     pub rows: u64,
     pub blake3: String,
+    /// What each group of its rows was made of, of a table over other results.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<String>,
 }
 
 /// What one audit of a result found.

@@ -4,14 +4,13 @@
 //! read back: what lies in the store must be what was computed, with as many rows.
 
 use datafusion::arrow::array::RecordBatch;
-use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use datafusion::parquet::errors::ParquetError;
 
 use super::files::{Bytes, Created, Files};
 use super::record::{DataFile, Entry};
 use crate::error::{Error, Result};
-use crate::materialize::parquet;
+use crate::materialize::parquet::Stored;
 
 /// A path for a candidate, added to those that the run has written. A KPI that is staged once more takes the next part:
 /// no file is ever written twice.
@@ -23,22 +22,11 @@ pub(super) fn next_path(kpi: &str, run_id: &str, written: &mut Vec<String>) -> S
     path
 }
 
-/// Writes a table to a path of its own, and reads it back.
-pub(super) async fn write(
-    files: &dyn Files,
-    path: String,
-    schema: &SchemaRef,
-    batches: &[RecordBatch],
-) -> Result<DataFile> {
-    let rows = batches.iter().map(|batch| batch.num_rows() as u64).sum();
-    write_encoded(files, path, parquet::encode(schema, batches)?, rows).await
-}
-
 /// Writes an encoded table to a path of its own, and reads it back.
-pub(super) async fn write_encoded(files: &dyn Files, path: String, encoded: Vec<u8>, rows: u64) -> Result<DataFile> {
+pub(super) async fn write(files: &dyn Files, path: String, encoded: Vec<u8>, rows: u64) -> Result<DataFile> {
     let bytes = Bytes::from(encoded);
     let blake3 = blake3::hash(&bytes).to_hex().to_string();
-    let file = DataFile { path, bytes: bytes.len() as u64, rows, blake3 };
+    let file = DataFile { path, bytes: bytes.len() as u64, rows, blake3, groups: Vec::new() };
     match files.create(&file.path, bytes).await? {
         // If the file is there already, an earlier answer may have been lost; its content decides.
         Created::Done | Created::Taken => {}
@@ -59,6 +47,13 @@ pub(super) async fn read(files: &dyn Files, entry: &Entry) -> Result<Vec<RecordB
         batches.extend(decode(bytes).map_err(|source| damaged(files, file).with_source(source))?);
     }
     Ok(batches)
+}
+
+/// The one file of an entry, of which parts can be read; `None` where it has several.
+pub(super) async fn open(files: &dyn Files, entry: &Entry) -> Result<Option<Stored>> {
+    let [file] = entry.files.as_slice() else { return Ok(None) };
+    let bytes = read_checked(files, file).await?;
+    Stored::open(bytes).map(Some).map_err(|source| damaged(files, file).with_source(source))
 }
 
 /// The bytes of a file, if they are the ones that were committed.
@@ -90,6 +85,6 @@ fn rows_in_footer(bytes: Bytes) -> Result<u64, ParquetError> {
 
 const REPAIR: &str = "restore it from a backup, or compute the KPI again";
 
-fn damaged(files: &dyn Files, file: &DataFile) -> Error {
+pub(super) fn damaged(files: &dyn Files, file: &DataFile) -> Error {
     Error::storage(format!("`{}` is not the file that was written", files.locate(&file.path))).with_hint(REPAIR)
 }

@@ -231,14 +231,20 @@ async fn names_that_lead_elsewhere_are_refused() {
 #[test]
 fn the_wire_format_is_stable() {
     let entry = Entry {
-        files: vec![DataFile { path: "data/a/r/part-0.parquet".into(), bytes: 10, rows: 2, blake3: "00ff".into() }],
+        files: vec![DataFile {
+            path: "data/a/r/part-0.parquet".into(),
+            bytes: 10,
+            rows: 2,
+            blake3: "00ff".into(),
+            groups: vec!["aa".into()],
+        }],
         fingerprint: "f".into(),
         input_digest: "i".into(),
         as_of: Some("2025-01-31".into()),
         rows: 2,
         audit: vec![Audit { name: "grain_is_unique".into(), status: AuditStatus::Passed, detail: None }],
         headline: None,
-        basis: None,
+        basis: Some("b".into()),
         committed_in: 3,
     };
     let input = Input {
@@ -270,10 +276,11 @@ fn the_wire_format_is_stable() {
         concat!(
             r#"{"format_version":1,"version":3,"commit_id":"c","run_id":"r","parent":2,"#,
             r#""created_at":"2025-02-01T00:00:00.000Z","program":"0.1.0","as_of":"2025-01-31","#,
-            r#""kpis":{"a":{"files":[{"path":"data/a/r/part-0.parquet","bytes":10,"rows":2,"blake3":"00ff"}],"#,
+            r#""kpis":{"a":{"files":[{"path":"data/a/r/part-0.parquet","bytes":10,"rows":2,"blake3":"00ff","groups":["aa"]}],"#,
             r#""fingerprint":"f","input_digest":"i","as_of":"2025-01-31","rows":2,"#,
-            r#""audit":[{"name":"grain_is_unique","status":"passed"}],"committed_in":3}},"#,
-            r#""inputs":[{"table":"deals","path":"deals.parquet","bytes":7,"modified":"2025-01-01T00:00:00Z","rows":1}]}"#
+            r#""audit":[{"name":"grain_is_unique","status":"passed"}],"basis":"b","committed_in":3}},"#,
+            r#""inputs":[{"table":"deals","path":"deals.parquet","bytes":7,"modified":"2025-01-01T00:00:00Z","rows":1,"#,
+            r#""covers":{"time":"2025"}}]}"#
         )
     );
     assert_eq!(LogRecord::from_json(compact.as_bytes(), "here").unwrap(), record);

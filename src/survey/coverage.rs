@@ -189,6 +189,10 @@ async fn by_file(
     known: &FileDays,
     as_of: AsOf,
 ) -> Result<Option<Vec<(InputFile, Covered)>>> {
+    // Rows may stand in the place of files.
+    if files.is_empty() {
+        return Ok(None);
+    }
     let of = |file: &InputFile| known.of(key, file).filter(|covered| covered.holds_from(as_of));
     let mut all: Vec<(InputFile, Covered)> = Vec::with_capacity(files.len());
     let mut unknown = Vec::new();

@@ -49,6 +49,72 @@ fn results_that_somebody_deleted_are_computed_again() {
     project.expect("unchanged_deleted");
 }
 
+/// Files of a few days each: what is computed are the periods that they touch.
+#[test]
+fn only_the_periods_that_files_touch_are_computed() {
+    let definitions = "\
+project: shop
+---
+table: orders
+source: orders
+time: ordered_on
+columns: {amount: {type: \"decimal(10,2)\"}}
+dimensions: {channel: channel}
+---
+kpi: revenue
+from: orders
+value: sum(amount)
+grains: [day, month, year]
+by: [channel]
+---
+kpi: orders
+from: orders
+value: count(*)
+fill: zero
+grains: [month]
+by: [channel]
+---
+kpi: growth
+value: revenue / previous(revenue) - 1
+grains: [month]
+---
+kpi: revenue_of_30_days
+from: orders
+value: sum(amount)
+window: 30 days
+grains: [day]
+---
+kpi: first_orders
+from: orders
+per: customer
+cohort: {by: month, ages: 2}
+value: count(*) FILTER (WHERE active)
+grains: [month]
+";
+    let month = |month: u32, amount: u32| {
+        format!("ordered_on,channel,customer,amount\n2025-{month:02}-03,web,a,{amount}\n2025-{month:02}-20,shop,b,10\n")
+    };
+    let mut project = Project::new(&[("kpis/shop.yaml", definitions)]);
+    let file = |month: u32| format!("data/orders/2025-{month:02}.csv");
+    (1..=6).for_each(|index| project.write(&file(index), month(index, 20)));
+    let run = ["run", "--as-of", "2025-06-30"];
+    project.kpi(&run, 0);
+    // Other rows in a month that is over.
+    project.write(&file(3), month(3, 25));
+    project.kpi(&["plan", "--as-of", "2025-06-30"], 0);
+    project.kpi(&run, 0);
+    // A month more, with a member that no month had.
+    project.write(&file(7), month(7, 30).replace("shop", "fair"));
+    let run = ["run", "--as-of", "2025-07-31"];
+    project.kpi(&["plan", "--as-of", "2025-07-31", "revenue", "--json"], 0);
+    project.kpi(&run, 0);
+    project.kpi(&["show", "orders", "--by", "channel", "--as-of", "2025-07-31"], 0);
+    // A day on which nothing was written.
+    project.kpi(&["run", "--as-of", "2025-08-01"], 0);
+    project.kpi(&["show", "revenue", "--grain", "month", "--as-of", "2025-08-01"], 0);
+    project.expect("unchanged_periods");
+}
+
 /// A KPI that could not be published last time is tried again each time.
 #[test]
 fn what_failed_is_tried_again() {

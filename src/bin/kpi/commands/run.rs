@@ -99,14 +99,15 @@ fn tell(printer: &Printer, report: &RunReport, model: &Model) {
     tell_skipped(printer, &report.skipped);
     lines_on_data(model).for_each(|line| printer.note(format_args!("{line}")));
     let mut values = 0;
-    let (mut published, mut unchanged) = (0, 0);
+    let (mut published, mut in_part, mut unchanged) = (0, 0, 0);
     // Several KPIs over one table mostly have the same to say.
     let mut warned: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for (name, outcome) in &report.kpis {
         match outcome {
-            KpiOutcome::Published { rows, warnings, changes } => {
+            KpiOutcome::Published { rows, is_in_part, warnings, changes } => {
                 values += rows;
                 published += 1;
+                in_part += usize::from(*is_in_part);
                 warnings.iter().for_each(|warning| warned.entry(warning).or_default().push(format!("`{name}`")));
                 if let Some(changes) = changes {
                     printer.note(format_args!("`{name}`: {changes}"));
@@ -133,9 +134,13 @@ fn tell(printer: &Printer, report: &RunReport, model: &Model) {
         0 => String::new(),
         unchanged => format!("; {} unchanged", count(unchanged, "KPI")),
     };
+    let in_part = match in_part {
+        0 => String::new(),
+        in_part => format!("; {} computed in part", count(in_part, "KPI")),
+    };
     match report.version {
         Some(version) if report.is_new => printer.note(format_args!(
-            "published version {version}: {}, {} in {}{unchanged} ({seconds:.1} s)",
+            "published version {version}: {}, {} in {}{in_part}{unchanged} ({seconds:.1} s)",
             count(published, "KPI"),
             count(values, "value"),
             folder(&report.output)
@@ -181,9 +186,14 @@ fn report_json(report: &RunReport) -> Value {
 
 fn outcome_json(name: &str, outcome: &KpiOutcome) -> Value {
     match outcome {
-        KpiOutcome::Published { rows, warnings, changes } => {
-            json!({ "kpi": name, "outcome": "published", "rows": rows, "warnings": warnings, "changes": changes })
-        }
+        KpiOutcome::Published { rows, is_in_part, warnings, changes } => json!({
+            "kpi": name,
+            "outcome": "published",
+            "rows": rows,
+            "is_in_part": is_in_part,
+            "warnings": warnings,
+            "changes": changes,
+        }),
         KpiOutcome::Unchanged { rows, warnings } => {
             json!({ "kpi": name, "outcome": "unchanged", "rows": rows, "warnings": warnings })
         }
