@@ -8,7 +8,8 @@
 //! Forty-eight KPIs are sums, counts, ratios and maxima, eight are exact distinct counts, four exact percentiles; each at one
 //! grain and for one set of dimensions, as reports ask them. The programs take turns, each as a process of its own:
 //!
-//! - `kpi run` for the first time, which also audits, keeps versions and writes the long table; and again after nothing changed;
+//! - `kpi run` for the first time, which also audits, keeps versions and writes the long table; and again after nothing changed,
+//!   after a month in the middle and the last one were written again, and looked at from the next day;
 //! - DuckDB with one query for each KPI, and with everything fused by hand as well as it can be (one scan for what adds up,
 //!   bit strings for distinct counts); Polars with one lazy query for each KPI, collected together; DataFusion with one query
 //!   for each KPI, in this program. They fetch their results and write nothing.
@@ -17,28 +18,22 @@
 //! Values are compared with DuckDB's. `PYTHON` names a Python with `duckdb` and `polars`; without it `kpi` runs with
 //! DataFusion alone.
 
+mod data;
 mod measure;
+mod peers;
 
 use std::fmt::Write as _;
-use std::fs::{self, File};
+use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
 
-use datafusion::arrow::array::{
-    ArrayRef, BooleanArray, Decimal128Array, Int32Array, Int64Array, RecordBatch, StringArray,
-    TimestampMicrosecondArray,
-};
-use datafusion::parquet::arrow::ArrowWriter;
-use datafusion::parquet::basic::Compression;
-use datafusion::parquet::file::properties::WriterProperties;
 use datafusion::prelude::{ParquetReadOptions, SessionContext};
 
-use measure::{Program, Random, in_turns, python, run_quietly, table};
+use data::{make_part, part};
+use measure::{Program, in_turns, table, touch};
+use peers::{python, run_quietly};
 
 const FILES: usize = 36;
-const ACCOUNTS: u64 = 1_000_003;
-const CHANNELS: [&str; 8] = ["phone", "email", "chat", "sms", "social", "web_form", "in_app", "branch"];
 const GRAINS: [&str; 3] = ["day", "week", "month"];
 const SETS: [&[&str]; 5] = [&[], &["channel"], &["region"], &["product"], &["channel", "region"]];
 
@@ -143,7 +138,8 @@ fn main() {
 
     let kpi = |arguments: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kpi"));
-        command.args(["run", "--quiet", "--as-of", "2025-12-31"]).args(arguments).current_dir(&folder);
+        let as_of: &[&str] = if arguments.contains(&"--as-of") { &[] } else { &["--as-of", "2025-12-31"] };
+        command.args(["run", "--quiet"]).args(as_of).args(arguments).current_dir(&folder);
         command
     };
     let here = |mode: &str| {
@@ -152,10 +148,15 @@ fn main() {
         command
     };
     let mut programs = vec![
-        Program::new("kpi run", kpi(&[]), &["out"]),
-        Program::new("kpi run, nothing changed", kpi(&[]), &[]),
-        Program::new("DataFusion, decode only", here("decode"), &[]),
-        Program::new("DataFusion, one query per KPI", here("datafusion"), &[]),
+        Program::new("kpi run", kpi(&[]), &folder, &["out"]),
+        Program::new("kpi run, nothing changed", kpi(&[]), &folder, &[]),
+        Program::new("kpi run, one file of 36 changed", kpi(&[]), &folder, &[])
+            .prepared(|folder| touch(&part(&folder.join("data"), 17))),
+        Program::new("kpi run, last file changed", kpi(&[]), &folder, &[])
+            .prepared(|folder| touch(&part(&folder.join("data"), FILES - 1))),
+        Program::new("kpi run, another day", kpi(&["--as-of", "2026-01-01"]), &folder, &[]),
+        Program::new("DataFusion, decode only", here("decode"), &folder, &[]),
+        Program::new("DataFusion, one query per KPI", here("datafusion"), &folder, &[]),
     ];
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/interactions.py");
     let peer = |mode: &str| {
@@ -165,15 +166,15 @@ fn main() {
     };
     let has_duckdb = run_quietly(python().args(["-c", "import duckdb"]));
     if has_duckdb {
-        programs.push(Program::new("DuckDB, decode only", peer("decode"), &[]));
-        programs.push(Program::new("DuckDB, fused by hand", peer("fused"), &[]));
-        programs.push(Program::new("DuckDB, one query per KPI", peer("alone"), &[]));
+        programs.push(Program::new("DuckDB, decode only", peer("decode"), &folder, &[]));
+        programs.push(Program::new("DuckDB, fused by hand", peer("fused"), &folder, &[]));
+        programs.push(Program::new("DuckDB, one query per KPI", peer("alone"), &folder, &[]));
     }
     if run_quietly(python().args(["-c", "import polars"])) {
-        programs.push(Program::new("Polars, collect_all", peer("polars"), &[]));
+        programs.push(Program::new("Polars, collect_all", peer("polars"), &folder, &[]));
     }
     println!("{rows} interactions, {} KPIs, {rounds} rounds after one to warm up", workload().len());
-    in_turns(&mut programs, &folder, rounds);
+    in_turns(&mut programs, rounds);
     print!("{}", table(&programs, rows, "rows"));
     if has_duckdb {
         let output = peer("compare").output().expect("python ran before");
@@ -230,64 +231,8 @@ fn make_project(folder: &Path, rows: usize) {
         let _ = fs::remove_dir_all(folder.join("data"));
         fs::create_dir_all(folder.join("data/interactions")).expect("the folder of the data can be made");
         for file in 0..FILES {
-            make_month(&folder.join(format!("data/interactions/part-{file:02}.parquet")), rows, file);
+            make_part(&folder.join("data"), rows, file, FILES);
         }
         fs::write(done, "").expect("the mark can be written");
-    }
-}
-
-/// A month of interactions in the order of time; the same at every call.
-fn make_month(path: &Path, rows: usize, file: usize) {
-    const FIRST: i64 = 1_672_531_200; // 2023-01-01
-    const SECONDS: i64 = 94_694_400; // three years, one of them with 366 days
-    const BATCH: usize = 65_536;
-    let mut random = Random(0x51ed_2701 + file as u64);
-    let (first, behind) = (rows * file / FILES, rows * (file + 1) / FILES);
-    let file = File::create(path).expect("data can be written");
-    let properties = WriterProperties::builder()
-        .set_compression(Compression::ZSTD(Default::default()))
-        .set_max_row_group_row_count(Some(262_144))
-        .build();
-    let mut writer: Option<ArrowWriter<File>> = None;
-    let mut target = Some(file);
-    for start in (first..behind).step_by(BATCH) {
-        let ids: Vec<usize> = (start..behind.min(start + BATCH)).collect();
-        // A number between 0 and 1 that is more often small.
-        let skewed =
-            |random: &mut Random, power: f64| (random.below(1 << 30) as f64 / (1_u64 << 30) as f64).powf(power);
-        let times = ids.iter().map(|id| (FIRST * 1_000_000) + (SECONDS as f64 * 1e6 * *id as f64 / rows as f64) as i64);
-        let times: TimestampMicrosecondArray = times.collect::<Vec<_>>().into();
-        // The keys of accounts are dense, and the largest accounts do not have the smallest ones.
-        let accounts = ids.iter().map(|_| ((skewed(&mut random, 1.8) * 1e6) as u64 * 7919 + 13) % ACCOUNTS);
-        let accounts = Int64Array::from_iter_values(accounts.map(|account| account as i64));
-        let channels = ids.iter().map(|_| CHANNELS[(skewed(&mut random, 1.6) * 8.0) as usize]).collect::<Vec<_>>();
-        let regions = ids.iter().map(|_| format!("region_{:02}", (skewed(&mut random, 1.5) * 20.0) as usize));
-        let regions = StringArray::from_iter_values(regions);
-        let products = ids.iter().map(|_| format!("product_{:02}", (skewed(&mut random, 2.0) * 50.0) as usize));
-        let products = StringArray::from_iter_values(products);
-        let seconds = ids.iter().map(|_| 20 + (skewed(&mut random, 3.0) * 3_000.0) as i32).collect::<Vec<_>>();
-        let resolved = ids.iter().map(|_| Some(random.below(100) < 70)).collect::<BooleanArray>();
-        let amounts = ids.iter().map(|_| if random.below(10) < 7 { 0 } else { i128::from(random.below(50_000)) });
-        let amounts = Decimal128Array::from_iter_values(amounts.collect::<Vec<_>>());
-        let amounts = amounts.with_precision_and_scale(12, 2).expect("12 digits are enough");
-        let columns: Vec<(&str, ArrayRef)> = vec![
-            ("ts", Arc::new(times)),
-            ("account_id", Arc::new(accounts)),
-            ("channel", Arc::new(StringArray::from(channels))),
-            ("region", Arc::new(regions)),
-            ("product", Arc::new(products)),
-            ("handle_seconds", Arc::new(Int32Array::from(seconds))),
-            ("resolved", Arc::new(resolved)),
-            ("amount", Arc::new(amounts)),
-        ];
-        let batch = RecordBatch::try_from_iter(columns).expect("columns of one length");
-        let writer = writer.get_or_insert_with(|| {
-            let file = target.take().expect("one writer");
-            ArrowWriter::try_new(file, batch.schema(), Some(properties.clone())).expect("a valid schema")
-        });
-        writer.write(&batch).expect("data can be written");
-    }
-    if let Some(writer) = writer {
-        writer.close().expect("data can be written");
     }
 }

@@ -4,20 +4,15 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Instant;
-
-/// Python with DuckDB and other peers: `PYTHON`, or what is in the path.
-pub fn python() -> Command {
-    Command::new(std::env::var_os("PYTHON").unwrap_or_else(|| "python3".into()))
-}
+use std::time::{Instant, SystemTime};
 
 /// Lets each program run once to warm up, and so many times more.
-pub fn in_turns(programs: &mut [Program], folder: &Path, rounds: usize) {
+pub fn in_turns(programs: &mut [Program], rounds: usize) {
     for round in 0..=rounds {
         for program in &mut *programs {
-            let measured = program.run(folder);
+            let measured = program.run();
             if round > 0 {
                 program.measured.push(measured);
             }
@@ -27,10 +22,13 @@ pub fn in_turns(programs: &mut [Program], folder: &Path, rounds: usize) {
 
 /// One of the programs that take turns.
 pub struct Program {
-    name: &'static str,
+    name: String,
     command: Command,
+    folder: PathBuf,
     /// What it writes; taken away before each round.
     outputs: Vec<&'static str>,
+    /// What is done before each round and not measured.
+    preparation: fn(&Path),
     measured: Vec<Measured>,
 }
 
@@ -42,11 +40,25 @@ pub struct Measured {
 }
 
 impl Program {
-    pub fn new(name: &'static str, command: Command, outputs: &[&'static str]) -> Program {
-        Program { name, command, outputs: outputs.to_vec(), measured: Vec::new() }
+    /// A program that runs in a folder.
+    pub fn new(name: impl Into<String>, command: Command, folder: &Path, outputs: &[&'static str]) -> Program {
+        Program {
+            name: name.into(),
+            command,
+            folder: folder.to_owned(),
+            outputs: outputs.to_vec(),
+            preparation: |_| {},
+            measured: Vec::new(),
+        }
     }
 
-    fn run(&self, folder: &Path) -> Measured {
+    pub fn prepared(self, preparation: fn(&Path)) -> Program {
+        Program { preparation, ..self }
+    }
+
+    fn run(&self) -> Measured {
+        let folder = &self.folder;
+        (self.preparation)(folder);
         for output in &self.outputs {
             // It may not be there yet.
             let _ = fs::remove_dir_all(folder.join(output));
@@ -89,6 +101,12 @@ impl Program {
     }
 }
 
+/// Makes a file look as if it was written again.
+pub fn touch(file: &Path) {
+    let file = fs::File::options().append(true).open(file).expect("the file is there");
+    file.set_modified(SystemTime::now()).expect("its time can be set");
+}
+
 /// Medians of each program, beside the first one.
 pub fn table(programs: &[Program], rows: usize, noun: &str) -> String {
     let wall = |program: &Program| program.median(|measured| Some(measured.wall_seconds)).unwrap_or(f64::NAN);
@@ -121,11 +139,6 @@ pub fn table(programs: &[Program], rows: usize, noun: &str) -> String {
         );
     }
     text
-}
-
-/// Runs a command whose output nobody needs; whether it ended well.
-pub fn run_quietly(command: &mut Command) -> bool {
-    command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
 }
 
 /// SplitMix64.

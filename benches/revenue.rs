@@ -12,6 +12,7 @@
 //! kept below `target/bench`.
 
 mod measure;
+mod peers;
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -27,7 +28,8 @@ use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::parquet::basic::Compression;
 use datafusion::parquet::file::properties::WriterProperties;
 
-use measure::{Program, Random, in_turns, python, run_quietly, table};
+use measure::{Program, Random, in_turns, table, touch};
+use peers::{python, run_quietly};
 
 /// A KPI in the words of both: its name, the rows that count, the value for `kpi`, and the value from the columns that the
 /// fused query has already added up.
@@ -116,18 +118,22 @@ fn main() {
     if !has_duckdb {
         println!("DuckDB is not there (`pip install duckdb`), so kpi runs alone");
     }
-    let mut programs = vec![Program::new("kpi run", kpi_command(&folder), &["out"])];
+    let rewrite = |folder: &Path| touch(&folder.join("data/orders/part-11.parquet"));
+    let mut programs = vec![
+        Program::new("kpi run", kpi_command(&folder), &folder, &["out"]),
+        Program::new("kpi run, one file of 12 changed", kpi_command(&folder), &folder, &[]).prepared(rewrite),
+    ];
     if has_duckdb {
         let duckdb = |mode: &str| {
             let mut command = python();
             command.arg(folder.join("duck.py")).arg(mode).current_dir(&folder);
             command
         };
-        programs.push(Program::new("DuckDB, one statement per KPI", duckdb("alone"), &["alone"]));
-        programs.push(Program::new("DuckDB, one scan fused by hand", duckdb("fused"), &["fused"]));
+        programs.push(Program::new("DuckDB, one statement per KPI", duckdb("alone"), &folder, &["alone"]));
+        programs.push(Program::new("DuckDB, one scan fused by hand", duckdb("fused"), &folder, &["fused"]));
     }
     println!("{rows} orders, {} KPIs, {rounds} rounds after one to warm up", DEFINITIONS.len());
-    in_turns(&mut programs, &folder, rounds);
+    in_turns(&mut programs, rounds);
     print!("{}", table(&programs, rows, "orders"));
     if has_duckdb {
         let output = python().arg("duck.py").arg("compare").current_dir(&folder).output().expect("python3 ran before");

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chrono::NaiveDate;
+use chrono_tz::Tz;
 use datafusion::arrow::array::{AsArray, RecordBatch};
 use datafusion::arrow::datatypes::{DataType, Int64Type};
 use datafusion::common::tree_node::TreeNode;
@@ -246,27 +247,35 @@ fn plan(model: &Model, events: &Events, as_of: AsOf) -> datafusion::common::Resu
         Expr::AggregateFunction(call)
     };
     let is_later = |time: &Expr, bounds: &Expr| time.clone().is_not_null().and(bounds.clone().is_not_true());
-    // Days and not times: where a clock is set back at midnight, a later time has an earlier day.
-    let day = day_of(time, time_type, calendar);
-    let to_day = day_of(to, to_type, calendar);
+    // Where a clock is set back at midnight, a later time has an earlier day. Elsewhere times are compared, which is faster.
+    let is_in_order = |data_type: &DataType| calendar.time_zone == Tz::UTC || *data_type == DataType::Date32;
+    let ordered = |time: &Expr, data_type: &DataType| match is_in_order(data_type) {
+        true => time.clone(),
+        false => day_of(time, data_type, calendar),
+    };
+    let day = |name: &str, data_type: &DataType| match is_in_order(data_type) {
+        true => day_of(&column(name), data_type, calendar).alias(name),
+        false => column(name),
+    };
+    let (times, ends) = (ordered(time, time_type), ordered(to, to_type));
     let later = is_later(time, &bounds).or(is_later(to, &to_bounds));
     let joins = if events.is_own() { Default::default() } else { events.joins.clone() };
     joined_rows(model, &events.table, &joins, Some((time, time_type)), false)?
         .aggregate(
             Vec::<Expr>::new(),
             vec![
-                known(min(day.clone()), &bounds).alias("first"),
-                known(max(day), &bounds).alias("last"),
-                known(max(to_day), &to_bounds).alias("ended"),
+                known(min(times.clone()), &bounds).alias("first"),
+                known(max(times), &bounds).alias("last"),
+                known(max(ends), &to_bounds).alias("ended"),
                 count(lit(1_i64)).alias("rows"),
                 count(time.clone()).alias("with_time"),
                 known(count(lit(1_i64)), &later).alias("later"),
             ],
         )?
         .project(vec![
-            column("first"),
-            column("last"),
-            column("ended"),
+            day("first", time_type),
+            day("last", time_type),
+            day("ended", to_type),
             (column("rows") - column("with_time")).alias("without_time"),
             column("later"),
         ])?
