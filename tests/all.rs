@@ -6,6 +6,7 @@ mod catalogue;
 mod cli;
 mod diagnostics;
 mod given;
+mod large_results;
 mod laws;
 mod layers;
 mod mappings;
