@@ -37,6 +37,8 @@ pub struct SourceFile {
     /// As shown to people: relative to the project folder where that is possible.
     pub path: PathBuf,
     pub text: String,
+    /// Where its lines begin, in bytes.
+    lines: Vec<usize>,
 }
 
 /// All definition files of a project; spans point into them.
@@ -48,7 +50,9 @@ pub struct Sources {
 impl Sources {
     pub fn add(&mut self, path: impl Into<PathBuf>, text: impl Into<String>) -> FileId {
         let id = FileId(self.files.len() as u32);
-        self.files.push(Arc::new(SourceFile { path: path.into(), text: text.into() }));
+        let text = text.into();
+        let lines = [0].into_iter().chain(text.match_indices('\n').map(|(newline, _)| newline + 1)).collect();
+        self.files.push(Arc::new(SourceFile { path: path.into(), text, lines }));
         id
     }
 
@@ -62,13 +66,11 @@ impl Sources {
 
     /// The line and column of a byte offset; an offset behind the text counts as its end.
     pub fn position(&self, file: FileId, offset: usize) -> Position {
-        let text = &self.get(file).text;
+        let SourceFile { text, lines, .. } = self.get(file);
         let offset = floor_char_boundary(text, offset);
-        let line_start = text[..offset].rfind('\n').map_or(0, |newline| newline + 1);
-        Position {
-            line: text[..line_start].matches('\n').count() + 1,
-            column: text[line_start..offset].trim_start_matches('\u{feff}').chars().count() + 1,
-        }
+        let line = lines.partition_point(|start| *start <= offset);
+        let line_start = lines[line - 1];
+        Position { line, column: text[line_start..offset].trim_start_matches('\u{feff}').chars().count() + 1 }
     }
 }
 

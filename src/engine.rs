@@ -11,7 +11,7 @@ mod preview;
 mod testing;
 mod unchanged;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -208,17 +208,10 @@ impl Engine {
 
     /// Every mistake in the project's files.
     pub fn diagnostics(&self) -> Vec<Diagnostic> {
-        let mut told: Vec<Diagnostic> = Vec::new();
-        for diagnostic in self.loaded.diagnostics.iter().chain(&self.validated.diagnostics) {
-            // Several definitions may stand on the same slip.
-            let is_same = |known: &Diagnostic| {
-                known.code == diagnostic.code && known.span == diagnostic.span && known.message == diagnostic.message
-            };
-            if !told.iter().any(is_same) {
-                told.push(diagnostic.clone());
-            }
-        }
-        told
+        // Several definitions may stand on the same slip.
+        let mut told = HashSet::new();
+        let all = self.loaded.diagnostics.iter().chain(&self.validated.diagnostics);
+        all.filter(|diagnostic| told.insert((diagnostic.code, diagnostic.span, &diagnostic.message))).cloned().collect()
     }
 
     /// What could be said better in definitions that have no mistake; nothing where one has. `as_of` is the day from which

@@ -88,7 +88,7 @@ async fn changes_that_are_missed(mut world: World, seed: u64, project: &Path) ->
     let random = &mut random;
     let elsewhere = tempfile::tempdir().unwrap();
     let mut broken = Vec::new();
-    for step in 0..5 {
+    for step in 0..3 {
         let did = match random.below(5) {
             0 => {
                 let index = random.below(world.events.len() as u64) as usize;

@@ -284,8 +284,10 @@ fn nothing_is_lost(
     if loaded.diagnostics.iter().chain(&problems.found).any(Diagnostic::is_error) {
         return;
     }
+    let known: BTreeSet<&String> =
+        ready.iter().map(|kpi| &kpi.name).chain(skipped.iter().map(|skipped| &skipped.kpi)).collect();
     for (name, (_, spec)) in &documents.kpis {
-        if !ready.iter().any(|kpi| kpi.name == *name) && !skipped.iter().any(|skipped| skipped.kpi == *name) {
+        if !known.contains(name) {
             problems.add(
                 Diagnostic::error("not-understood", format!("KPI `{name}` cannot be computed, and kpi cannot say why"))
                     .at(spec.kpi.span)
