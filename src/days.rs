@@ -72,7 +72,7 @@ impl DayRanges {
         self.0 = merged;
     }
 
-    /// Each range as another one. An end for which there is no date becomes the first or the last that there is.
+    /// Each range as another one. An end for which there is no date becomes the first or the last that there is, and those stay.
     pub fn map(
         &self,
         first: impl Fn(NaiveDate) -> Option<NaiveDate>,
@@ -80,8 +80,9 @@ impl DayRanges {
     ) -> DayRanges {
         let mut mapped = DayRanges::none();
         for (from, to) in self.iter() {
-            let from = first(from).unwrap_or(NaiveDate::MIN);
-            mapped.extend(&DayRanges::of(from, last(to).unwrap_or(NaiveDate::MAX)));
+            let from = Some(from).filter(|from| *from != NaiveDate::MIN).and_then(&first).unwrap_or(NaiveDate::MIN);
+            let to = Some(to).filter(|to| *to != NaiveDate::MAX).and_then(&last).unwrap_or(NaiveDate::MAX);
+            mapped.extend(&DayRanges::of(from, to));
         }
         mapped
     }
@@ -169,5 +170,7 @@ mod tests {
         assert_eq!(of(Grain::Month), ranges(&[("2025-01-01", "2025-02-28"), ("2025-06-01", "2025-06-30")]));
         assert_eq!(of(Grain::Year), ranges(&[("2024-04-01", "2026-03-31")]));
         assert!(DayRanges::all().whole_periods(Grain::Year, &calendar).is_all());
+        let later = |day: NaiveDate| day.checked_add_days(chrono::Days::new(40));
+        assert!(DayRanges::all().map(later, later).is_all());
     }
 }

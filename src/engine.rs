@@ -43,7 +43,6 @@ use crate::store::{
 use crate::survey::{AsOf, FileDays, Partner, Survey, broken_keys, partners, repeated_targets, survey, tables_of};
 use crate::time::Grain;
 use crate::validate::{Validated, advice, validate};
-use changes::Touched;
 pub use doctor::{Examination, KpiState, Missing, TableState};
 use inputs::Inputs;
 use judge::{Found, Judge, Judged};
@@ -368,37 +367,39 @@ impl Engine {
     ) -> Result<Judged> {
         let model = self.model();
         let head = store.head().await?;
-        let mut files = head.as_ref().map(|head| Inputs::known_days(model, head)).unwrap_or_default();
+        let before = head.as_ref().filter(|_| !force);
+        let mut files = before.map(|head| Inputs::known_days(model, head)).unwrap_or_default();
         let mut survey = survey(&self.context, model, selected, self.as_of, &files).await;
         files.extend(&survey.files);
+        files.retain(model);
         survey.failed.extend(repeated_targets(&self.context, model, selected).await);
         let broken = broken_keys(&self.context, model, selected).await;
         let tested = beating(run, self.test_what_is_read(selected)).await;
 
         let Sorted { ready, outcomes, without_rows } = self.sort_out(selected, &survey, &broken);
-        let Touched { touched, members } = match force {
-            true => Touched::default(),
-            false => self.touched(store, head.as_ref(), inputs, &survey, &ready).await?,
-        };
-        let mut found = Found { survey, without_rows, tested, head, touched, members };
+        let kept = self.kept(store, before, inputs, &survey, &ready).await?;
+        let mut found = Found { survey, without_rows, tested, head, kept };
         let mut judged = Judged { files, ..Judged::default() };
-        let mut judge = Judge { engine: self, store, inputs, found: &found, judged };
+        let mut first = self.judge(store, inputs, &found, judged);
         for (name, result) in outcomes {
-            judge.judge(run, name, result).await?;
+            first.judge(run, name, result).await?;
         }
-        judged = judge.judged;
-        let mut ready = ready;
-        while !ready.is_empty() {
-            let judge = Judge { engine: self, store, inputs, found: &found, judged };
-            judged = self.compute_and_judge(run, &ready, judge, listener).await?;
+        judged = first.judged;
+        let mut waiting = ready;
+        while !waiting.is_empty() {
+            judged = self.compute_and_judge(run, &waiting, self.judge(store, inputs, &found, judged), listener).await?;
             // What could not be patched is computed as a whole.
-            ready = std::mem::take(&mut judged.again);
-            found.touched.retain(|name, _| !ready.contains(name));
-            found.members.retain(|name, _| !ready.contains(name));
+            waiting = std::mem::take(&mut judged.again);
+            found.kept.periods.retain(|name, _| !waiting.contains(name));
+            found.kept.members.retain(|name, _| !waiting.contains(name));
         }
-        let mut judge = Judge { engine: self, store, inputs, found: &found, judged };
-        judge.withhold_what_moved(run).await?;
-        Ok(judge.judged)
+        let mut last = self.judge(store, inputs, &found, judged);
+        last.withhold_what_moved(run).await?;
+        Ok(last.judged)
+    }
+
+    fn judge<'a>(&'a self, store: &'a Store, inputs: &'a Inputs, found: &'a Found, judged: Judged) -> Judge<'a> {
+        Judge { engine: self, store, inputs, found, judged }
     }
 
     /// Computes KPIs, and audits each as soon as it is there.
@@ -411,8 +412,8 @@ impl Engine {
     ) -> Result<Judged> {
         let model = self.model();
         let found = judge.found;
-        let mut run_plan = plan::plan(model, Some(kpis), &found.touched);
-        run_plan.members = found.members.clone();
+        let mut run_plan = plan::plan(model, Some(kpis), &found.kept.periods);
+        run_plan.members = found.kept.members.clone();
         run.event(&ManifestEvent::new(Phase::Plan, Status::Done).rows(run_plan.passes.len() as u64)).await?;
         // Results wait for nothing but the audit, so that few of them are in memory at once.
         let (sender, results) = mpsc::channel(1);

@@ -22,12 +22,12 @@
 //!
 //! | floor | modules | what they have | what is deliberately absent |
 //! |---|---|---|---|
-//! | 0 | [`error`], [`diagnostic`], [`time`], [`days`] | failures, mistakes with a place, calendar arithmetic | DataFusion; the clock |
+//! | 0 | [`error`], [`diagnostic`], [`time`], [`days`] | failures, mistakes with a place, calendar arithmetic, sets of days | DataFusion; the clock |
 //! | 1 | [`functions`], [`cube`], [`spec`], [`load`] | SQL functions, an operator for many cells at once, the language as types, reading files | whether a name exists; only `load` knows YAML |
 //! | 2 | [`session`], [`catalog`] | DataFusion's settings; files as raw rows | casts, renames and filters, which are a table's definition |
 //! | 3 | [`model`], [`validate`] | names resolved, expressions typed, joins proven | values; nothing is read beyond schemas |
 //! | 4 | [`compile`] | one KPI, one grain, one set of dimensions as a plan | where the rows come from, which is left open |
-//! | 5 | [`plan`] | which KPIs share a pass, and which the same rows | any influence on a value |
+//! | 5 | [`plan`] | which periods a change of the data touches, which KPIs share a pass, and which the same rows | any influence on a value |
 //! | 6 | [`execute`], [`survey`], [`profile`] | queries that run; which days the data covers, what tables hold | publishing |
 //! | 7 | [`audit`], [`testing`], [`materialize`], [`report`], [`store`], [`generate`] | judging, encoding, showing, keeping; sample data | computing |
 //! | 8 | [`engine`] | all of it, in order | decisions about what a value means |

@@ -6,7 +6,7 @@ mod catalogue;
 mod cli;
 mod diagnostics;
 mod given;
-mod large_results;
+mod increments;
 mod laws;
 mod layers;
 mod mappings;

@@ -309,6 +309,8 @@ enum Operation {
     Coalesced,
     Growth,
     YearAgo,
+    /// What is looked back at may be another table, which ends on another day.
+    Before,
 }
 
 #[derive(Debug, Clone)]
@@ -482,6 +484,7 @@ impl KpiDefinition {
                     Operation::Coalesced => format!("coalesce({one}, 0) + coalesce({two}, 0)"),
                     Operation::Growth => format!("{one} / previous({one}) - 1"),
                     Operation::YearAgo => format!("{one} - previous({two}, 1 year)"),
+                    Operation::Before => format!("{one} - previous({two})"),
                 };
                 writeln!(yaml, "value: {value}").unwrap();
             }
@@ -611,7 +614,14 @@ fn sets(random: &mut Random) -> Vec<Vec<&'static str>> {
 fn arithmetic(random: &mut Random, inputs: Vec<String>, looks_back_a_year: bool) -> KpiDefinition {
     let operation = pick(
         random,
-        &[Operation::Minus, Operation::Divide, Operation::Coalesced, Operation::Growth, Operation::YearAgo],
+        &[
+            Operation::Minus,
+            Operation::Divide,
+            Operation::Coalesced,
+            Operation::Growth,
+            Operation::YearAgo,
+            Operation::Before,
+        ],
     );
     let grains = match operation {
         Operation::YearAgo => vec![Grain::Month, Grain::Quarter],
@@ -1032,6 +1042,7 @@ impl Operation {
         match self {
             Operation::Minus | Operation::Divide | Operation::Coalesced => (&inputs[0], &inputs[1], 0),
             Operation::Growth => (&inputs[0], &inputs[0], 1),
+            Operation::Before => (&inputs[0], &inputs[1], 1),
             Operation::YearAgo => (&inputs[0], &inputs[1], if grain == Grain::Month { 12 } else { 4 }),
         }
     }
@@ -1039,7 +1050,7 @@ impl Operation {
     fn apply(self, one: Option<f64>, two: Option<f64>) -> Option<f64> {
         let ratio = || Some(one? / two.filter(|two| *two != 0.0)?);
         match self {
-            Operation::Minus | Operation::YearAgo => Some(one? - two?),
+            Operation::Minus | Operation::YearAgo | Operation::Before => Some(one? - two?),
             Operation::Divide => ratio(),
             Operation::Coalesced => Some(one.unwrap_or(0.0) + two.unwrap_or(0.0)),
             Operation::Growth => Some(ratio()? - 1.0),

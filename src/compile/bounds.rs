@@ -1,6 +1,7 @@
 //! Which days a query reads, as conditions on the time column itself, so that files and row groups can be skipped.
 
 use chrono::{Days, NaiveDate};
+use chrono_tz::Tz;
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{Expr, lit};
@@ -61,7 +62,15 @@ impl Bounds {
             let behind = day.checked_add_days(Days::new(1)).unwrap_or(NaiveDate::MAX);
             start_of(behind, time_type, calendar).map(|behind| time.clone().lt(lit(behind)))
         };
-        let within = self.days.iter().filter(|(first, _)| *first <= self.until).map(|(first, last)| {
+        // Where a clock is set back at midnight, an hour of a day lies behind the beginning of the next one. Rows of a day more
+        // do no harm.
+        let is_in_order = calendar.time_zone == Tz::UTC || *time_type == DataType::Date32;
+        let more = Days::new(if is_in_order { 0 } else { 1 });
+        let wider = |(first, last): (NaiveDate, NaiveDate)| {
+            let first = first.checked_sub_days(more).unwrap_or(NaiveDate::MIN);
+            (first, last.checked_add_days(more).unwrap_or(NaiveDate::MAX))
+        };
+        let within = self.days.iter().map(wider).filter(|(first, _)| *first <= self.until).map(|(first, last)| {
             let known = if first == NaiveDate::MIN { None } else { start_of(first, time_type, calendar) };
             let since = known.map(|first| time.clone().gt_eq(lit(first)));
             let until = before(last.min(self.until)).unwrap_or_else(|| time.clone().is_not_null());

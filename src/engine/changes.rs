@@ -16,7 +16,7 @@ use crate::days::{DayRanges, text};
 use crate::error::Result;
 use crate::model::{Aggregate, Goal, Kpi, Model, Shape, Target, below};
 use crate::plan::{self, ByGrain, Change};
-use crate::store::{Entry, LogRecord, Store};
+use crate::store::{LogRecord, Store};
 use crate::survey::{Events, FileDays, Survey, partners, tables_of, with_those_behind};
 
 /// What is noted beside a result, to compute the next one from it.
@@ -37,11 +37,9 @@ impl Basis {
     }
 }
 
-/// A published result from which the next one can be computed.
-struct Earlier<'a> {
-    basis: Basis,
-    /// The version that brought it, which says what it was computed from.
-    record: &'a LogRecord,
+/// A version from whose results the next ones can be computed.
+struct Before {
+    record: LogRecord,
     /// What its files covered.
     files: FileDays,
     /// The tables whose files are others now.
@@ -50,74 +48,91 @@ struct Earlier<'a> {
 
 /// What of the published results can stay.
 #[derive(Default)]
-pub(super) struct Touched {
+pub(super) struct Kept {
     /// The periods of KPIs that have to be computed, by grain. Of a KPI that is missing here, all have to be.
-    pub touched: BTreeMap<String, ByGrain>,
+    pub periods: BTreeMap<String, ByGrain>,
     /// The members that those had which have a row for each in every period.
     pub members: Members,
 }
 
 impl Engine {
     /// Which periods of these KPIs, the changed ones that can be computed, have to be.
-    pub(super) async fn touched(
+    pub(super) async fn kept(
         &self,
         store: &Store,
         head: Option<&LogRecord>,
         inputs: &Inputs,
         survey: &Survey,
         kpis: &BTreeSet<String>,
-    ) -> Result<Touched> {
-        let mut found = Touched::default();
-        let Some(head) = head else { return Ok(found) };
+    ) -> Result<Kept> {
+        let mut kept = Kept::default();
+        let Some(head) = head else { return Ok(kept) };
         let model = self.model();
-        let records = self.records_behind(store, head, kpis).await?;
+        let versions = self.versions_behind(store, head, inputs, kpis).await?;
         for name in model.order.iter().filter(|name| kpis.contains(*name)) {
             let kpi = &model.kpis[name];
             let Some(entry) = head.kpis.get(name).filter(|entry| entry.fingerprint == kpi.fingerprint) else {
                 continue;
             };
-            let Some(earlier) = earlier(model, entry, &records, inputs) else { continue };
+            let Some(before) = versions.get(&entry.committed_in) else { continue };
+            let Some(basis) = entry.basis.clone().and_then(|basis| serde_json::from_value(basis).ok()) else {
+                continue;
+            };
             if !store.has_files(entry).await? {
                 continue;
             }
-            let Some(changes) = changes(model, kpi, &earlier, inputs, survey, self.as_of.day) else { continue };
-            let below = below(model, &BTreeSet::from([name.clone()]));
-            let filled = below.into_iter().filter(|kpi| plan::is_filled_by_member(kpi)).map(|kpi| kpi.name.clone());
-            // Whoever computes such a KPI sees whether it has other members now, if it has a result of its own.
-            let is_looked_at = |input: &String| {
-                let (now, then) = (head.kpis.get(input), earlier.record.kpis.get(input));
-                let is_there = now.is_some_and(|now| then.is_some_and(|then| now.files == then.files));
-                let is_computed = input == name || found.touched.contains_key(input);
-                is_there && is_computed && has_cells(model, input, name)
-            };
-            let looked_at: BTreeSet<String> = filled.filter(is_looked_at).collect();
-            for input in &looked_at {
-                if !found.members.contains_key(input) {
-                    // A damaged file is found when it is patched, and then everything is computed.
-                    let published = store.read_kpi(head, input).await.ok().flatten().unwrap_or_default();
-                    found.members.insert(input.clone(), known_members(&plan::cells(model, input), &published)?);
-                }
+            let Some(changes) = changes(model, kpi, before, &basis, inputs, survey, self.as_of.day) else { continue };
+            let watched = watched(model, head, before, &kept, name);
+            let periods = plan::touched(model, &changes, &watched, kpi);
+            if periods.values().all(DayRanges::is_all) {
+                continue;
             }
-            found.touched.insert(name.clone(), plan::touched(model, &changes, &looked_at, kpi));
+            for input in watched {
+                // A damaged file is found when it is patched, and then everything is computed.
+                let published = store.read_kpi(head, &input).await.ok().flatten().unwrap_or_default();
+                let members = known_members(&plan::cells(model, &input), &published)?;
+                kept.members.entry(input).or_insert(members);
+            }
+            kept.periods.insert(name.clone(), periods);
         }
-        Ok(found)
+        Ok(kept)
     }
 
     /// The versions that brought the results of these KPIs, as far as they are kept.
-    async fn records_behind(
+    async fn versions_behind(
         &self,
         store: &Store,
         head: &LogRecord,
+        inputs: &Inputs,
         kpis: &BTreeSet<String>,
-    ) -> Result<BTreeMap<u64, LogRecord>> {
+    ) -> Result<BTreeMap<u64, Before>> {
+        let model = self.model();
         let versions = kpis.iter().filter_map(|name| Some(head.kpis.get(name)?.committed_in));
-        let mut records = BTreeMap::new();
+        let mut found = BTreeMap::new();
         for version in versions.collect::<BTreeSet<u64>>() {
             let record = if version == head.version { Some(head.clone()) } else { store.record(version).await? };
-            records.extend(record.map(|record| (version, record)));
+            let Some(record) = record else { continue };
+            let files = Inputs::known_days(model, &record);
+            let changed = inputs.changed_since_record(model, &record);
+            found.insert(version, Before { record, files, changed });
         }
-        Ok(records)
+        Ok(found)
     }
+}
+
+/// The KPIs with a row for each member in every period, among one and those below it, of which this run sees whether they have
+/// other members now: they have a result of their own from the same run, and this run computes periods of it as well.
+fn watched(model: &Model, head: &LogRecord, before: &Before, kept: &Kept, name: &String) -> BTreeSet<String> {
+    let is_watched = |input: &String| {
+        let (now, then) = (head.kpis.get(input), before.record.kpis.get(input));
+        let is_the_same = now.is_some_and(|now| then.is_some_and(|then| now.files == then.files));
+        let is_of_one_run = then.is_some_and(|then| then.committed_in == before.record.version);
+        let is_computed = input == name || kept.periods.contains_key(input);
+        is_the_same && is_of_one_run && is_computed && has_cells(model, input, name)
+    };
+    let below = below(model, &BTreeSet::from([name.clone()]));
+    let filled = below.into_iter().filter(|kpi| plan::is_filled_by_member(kpi)).map(|kpi| kpi.name.clone());
+    filled.filter(is_watched).collect()
 }
 
 /// Whether a KPI has all cells of another one that have members.
@@ -128,27 +143,12 @@ fn has_cells(model: &Model, kpi: &str, other: &str) -> bool {
     by_member.all(|cell| own.iter().any(|own| own.is_same_as(cell)))
 }
 
-fn earlier<'a>(
-    model: &Model,
-    entry: &Entry,
-    records: &'a BTreeMap<u64, LogRecord>,
-    inputs: &Inputs,
-) -> Option<Earlier<'a>> {
-    let record = records.get(&entry.committed_in)?;
-    let basis = serde_json::from_value(entry.basis.clone()?).ok()?;
-    Some(Earlier {
-        basis,
-        record,
-        files: Inputs::known_days(model, record),
-        changed: inputs.changed_since_record(model, record),
-    })
-}
-
 /// What is different for each KPI below one that reads a table; `None` where nobody can say how far it reaches.
 fn changes(
     model: &Model,
     kpi: &Kpi,
-    earlier: &Earlier,
+    before: &Before,
+    basis: &Basis,
     inputs: &Inputs,
     survey: &Survey,
     as_of: NaiveDate,
@@ -156,17 +156,17 @@ fn changes(
     let mut changes = BTreeMap::new();
     for kpi in below(model, &BTreeSet::from([kpi.name.clone()])) {
         if let Some(Target { goal: Goal::Table { table, .. }, .. }) = &kpi.target
-            && !with_those_behind(model, [table.table.clone()]).is_disjoint(&earlier.changed)
+            && !with_those_behind(model, [table.table.clone()]).is_disjoint(&before.changed)
         {
             return None;
         }
         let mut days = match &kpi.shape {
-            Shape::Aggregate(aggregate) => changed_rows(model, kpi, aggregate, earlier, inputs, &survey.files)?,
-            Shape::Query(_) if !tables_of(model, kpi).is_disjoint(&earlier.changed) => return None,
+            Shape::Aggregate(aggregate) => changed_rows(model, kpi, aggregate, before, inputs, &survey.files)?,
+            Shape::Query(_) if !tables_of(model, kpi).is_disjoint(&before.changed) => return None,
             Shape::Query(_) => DayRanges::none(),
             Shape::Arithmetic(_) | Shape::Composite(_) => continue,
         };
-        let (then, now) = (earlier.basis.extents.get(&kpi.name), survey.extents.get(&kpi.name));
+        let (then, now) = (basis.extents.get(&kpi.name), survey.extents.get(&kpi.name));
         let mut settled = DayRanges::none();
         if then != now {
             let (then, now) = then.zip(now)?;
@@ -180,10 +180,10 @@ fn changes(
                 days.extend(&settled);
             }
         }
-        if earlier.basis.as_of != as_of {
+        if basis.as_of != as_of {
             // The earlier day itself is looked at no further: its rows counted then and count now.
-            let (before, behind) = (earlier.basis.as_of.min(as_of), earlier.basis.as_of.max(as_of));
-            days.extend(&DayRanges::of(before.succ_opt().unwrap_or(before), behind));
+            let (one, other) = (basis.as_of.min(as_of), basis.as_of.max(as_of));
+            days.extend(&DayRanges::of(one.succ_opt().unwrap_or(one), other));
         }
         changes.insert(kpi.name.clone(), Change { days, settled });
     }
@@ -195,31 +195,31 @@ fn changed_rows(
     model: &Model,
     kpi: &Kpi,
     aggregate: &Aggregate,
-    earlier: &Earlier,
+    before: &Before,
     inputs: &Inputs,
     now: &FileDays,
 ) -> Option<DayRanges> {
-    if tables_of(model, kpi).is_disjoint(&earlier.changed) {
+    if tables_of(model, kpi).is_disjoint(&before.changed) {
         return Some(DayRanges::none());
     }
     // What a row is joined with may change it on any day.
     let joined = with_those_behind(model, partners(model, kpi).into_iter().map(|partner| partner.table));
-    if !joined.is_disjoint(&earlier.changed) {
+    if !joined.is_disjoint(&before.changed) {
         return None;
     }
     let mut days = DayRanges::none();
     for events in [Some(Events::of(aggregate)), Events::that_follow(aggregate)].into_iter().flatten() {
         let changed = with_those_behind(model, [events.table.clone()]);
-        if changed.is_disjoint(&earlier.changed) {
+        if changed.is_disjoint(&before.changed) {
             continue;
         }
         let key = events.key(model)?;
-        let (came, went) = inputs.difference(model, earlier.record, &events.table)?;
+        let (came, went) = inputs.difference(model, &before.record, &events.table)?;
         for file in &came {
             days.extend(&now.of(&key, file)?.days());
         }
         for file in &went {
-            days.extend(&earlier.files.of(&key, file)?.days());
+            days.extend(&before.files.of(&key, file)?.days());
         }
     }
     Some(days)

@@ -6,13 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::compute::concat_batches;
 
-use super::changes::Basis;
+use super::changes::{Basis, Kept};
 use super::inputs::Inputs;
 use super::patch::{has_other_members, patched};
 use super::testing::{self, Tested};
 use super::{Engine, KpiOutcome};
 use crate::audit::audit;
-use crate::compile::{Cell, Members};
+use crate::compile::Cell;
 use crate::error::Result;
 use crate::execute::KpiResult;
 use crate::materialize::parquet::Stored;
@@ -31,9 +31,7 @@ pub(super) struct Found {
     /// The version before.
     pub head: Option<LogRecord>,
     /// Of which KPIs only some periods are computed.
-    pub touched: BTreeMap<String, ByGrain>,
-    /// The members that those had which have a row for each in every period.
-    pub members: Members,
+    pub kept: Kept,
 }
 
 /// The results of a run after the audits.
@@ -64,7 +62,8 @@ impl Judge<'_> {
     pub async fn judge(&mut self, run: &mut Run, name: String, result: Result<KpiResult>) -> Result<()> {
         let Judge { engine, store, inputs, found, judged } = self;
         let model = engine.model();
-        let Found { survey, without_rows, tested, head, touched, .. } = found;
+        let Found { survey, without_rows, tested, head, kept } = found;
+        let periods = &kept.periods;
         let kpi = &model.kpis[&name];
         if below(model, &BTreeSet::from([name.clone()])).iter().any(|kpi| judged.again.contains(&kpi.name)) {
             judged.again.insert(name);
@@ -88,15 +87,15 @@ impl Judge<'_> {
             Some(record) => store.open_kpi(record, &name).await.unwrap_or(None),
             None => None,
         };
-        let candidate = match touched.get(&name) {
-            Some(touched) => match engine.put_together(result, touched, published.as_ref())? {
+        let candidate = match periods.get(&name) {
+            Some(periods) => match engine.put_together(result, periods, published.as_ref())? {
                 Some(candidate) => candidate,
                 None => {
                     judged.again.insert(name);
                     return Ok(());
                 }
             },
-            None => Computed::whole(result, published.as_ref())?,
+            None => Computed::whole(result, published.as_ref()),
         };
         let without_time = survey.without_time.get(&name).copied();
         let Computed { result, before, count, .. } = &candidate;
@@ -159,14 +158,16 @@ struct Computed {
 }
 
 impl Computed {
-    fn whole(result: KpiResult, published: Option<&Stored>) -> Result<Computed> {
-        let all = |stored: &Stored| {
-            let batches = stored.read((0..stored.groups()).collect()).ok()?;
-            concat_batches(stored.schema(), &batches).ok()
-        };
+    fn whole(result: KpiResult, published: Option<&Stored>) -> Computed {
         let count = result.rows.num_rows();
-        Ok(Computed { result, before: published.and_then(all), count, encoded: None, of_headline: None })
+        Computed { result, before: published.and_then(all_rows), count, encoded: None, of_headline: None }
     }
+}
+
+/// The rows of a published file; what cannot be read is not compared with.
+fn all_rows(published: &Stored) -> Option<RecordBatch> {
+    let batches = published.read((0..published.groups()).collect()).ok()?;
+    concat_batches(published.schema(), &batches).ok()
 }
 
 impl Engine {
@@ -183,7 +184,7 @@ impl Engine {
         let kpi = result.kpi.clone();
         let cells = plan::cells(model, &kpi.name);
         let is_filled = plan::is_filled_by_member(&kpi);
-        // Who asserts something of a result, or asks for all its members, has to see all of it.
+        // Who asserts something of a result, or looks at all its members, has to see all of it.
         let reads_all = is_filled || model.tests.assertions.contains_key(&kpi.name);
         let calendar = &model.project.calendar;
         let Some(patched) = patched(&cells, touched, calendar, published, &result.rows, reads_all)? else {
@@ -191,18 +192,19 @@ impl Engine {
         };
         let grain = kpi.grains.first();
         let is_shown = |cell: &Cell| Some(&cell.grain) == grain && cell.dimensions.is_empty();
-        let of_headline = patched.read(published, is_shown)?;
-        if is_filled && has_other_members(&cells, published, &of_headline)? {
+        let known = patched.read(published, is_shown)?;
+        let (rows, before) = match reads_all {
+            true => (known.clone(), all_rows(published)),
+            false => (result.rows, Some(patched.replaced.clone())),
+        };
+        if let Some(before) = before.as_ref().filter(|_| is_filled)
+            && has_other_members(&cells, before, &rows)?
+        {
             return Ok(None);
         }
         let (count, encoded) = (patched.rows, Some(patched.encode(published)?));
-        let rows = if reads_all { of_headline.clone() } else { result.rows.clone() };
-        let before = match reads_all {
-            true => Computed::whole(result.clone(), Some(published))?.before,
-            false => Some(patched.replaced),
-        };
-        let result = KpiResult { rows, ..result };
-        Ok(Some(Computed { result, before, count, encoded, of_headline: Some(of_headline) }))
+        let result = KpiResult { kpi, schema: result.schema, rows, elapsed: result.elapsed };
+        Ok(Some(Computed { result, before, count, encoded, of_headline: Some(known) }))
     }
 }
 
@@ -270,7 +272,7 @@ impl Judged {
         let details = |status| audits.iter().filter(move |audit| audit.status == status);
         let outcome = KpiOutcome::Published {
             rows: count,
-            is_in_part: found.touched.contains_key(&kpi.name),
+            is_in_part: found.kept.periods.contains_key(&kpi.name),
             warnings: details(AuditStatus::Warned).filter_map(|audit| audit.detail.clone()).collect(),
             changes: details(AuditStatus::Passed)
                 .find(|audit| audit.name == "changes")

@@ -94,15 +94,13 @@ pub(super) fn patched(
         let mut own: VecDeque<Piece> = std::mem::take(&mut old[index]);
         let new_end = new.end_of(cell, new_row);
         for (first, last) in touched[index].iter() {
-            while let Some(kept) =
-                before(&mut own, |rows, start, end| rows.before(first, start, end), |kept| kept < first)
-            {
+            while let Some(kept) = take_before(&mut own, first) {
                 patching.add(kept, cell)?;
             }
             let taken = new.up_to(last, new_row, new_end);
             patching.add(Piece::Rows { rows: new.clone(), start: new_row, end: taken }, cell)?;
             new_row = taken;
-            while let Some(gone) = before(&mut own, |rows, start, end| rows.up_to(last, start, end), |_| false) {
+            while let Some(gone) = take_up_to(&mut own, last) {
                 patching.replace(gone);
             }
         }
@@ -140,78 +138,105 @@ fn pieces(
     published: &Stored,
     reads_all: bool,
 ) -> Result<Option<Vec<VecDeque<Piece>>>> {
-    let mut pieces: Vec<VecDeque<Piece>> = cells.iter().map(|_| VecDeque::new()).collect();
-    let mut cell = 0;
-    let mut unread = Vec::new();
-    let kept = |group: usize| -> Option<(usize, NaiveDate)> {
+    let untouched = |group: usize| -> Option<(usize, NaiveDate, NaiveDate)> {
         let grain = published.only_text(group, "grain")?;
         let its_breakdown = published.only_text(group, "breakdown")?;
         let is_its = |cell: &Cell| cell.grain.name() == grain && breakdown(&cell.dimensions) == its_breakdown;
-        let index = cells.iter().position(is_its)?;
+        let cell = cells.iter().position(is_its)?;
         let (first, last) = published.days(group, PERIOD_START)?;
         let (first, last) = (from_epoch_days(first)?, from_epoch_days(last)?);
-        (!reads_all && !touched[index].meets(&DayRanges::of(first, last))).then_some((index, last))
+        (!reads_all && !touched[cell].meets(&DayRanges::of(first, last))).then_some((cell, first, last))
     };
-    let read = |unread: &mut Vec<usize>, cell: &mut usize, pieces: &mut Vec<VecDeque<Piece>>| -> Result<bool> {
-        if unread.is_empty() {
-            return Ok(true);
-        }
-        let rows = published.read(std::mem::take(unread)).map_err(unreadable)?;
-        let rows = Arc::new(Sorted::of(&concat_batches(published.schema(), &rows).map_err(failed)?)?);
-        let mut start = 0;
-        while start < rows.periods.len() {
-            let end = rows.end_of(&cells[*cell], start);
-            if start < end {
-                pieces[*cell].push_back(Piece::Rows { rows: rows.clone(), start, end });
-                start = end;
-            } else if *cell + 1 < cells.len() {
-                *cell += 1;
-            } else {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    };
+    let by_cell = cells.iter().map(|_| VecDeque::new()).collect();
+    let mut pieces = Pieces { cells, by_cell, cell: 0, last: NaiveDate::MIN, is_in_order: true };
+    let mut waiting = Vec::new();
     for group in 0..published.groups() {
-        match kept(group) {
-            Some((its_cell, last)) => {
-                if !read(&mut unread, &mut cell, &mut pieces)? || its_cell < cell {
-                    return Ok(None);
-                }
-                cell = its_cell;
-                pieces[cell].push_back(Piece::Group { group, last });
+        match untouched(group) {
+            Some((cell, first, last)) => {
+                pieces.read(published, std::mem::take(&mut waiting))?;
+                pieces.begin(cell, first, last);
+                pieces.by_cell[cell].push_back(Piece::Group { group, last });
             }
-            None => unread.push(group),
+            None => waiting.push(group),
         }
     }
-    let is_in_order = read(&mut unread, &mut cell, &mut pieces)?;
-    Ok(is_in_order.then_some(pieces))
+    pieces.read(published, waiting)?;
+    Ok(pieces.is_in_order.then_some(pieces.by_cell))
 }
 
-/// Takes the next of the pieces, or the part of it, that lies before something; `None` where none does.
-fn before(
-    pieces: &mut VecDeque<Piece>,
-    end_of: impl Fn(&Sorted, usize, usize) -> usize,
-    is_before: impl Fn(NaiveDate) -> bool,
-) -> Option<Piece> {
-    match pieces.front_mut()? {
-        Piece::Group { last, .. } => {
-            if is_before(*last) {
-                pieces.pop_front()
+/// Published rows on their way into their cells.
+struct Pieces<'a> {
+    cells: &'a [Cell],
+    by_cell: Vec<VecDeque<Piece>>,
+    /// The cell and the period of the last row so far.
+    cell: usize,
+    last: NaiveDate,
+    is_in_order: bool,
+}
+
+impl Pieces<'_> {
+    /// Notes that rows of a cell come, from one period to another.
+    fn begin(&mut self, cell: usize, first: NaiveDate, last: NaiveDate) {
+        self.is_in_order &= cell > self.cell || (cell == self.cell && first >= self.last);
+        (self.cell, self.last) = (cell, last);
+    }
+
+    /// Reads some groups, and puts their rows to their cells.
+    fn read(&mut self, published: &Stored, groups: Vec<usize>) -> Result<()> {
+        if groups.is_empty() {
+            return Ok(());
+        }
+        let rows = published.read(groups).map_err(unreadable)?;
+        let rows = Arc::new(Sorted::of(&concat_batches(published.schema(), &rows).map_err(failed)?)?);
+        let (mut start, mut cell) = (0, self.cell);
+        while start < rows.periods.len() {
+            let end = rows.end_of(&self.cells[cell], start);
+            if start < end {
+                self.is_in_order &= rows.periods[start..end].is_sorted();
+                self.begin(cell, rows.period(start), rows.period(end - 1));
+                self.by_cell[cell].push_back(Piece::Rows { rows: rows.clone(), start, end });
+                start = end;
+            } else if cell + 1 < self.cells.len() {
+                cell += 1;
             } else {
-                None
+                self.is_in_order = false;
+                break;
             }
         }
+        Ok(())
+    }
+}
+
+/// Takes the next of the pieces, or the part of it, whose periods lie before a day; `None` where there is none.
+fn take_before(pieces: &mut VecDeque<Piece>, day: NaiveDate) -> Option<Piece> {
+    match pieces.front_mut()? {
+        Piece::Group { last, .. } => (*last < day).then(|| pieces.pop_front()).flatten(),
         Piece::Rows { rows, start, end } => {
-            let (rows, from) = (rows.clone(), *start);
-            let to = end_of(&rows, from, *end);
-            if to == *end {
-                return pieces.pop_front();
-            }
-            *start = to;
-            (from < to).then_some(Piece::Rows { rows, start: from, end: to })
+            let until = rows.before(day, *start, *end);
+            take_rows(pieces, until)
         }
     }
+}
+
+/// The same of rows that were read, up to a day and with it. In a group that was not, no touched period lies.
+fn take_up_to(pieces: &mut VecDeque<Piece>, day: NaiveDate) -> Option<Piece> {
+    match pieces.front_mut()? {
+        Piece::Group { .. } => None,
+        Piece::Rows { rows, start, end } => {
+            let until = rows.up_to(day, *start, *end);
+            take_rows(pieces, until)
+        }
+    }
+}
+
+/// Takes the first rows of the next piece.
+fn take_rows(pieces: &mut VecDeque<Piece>, until: usize) -> Option<Piece> {
+    let Piece::Rows { rows, start, end } = pieces.front_mut()? else { return None };
+    if until == *end {
+        return pieces.pop_front();
+    }
+    let from = std::mem::replace(start, until);
+    (from < until).then(|| Piece::Rows { rows: rows.clone(), start: from, end: until })
 }
 
 /// Puts the parts of a result behind each other.
@@ -263,10 +288,8 @@ impl Patching {
 
 /// Whether a KPI with a row for each member in every period has got or lost a member, or may have: a member without an
 /// observation in any period may have had its rows in one that is no longer there.
-pub(super) fn has_other_members(cells: &[Cell], published: &Stored, patched: &RecordBatch) -> Result<bool> {
-    let published = published.read((0..published.groups()).collect()).map_err(unreadable)?;
-    let published = concat_batches(&patched.schema(), &published).map_err(failed)?;
-    let (old, new) = (Sorted::of(&published)?, Sorted::of(patched)?);
+pub(super) fn has_other_members(cells: &[Cell], published: &RecordBatch, patched: &RecordBatch) -> Result<bool> {
+    let (old, new) = (Sorted::of(published)?, Sorted::of(patched)?);
     let observations = column(patched, OBSERVATIONS, &DataType::Int64)?;
     let observations: &Int64Array = observations.as_primitive::<Int64Type>();
     let is_seen = |row: usize| observations.is_valid(row) && observations.value(row) > 0;
@@ -275,8 +298,8 @@ pub(super) fn has_other_members(cells: &[Cell], published: &Stored, patched: &Re
         let (old_end, new_end) = (old.end_of(cell, old_row), new.end_of(cell, new_row));
         if !cell.dimensions.is_empty() {
             // One converter for all, so that members can be compared.
-            let members = Members::of(cell, &published)?;
-            let before = members.among(&published, old_row..old_end)?;
+            let members = Members::of(cell, published)?;
+            let before = members.among(published, old_row..old_end)?;
             let now = members.among(patched, new_row..new_end)?;
             let seen = members.among(patched, (new_row..new_end).filter(|row| is_seen(*row)))?;
             if before != now || now != seen {

@@ -14,8 +14,8 @@ use crate::catalog::{self, ColumnSizes, InputFile};
 use crate::days::DayRanges;
 use crate::error::Result;
 use crate::execute::query_error;
-use crate::model::{Origin, Shape, below, table_of_files};
-use crate::plan::{self, ByGrain, Wanted};
+use crate::model::{Origin, Shape, Subject, below, table_of_files};
+use crate::plan::{self, ByGrain, Pass, Wanted};
 use crate::store::{LogRecord, Store};
 use crate::survey::{Events, FileDays, survey};
 
@@ -121,9 +121,9 @@ impl Engine {
         let run_plan = plan::plan(model, Some(&changed), &touched);
         for pass in &run_plan.passes {
             let plan = pass.logical_plan(model, self.as_of.day).map_err(query_error)?;
-            let reads = self.reads(plan, &self.spared(&pass.kpis, &pass.days, &covered))?;
+            let reads = self.reads(plan, &self.spared(&pass.kpis, &self.days_of_rows(pass), &covered))?;
             let kind = ScanKind::Pass { cells: pass.cells(), measures: pass.measures() };
-            let (table, kpis, days) = (pass.table.clone(), pass.kpis.clone(), pass.days.clone());
+            let (table, kpis, days) = (pass.table.clone(), pass.kpis.clone(), self.days_of_rows(pass));
             preview.scans.push(Scan { table, kind, kpis, days, reads });
         }
         for rows in &run_plan.rows {
@@ -164,8 +164,17 @@ impl Engine {
         let survey = survey(&self.context, self.model(), changed, self.as_of, &known).await;
         // What cannot be read fails in the run, and says why there.
         let ready = changed.iter().filter(|name| !survey.failed.contains_key(*name)).cloned().collect();
-        let touched = self.touched(store, Some(head), inputs, &survey, &ready).await?.touched;
+        let touched = self.kept(store, Some(head), inputs, &survey, &ready).await?.periods;
         Ok((touched, survey.files))
+    }
+
+    /// The days whose rows a pass reads. Any event may have a conversion on the days that are asked for.
+    fn days_of_rows(&self, pass: &Pass) -> DayRanges {
+        let aggregate = pass.kpis.first().and_then(|kpi| self.model().kpis.get(kpi)?.aggregate());
+        match aggregate.map(|aggregate| &aggregate.subject) {
+            Some(Subject::Conversions(_)) => DayRanges::all(),
+            _ => pass.days.clone(),
+        }
     }
 
     /// The files of the table that these KPIs share which hold none of these days.

@@ -193,9 +193,10 @@ impl Stored {
         self.metadata().row_group(group).columns().get(index)?.statistics()
     }
 
-    /// A name for what a group holds.
+    /// A name for what a group holds: the same bytes may be other values in columns of other types.
     pub fn digest(&self, group: usize) -> String {
         let mut hasher = blake3::Hasher::new();
+        hasher.update(format!("{:?}", self.schema().fields()).as_bytes());
         for column in self.metadata().row_group(group).columns() {
             let (start, length) = column.byte_range();
             let range = usize::try_from(start).ok().zip(usize::try_from(start + length).ok());

@@ -1,6 +1,7 @@
 //! Many KPIs, few scans: which KPIs are computed, at which cells, and which of them share a pass over their table.
 //!
-//! Nothing runs here, and no value depends on what is decided here.
+//! Nothing runs here, and no value depends on what is decided here; how far a change of the data reaches is said in `touched`,
+//! where too much is allowed and too little would be a wrong value.
 
 mod fuse;
 mod rows;

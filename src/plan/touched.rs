@@ -9,7 +9,9 @@ use chrono::{Days, NaiveDate};
 
 use super::Wanted;
 use crate::days::DayRanges;
-use crate::model::{Aggregate, Earlier, Goal, Kpi, Length, Model, Placement, Shape, Subject, Target, Window, Within};
+use crate::model::{
+    Aggregate, Earlier, Goal, Input, Kpi, Length, Model, Placement, Shape, Subject, Target, Window, Within,
+};
 use crate::time::{Calendar, Grain};
 
 /// Days of whole periods, by grain.
@@ -70,8 +72,13 @@ fn touched_at(model: &Model, data: &Data, kpi: &Kpi, grain: Grain) -> DayRanges 
             Some(_) | None => DayRanges::none(),
         },
         Shape::Arithmetic(arithmetic) => {
-            let inputs = arithmetic.inputs.iter();
-            inputs.map(|input| as_of_later(&of(&input.kpi), input.earlier, grain, calendar)).collect()
+            let each = |input: &Input| {
+                let days = of(&input.kpi);
+                // Where the data of an earlier input ends also says which periods there are today, which of them are complete,
+                // and how much of the one before an open one counts.
+                [as_of_later(&days, input.earlier, grain, calendar), days]
+            };
+            arithmetic.inputs.iter().flat_map(each).collect()
         }
         Shape::Composite(composite) => composite.parts.iter().map(|part| of(&part.kpi)).collect(),
     };
@@ -81,8 +88,10 @@ fn touched_at(model: &Model, data: &Data, kpi: &Kpi, grain: Grain) -> DayRanges 
     if let Some(wait) = kpi.ripens {
         // A period is ripe once everything up to so many days behind it is complete.
         let (least, most) = wait_in_days(wait);
-        let settled = settled(model, changes, kpi);
-        days.extend(&settled.map(|first| before(first, most + 1), |last| before(last, least.saturating_sub(1))));
+        // A day more on both sides, for waits that count from the end of a period or of a day.
+        let ripened = settled(model, changes, kpi)
+            .map(|first| before(first, most + 1), |last| before(last, least.saturating_sub(1)));
+        days.extend(&ripened);
     }
     days.whole_periods(grain, calendar)
 }
@@ -242,7 +251,7 @@ fn in_days(Length { count, unit }: Length) -> (u64, u64) {
         Grain::Day => (1, 1),
         Grain::Week => (7, 7),
         Grain::Month => (28, 31),
-        Grain::Quarter => (90, 92),
+        Grain::Quarter => (89, 92),
         Grain::Year => (365, 366),
     };
     let count = u64::try_from(count).unwrap_or(0);

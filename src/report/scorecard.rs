@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::internal;
 use crate::compile::{BREAKDOWN_OVERALL, breakdown};
+use crate::days::text;
 use crate::error::{Error, Result};
 use crate::model::{Better, Kpi};
 use crate::time::{Calendar, Grain, from_epoch_days};
@@ -48,7 +49,7 @@ pub struct Headline {
 /// A value and what it is compared with.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Latest {
-    #[serde(with = "day")]
+    #[serde(with = "text")]
     pub period_start: NaiveDate,
     pub value: Option<f64>,
     /// The value of the period before, if that exists.
@@ -116,21 +117,6 @@ pub fn scorecard_row(kpi: &Kpi, headline: &Headline) -> Option<ScorecardRow> {
 /// The grain that people look at.
 fn shown_grain(kpi: &Kpi) -> Grain {
     kpi.grains.first().copied().unwrap_or(Grain::Month)
-}
-
-/// A day as a text.
-mod day {
-    use chrono::NaiveDate;
-    use serde::de::Error;
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub fn serialize<S: Serializer>(day: &NaiveDate, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(day)
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<NaiveDate, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
-    }
 }
 
 struct Columns {

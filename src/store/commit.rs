@@ -36,7 +36,8 @@ pub struct Summary<'a> {
     pub build: BuildSummary<'a>,
 }
 
-/// See [`Summary::build`].
+/// See [`Summary::build`]. The same rows with the same columns give the same rows of the table: groups that were made before
+/// are taken over.
 pub type BuildSummary<'a> = Box<dyn Fn(&RecordBatch) -> Result<RecordBatch> + Send + Sync + 'a>;
 
 /// What a run wants to commit.
@@ -185,7 +186,7 @@ impl Draft<'_> {
         if let Some(before) = before.as_ref().filter(|before| before.input_digest == input_digest) {
             return Ok(before.clone());
         }
-        let known = Known::of(files, before.as_ref()).await;
+        let known = Known::of(files, before.as_ref(), &summary.schema).await;
         // Group by group: all of them at once may be more than there is memory.
         let mut encoder = parquet::Encoder::new(&summary.schema)?;
         let (mut rows, mut groups) = (0, Vec::new());
@@ -241,11 +242,11 @@ struct Known {
 
 impl Known {
     /// Without it every group is made anew.
-    async fn of(files: &dyn Files, before: Option<&Entry>) -> Known {
+    async fn of(files: &dyn Files, before: Option<&Entry>, schema: &SchemaRef) -> Known {
         let Some(entry) = before else { return Known::default() };
         let Ok(Some(table)) = stage::open(files, entry).await else { return Known::default() };
         let made_of = &entry.files[0].groups;
-        if made_of.len() != table.groups() {
+        if made_of.len() != table.groups() || table.schema().fields() != schema.fields() {
             return Known::default();
         }
         let groups = made_of.iter().cloned().enumerate().map(|(index, digest)| (digest, index)).collect();

@@ -1,6 +1,7 @@
 //! Which days the rows of a table cover, found file by file: what a file covers stays true as long as the file is the same.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use chrono::NaiveDate;
@@ -74,7 +75,8 @@ impl Events {
     pub fn key(&self, model: &Model) -> Option<String> {
         let table = model.tables.get(&self.table).filter(|_| self.is_own())?;
         let calendar = &model.project.calendar;
-        let words = format!("{} {} {:?} {calendar:?}", table.fingerprint, self.time, self.to);
+        // The number is raised when a version of kpi finds other days.
+        let words = format!("days 1 {} {} {:?} {calendar:?}", table.fingerprint, self.time, self.to);
         Some(blake3::hash(words.as_bytes()).to_hex()[..16].to_owned())
     }
 
@@ -133,24 +135,32 @@ impl Covered {
 
 /// What files cover, by the key of [`Events`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct FileDays(BTreeMap<String, Vec<(InputFile, Covered)>>);
+pub struct FileDays(BTreeMap<String, BTreeMap<PathBuf, (InputFile, Covered)>>);
 
 impl FileDays {
     pub fn insert(&mut self, key: &str, file: InputFile, covered: Covered) {
-        let files = self.0.entry(key.to_owned()).or_default();
-        files.retain(|(known, _)| known.path != file.path);
-        files.push((file, covered));
+        self.0.entry(key.to_owned()).or_default().insert(file.path.clone(), (file, covered));
     }
 
     /// What a file covers, if it is the one that was looked at.
     pub fn of(&self, key: &str, file: &InputFile) -> Option<Covered> {
-        self.0.get(key)?.iter().find(|(known, _)| known == file).map(|(_, covered)| *covered)
+        let (known, covered) = self.0.get(key)?.get(&file.path)?;
+        (known == file).then_some(*covered)
+    }
+
+    /// Forgets what no definition asks any more.
+    pub fn retain(&mut self, model: &Model) {
+        let of_kpis = model.kpis.values().filter_map(|kpi| kpi.aggregate());
+        let of_kpis = of_kpis.flat_map(|aggregate| [Some(Events::of(aggregate)), Events::that_follow(aggregate)]);
+        let events = of_kpis.chain(model.tables.values().map(|table| Events::of_freshness(table)));
+        let asked: BTreeSet<String> = events.flatten().filter_map(|events| events.key(model)).collect();
+        self.0.retain(|key, _| asked.contains(key));
     }
 
     /// What is known of further files, and of the same ones anew.
     pub fn extend(&mut self, other: &FileDays) {
         for (key, files) in &other.0 {
-            files.iter().for_each(|(file, covered)| self.insert(key, file.clone(), *covered));
+            files.values().for_each(|(file, covered)| self.insert(key, file.clone(), *covered));
         }
     }
 
