@@ -53,6 +53,11 @@ impl DayRanges {
         self.iter().any(|(first, last)| other.iter().any(|(from, to)| first <= to && from <= last))
     }
 
+    /// Whether all days of others are among these.
+    pub fn has_all_of(&self, others: &DayRanges) -> bool {
+        others.iter().all(|(first, last)| self.iter().any(|(from, to)| from <= first && last <= to))
+    }
+
     /// The first and the last day.
     pub fn ends(&self) -> Option<(NaiveDate, NaiveDate)> {
         Some((self.0.first()?.0, self.0.last()?.1))
@@ -155,6 +160,8 @@ mod tests {
         assert!(!both.contains(day("2024-12-31")) && !DayRanges::none().contains(day("2025-01-01")));
         assert!(both.meets(&ranges(&[("2025-02-02", "2025-03-04")])));
         assert!(!both.meets(&ranges(&[("2025-02-03", "2025-03-04"), ("2025-04-01", "2025-05-01")])));
+        assert!(both.has_all_of(&ranges(&[("2025-01-05", "2025-02-02")])) && both.has_all_of(&both));
+        assert!(!both.has_all_of(&ranges(&[("2025-01-05", "2025-02-03")])));
         let mut all = DayRanges::all();
         all.extend(&both);
         assert!(all.is_all() && DayRanges::of(day("2025-01-02"), day("2025-01-01")).is_empty());

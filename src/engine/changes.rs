@@ -35,6 +35,14 @@ impl Basis {
         let extents = below.iter().filter_map(|kpi| Some((kpi.name.clone(), *survey.extents.get(&kpi.name)?)));
         Basis { as_of: engine.as_of.day, extents: extents.collect() }
     }
+
+    /// The days that the data covered then or covers now, and those between them.
+    fn covered(&self, survey: &Survey) -> DayRanges {
+        let now = self.extents.keys().filter_map(|kpi| survey.extents.get(kpi));
+        let both = || self.extents.values().chain(now.clone());
+        let ends = both().map(|extent| extent.first).min().zip(both().map(|extent| extent.last).max());
+        ends.map_or_else(DayRanges::all, |(first, last)| DayRanges::of(first, last))
+    }
 }
 
 /// A version from whose results the next ones can be computed.
@@ -75,7 +83,8 @@ impl Engine {
                 continue;
             };
             let Some(before) = versions.get(&entry.committed_in) else { continue };
-            let Some(basis) = entry.basis.clone().and_then(|basis| serde_json::from_value(basis).ok()) else {
+            let basis = entry.basis.clone().and_then(|basis| serde_json::from_value::<Basis>(basis).ok());
+            let Some(basis) = basis else {
                 continue;
             };
             if !store.has_files(entry).await? {
@@ -84,7 +93,8 @@ impl Engine {
             let Some(changes) = changes(model, kpi, before, &basis, inputs, survey, self.as_of.day) else { continue };
             let watched = watched(model, head, before, &kept, name);
             let periods = plan::touched(model, &changes, &watched, kpi);
-            if periods.values().all(DayRanges::is_all) {
+            let covered = basis.covered(survey);
+            if periods.values().all(|days| days.has_all_of(&covered)) {
                 continue;
             }
             for input in watched {

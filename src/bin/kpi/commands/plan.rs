@@ -172,8 +172,11 @@ fn changed_json(Changed { kpi, reason, touched }: &Changed) -> Value {
     json!({ "kpi": kpi, "reason": reason, "touched": by_grain })
 }
 
-/// Pairs of a first and a last day; null where there is none.
+/// Pairs of a first and a last day, null where there is no end; null where all days are meant.
 fn days_json(days: &DayRanges) -> Value {
+    if days.is_all() {
+        return Value::Null;
+    }
     let text = |day: NaiveDate| (day != NaiveDate::MIN && day != NaiveDate::MAX).then(|| day.to_string());
     days.iter().map(|(first, last)| json!([text(first), text(last)])).collect()
 }
