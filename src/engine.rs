@@ -117,6 +117,10 @@ pub struct RunReport {
     /// Whether a failure kept the others from being published, as `--fail-fast` asks.
     pub is_held_back: bool,
     pub kpis: Vec<(String, KpiOutcome)>,
+    /// KPIs that the version before had and no definition has any more.
+    pub removed: Vec<String>,
+    /// KPIs that are not in the new version since their files are gone or damaged.
+    pub lost: Vec<String>,
     pub skipped: Vec<Skipped>,
     pub scorecard: Scorecard,
     pub output: PathBuf,
@@ -515,6 +519,8 @@ impl Engine {
             is_new: false,
             is_held_back,
             kpis,
+            removed: Vec::new(),
+            lost: Vec::new(),
             skipped: skipped.into_iter().cloned().chain(without_rows).collect(),
             scorecard: judged.scorecard,
             output: model.project.output.clone(),
@@ -542,6 +548,7 @@ impl Engine {
             schema: report::kpi_values_schema(),
             build: Box::new(report::kpi_values),
         };
+        let removed = removals.clone();
         let commit = Commit {
             candidates: judged.candidates,
             removals,
@@ -551,6 +558,7 @@ impl Engine {
         match run.commit(commit).await? {
             CommitOutcome::Committed { record, unpublished } | CommitOutcome::AlreadyThere { record, unpublished } => {
                 report.version = Some(record.version);
+                (report.removed, report.lost) = record.removed.into_iter().partition(|kpi| removed.contains(kpi));
                 report.is_new = true;
                 report.unpublished = unpublished;
             }

@@ -9,6 +9,7 @@ use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::LogicalPlan;
 
 use super::Engine;
+use super::changes::Kept;
 use super::inputs::Inputs;
 use crate::catalog::{self, ColumnSizes, InputFile};
 use crate::days::DayRanges;
@@ -26,6 +27,8 @@ pub struct Preview {
     pub version: Option<u64>,
     /// The KPIs that would not be computed, since nothing has changed.
     pub unchanged: Vec<String>,
+    /// Those that would be taken away, since no definition has them any more.
+    pub removed: Vec<String>,
     /// Those that would.
     pub changed: Vec<Changed>,
     pub scans: Vec<Scan>,
@@ -38,9 +41,11 @@ pub struct Preview {
 pub struct Changed {
     pub kpi: String,
     /// Why.
-    pub reason: &'static str,
+    pub reason: String,
     /// The days whose periods would be, by grain, where not all are.
     pub touched: Option<ByGrain>,
+    /// Whether all are after all if members have come or gone.
+    pub has_members: bool,
 }
 
 /// One reading of a table and those that it is joined with.
@@ -106,19 +111,26 @@ impl Engine {
             let why = match entry {
                 _ if force => "forced",
                 None => "it has no values yet",
-                Some(entry) => {
-                    self.why_changed(&model.kpis[name], entry, &inputs).unwrap_or("files of its values are missing")
-                }
+                Some(entry) => self
+                    .why_changed(&model.kpis[name], entry, &inputs)
+                    .unwrap_or("the file of its values is missing or damaged"),
             };
-            preview.changed.push(Changed { kpi: name.clone(), reason: why, touched: None });
+            preview.changed.push(Changed { kpi: name.clone(), reason: why.into(), touched: None, has_members: false });
             changed.insert(name.clone());
         }
-        let (touched, covered) = match force {
+        if let Some(head) = head.as_ref().filter(|_| select.is_empty()) {
+            preview.removed = self.no_longer_defined(head);
+        }
+        let (kept, covered) = match force {
             true => Default::default(),
-            false => self.touched_by_files(&store, head.as_ref(), &inputs, &changed).await?,
+            false => self.kept_by_files(&store, head.as_ref(), &inputs, &changed).await?,
         };
-        preview.changed.iter_mut().for_each(|changed| changed.touched = touched.get(&changed.kpi).cloned());
-        let run_plan = plan::plan(model, Some(&changed), &touched);
+        for changed in &mut preview.changed {
+            let below = below(model, &BTreeSet::from([changed.kpi.clone()]));
+            changed.has_members = below.iter().any(|kpi| kept.members.contains_key(&kpi.name));
+            changed.touched = kept.periods.get(&changed.kpi).cloned();
+        }
+        let run_plan = plan::plan(model, Some(&changed), &kept.periods);
         for pass in &run_plan.passes {
             let plan = pass.logical_plan(model, self.as_of.day).map_err(query_error)?;
             let reads = self.reads(plan, &self.spared(&pass.kpis, &self.days_of_rows(pass), &covered))?;
@@ -149,14 +161,14 @@ impl Engine {
         Ok(preview)
     }
 
-    /// The periods that a run would compute, as [`Engine::touched`] tells once it has looked at the files that are new.
-    async fn touched_by_files(
+    /// What of the results a run would keep, as [`Engine::kept`] tells once it has looked at the files that are new.
+    async fn kept_by_files(
         &self,
         store: &Store,
         head: Option<&LogRecord>,
         inputs: &Inputs,
         changed: &BTreeSet<String>,
-    ) -> Result<(BTreeMap<String, ByGrain>, FileDays)> {
+    ) -> Result<(Kept, FileDays)> {
         let Some(head) = head.filter(|head| changed.iter().any(|name| head.kpis.contains_key(name))) else {
             return Ok(Default::default());
         };
@@ -164,8 +176,8 @@ impl Engine {
         let survey = survey(&self.context, self.model(), changed, self.as_of, &known).await;
         // What cannot be read fails in the run, and says why there.
         let ready = changed.iter().filter(|name| !survey.failed.contains_key(*name)).cloned().collect();
-        let touched = self.kept(store, Some(head), inputs, &survey, &ready).await?.periods;
-        Ok((touched, survey.files))
+        let kept = self.kept(store, Some(head), inputs, &survey, &ready).await?;
+        Ok((kept, survey.files))
     }
 
     /// The days whose rows a pass reads. Any event may have a conversion on the days that are asked for.

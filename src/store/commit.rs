@@ -9,7 +9,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::Utc;
 use datafusion::arrow::array::RecordBatch;
-use datafusion::arrow::compute::concat_batches;
 use datafusion::arrow::datatypes::SchemaRef;
 
 use super::files::Files;
@@ -147,13 +146,16 @@ impl Draft<'_> {
     ) -> Result<LogRecord> {
         let version = parent.map_or(1, |record| record.version + 1);
         let mut kpis = parent.map(|record| record.kpis.clone()).unwrap_or_default();
-        let removed = self.removals.iter().filter(|kpi| kpis.remove(*kpi).is_some()).cloned().collect();
+        let mut removed: Vec<String> =
+            self.removals.iter().filter(|kpi| kpis.remove(*kpi).is_some()).cloned().collect();
         for (kpi, entry) in &self.entries {
             kpis.insert(kpi.clone(), Entry { committed_in: version, ..entry.clone() });
         }
         if let Some(summary) = &self.summary {
             let before = kpis.remove(&summary.name);
-            let entry = self.summarize(files, summary, &kpis, before, version, written).await?;
+            let (entry, lost) = self.summarize(files, summary, &kpis, before, version, written).await?;
+            kpis.retain(|kpi, _| !lost.contains(kpi));
+            removed.extend(lost);
             kpis.insert(summary.name.clone(), entry);
         }
         Ok(LogRecord {
@@ -171,6 +173,8 @@ impl Draft<'_> {
         })
     }
 
+    /// The table over these KPIs, and those whose values nobody has any more: a record that names them would promise what is
+    /// not there, and none could be committed until they are computed again.
     async fn summarize(
         &self,
         files: &dyn Files,
@@ -179,46 +183,48 @@ impl Draft<'_> {
         before: Option<Entry>,
         version: u64,
         written: &mut Vec<String>,
-    ) -> Result<Entry> {
+    ) -> Result<(Entry, Vec<String>)> {
         let fingerprint = summary.fingerprint.clone();
-        let input_digest = digest_of(kpis);
+        let input_digest = digest_of(kpis.iter());
         let before = before.filter(|before| before.fingerprint == fingerprint);
         if let Some(before) = before.as_ref().filter(|before| before.input_digest == input_digest) {
-            return Ok(before.clone());
+            return Ok((before.clone(), Vec::new()));
         }
         let known = Known::of(files, before.as_ref(), &summary.schema).await;
         // Group by group: all of them at once may be more than there is memory.
         let mut encoder = parquet::Encoder::new(&summary.schema)?;
-        let (mut rows, mut groups) = (0, Vec::new());
-        for file in kpis.values().flat_map(|entry| &entry.files) {
-            let damaged = |source| stage::damaged(files, file).with_source(source);
-            let stored = Stored::open(stage::read_checked(files, file).await?).map_err(damaged)?;
-            for group in 0..stored.groups() {
-                let digest = stored.digest(group);
-                match known.group(&digest) {
+        let (mut rows, mut groups, mut lost) = (0, Vec::new(), Vec::new());
+        for (kpi, entry) in kpis {
+            let is_own = entry.committed_in == version;
+            let Some(opened) = stage::open_all(files, entry, is_own).await? else {
+                lost.push(kpi.clone());
+                continue;
+            };
+            for stored in &opened {
+                for group in 0..stored.groups() {
+                    let digest = stored.digest(group);
                     // The same rows make the same rows of the table.
-                    Some((table, known)) => {
-                        rows += table.rows_of(known) as u64;
-                        encoder.keep(table, known)?;
-                        groups.push(digest);
-                    }
-                    None => {
-                        let read = stored.read(vec![group]).map_err(damaged)?;
-                        let batch = concat_batches(stored.schema(), &read);
-                        let batch = (summary.build)(&batch.map_err(|source| damaged(source.into()))?)?;
-                        rows += batch.num_rows() as u64;
-                        encoder.add_group(&batch)?;
-                        if batch.num_rows() > 0 {
-                            groups.push(digest);
+                    let added = match known.group(&digest) {
+                        Some((table, known)) => {
+                            encoder.keep(table, known)?;
+                            table.rows_of(known)
                         }
-                    }
+                        None => {
+                            let batch = (summary.build)(&stage::rows_of(stored, group)?)?;
+                            encoder.add_group(&batch)?;
+                            batch.num_rows()
+                        }
+                    };
+                    rows += added as u64;
+                    groups.extend((added > 0).then_some(digest));
                 }
             }
         }
         let path = stage::next_path(&summary.name, &self.run_id, written);
         let file = stage::write(files, path, encoder.finish()?, rows).await?;
         let file = DataFile { groups, ..file };
-        Ok(Entry {
+        let input_digest = digest_of(kpis.iter().filter(|(kpi, _)| !lost.contains(kpi)));
+        let entry = Entry {
             rows: file.rows,
             files: vec![file],
             fingerprint,
@@ -228,7 +234,8 @@ impl Draft<'_> {
             headline: None,
             basis: None,
             committed_in: version,
-        })
+        };
+        Ok((entry, lost))
     }
 }
 
@@ -258,7 +265,7 @@ impl Known {
     }
 }
 
-fn digest_of(kpis: &BTreeMap<String, Entry>) -> String {
+fn digest_of<'a>(kpis: impl Iterator<Item = (&'a String, &'a Entry)>) -> String {
     let mut hasher = blake3::Hasher::new();
     for (kpi, entry) in kpis {
         for word in std::iter::once(kpi).chain(entry.files.iter().map(|file| &file.blake3)) {

@@ -123,6 +123,12 @@ fn content_of(entry: &Entry) -> String {
     entry.files.iter().map(|file| file.blake3.as_str()).collect::<Vec<_>>().join("+")
 }
 
+/// The plain copy of a file that belongs to a KPI.
+pub(super) fn copy_of_path(path: &str) -> Option<String> {
+    let (kpi, _) = path.strip_prefix("data/")?.split_once('/')?;
+    Some(copy_path(kpi))
+}
+
 fn copy_path(kpi: &str) -> String {
     format!("{FOLDER}/{kpi}.parquet")
 }

@@ -4,10 +4,12 @@
 //! read back: what lies in the store must be what was computed, with as many rows.
 
 use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::compute::concat_batches;
 use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use datafusion::parquet::errors::ParquetError;
 
 use super::files::{Bytes, Created, Files};
+use super::publish;
 use super::record::{DataFile, Entry};
 use crate::error::{Error, Result};
 use crate::materialize::parquet::Stored;
@@ -31,7 +33,8 @@ pub(super) async fn write(files: &dyn Files, path: String, encoded: Vec<u8>, row
         // If the file is there already, an earlier answer may have been lost; its content decides.
         Created::Done | Created::Taken => {}
     }
-    let there = read_checked(files, &file).await?;
+    let there = files.read(&file.path).await?.filter(|there| is_it(there, &file));
+    let there = there.ok_or_else(|| damaged(files, &file))?;
     let rows = rows_in_footer(there).map_err(|source| damaged(files, &file).with_source(source))?;
     if rows != file.rows {
         return Err(damaged(files, &file).with_context("rows computed", file.rows).with_context("rows written", rows));
@@ -56,15 +59,53 @@ pub(super) async fn open(files: &dyn Files, entry: &Entry) -> Result<Option<Stor
     Stored::open(bytes).map(Some).map_err(|source| damaged(files, file).with_source(source))
 }
 
+/// The files of an entry; `None` where one of them is gone or damaged and nobody needs it to be there.
+pub(super) async fn open_all(files: &dyn Files, entry: &Entry, is_needed: bool) -> Result<Option<Vec<Stored>>> {
+    let mut opened = Vec::with_capacity(entry.files.len());
+    for file in &entry.files {
+        let bytes = match find(files, file).await? {
+            Ok(bytes) => bytes,
+            Err(error) if is_needed => return Err(error),
+            Err(_) => return Ok(None),
+        };
+        opened.push(Stored::open(bytes).map_err(|source| damaged(files, file).with_source(source))?);
+    }
+    Ok(Some(opened))
+}
+
+/// The rows of a group of a file that was checked.
+pub(super) fn rows_of(stored: &Stored, group: usize) -> Result<RecordBatch> {
+    let broken = |source: ParquetError| Error::storage("a published file cannot be read").with_source(source);
+    let batches = stored.read(vec![group]).map_err(broken)?;
+    concat_batches(stored.schema(), &batches).map_err(|source| broken(source.into()))
+}
+
 /// The bytes of a file, if they are the ones that were committed.
 pub(super) async fn read_checked(files: &dyn Files, file: &DataFile) -> Result<Bytes> {
-    let Some(bytes) = files.read(&file.path).await? else {
-        return Err(Error::storage(format!("`{}` is missing", files.locate(&file.path))).with_hint(REPAIR));
-    };
-    if bytes.len() as u64 != file.bytes || blake3::hash(&bytes).to_hex().as_str() != file.blake3 {
-        return Err(damaged(files, file));
+    find(files, file).await?
+}
+
+/// The bytes of a file, or how they are not the ones that were committed; an error is that nobody could look.
+async fn find(files: &dyn Files, file: &DataFile) -> Result<Result<Bytes>> {
+    let found = files.read(&file.path).await?;
+    let is_missing = found.is_none();
+    if let Some(bytes) = found.filter(|found| is_it(found, file)) {
+        return Ok(Ok(bytes));
     }
-    Ok(bytes)
+    // The plain copy may still have what somebody deleted.
+    if let Some(copy) = publish::copy_of_path(&file.path)
+        && let Some(bytes) = files.read(&copy).await?.filter(|copy| is_it(copy, file))
+    {
+        return Ok(Ok(bytes));
+    }
+    Ok(Err(match is_missing {
+        true => Error::storage(format!("`{}` is missing", files.locate(&file.path))).with_hint(REPAIR),
+        false => damaged(files, file),
+    }))
+}
+
+fn is_it(bytes: &Bytes, file: &DataFile) -> bool {
+    bytes.len() as u64 == file.bytes && blake3::hash(bytes).to_hex().as_str() == file.blake3
 }
 
 /// The rows of a Parquet file, in at least one batch.
@@ -85,6 +126,6 @@ fn rows_in_footer(bytes: Bytes) -> Result<u64, ParquetError> {
 
 const REPAIR: &str = "restore it from a backup, or compute the KPI again";
 
-pub(super) fn damaged(files: &dyn Files, file: &DataFile) -> Error {
+fn damaged(files: &dyn Files, file: &DataFile) -> Error {
     Error::storage(format!("`{}` is not the file that was written", files.locate(&file.path))).with_hint(REPAIR)
 }

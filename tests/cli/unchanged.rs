@@ -49,6 +49,24 @@ fn results_that_somebody_deleted_are_computed_again() {
     project.expect("unchanged_deleted");
 }
 
+/// What somebody deleted keeps nothing else from being published: the plain copy has it still, and where that is gone too, the
+/// KPI is taken away until it is computed again.
+#[test]
+fn values_that_are_gone_do_not_keep_others_from_being_published() {
+    let mut project = Project::published_shop();
+    fs::remove_dir_all(project.path("out/data/cases")).unwrap();
+    project.append("data/orders.csv", "7,2025-03-30,shop,10\n");
+    project.kpi(&["run", "revenue"], 0);
+    assert!(project.published().contains_key("cases.parquet"));
+    fs::remove_file(project.path("out/published/cases.parquet")).unwrap();
+    project.append("data/orders.csv", "8,2025-03-30,shop,10\n");
+    project.kpi(&["run", "revenue"], 0);
+    assert!(!project.published().contains_key("cases.parquet"));
+    project.kpi(&["run"], 0);
+    assert!(project.published().contains_key("cases.parquet"));
+    project.expect("unchanged_lost");
+}
+
 /// Files of a few days each: what is computed are the periods that they touch.
 #[test]
 fn only_the_periods_that_files_touch_are_computed() {
@@ -134,6 +152,7 @@ fn what_is_no_longer_defined_is_taken_away() {
     let definitions = fs::read_to_string(project.path("kpis/sales/orders.yaml")).unwrap();
     let (others, _) = definitions.rsplit_once("---\nkpi: growth").unwrap();
     project.write("kpis/sales/orders.yaml", others);
+    project.kpi(&["plan"], 0);
     project.kpi(&["run"], 0);
     let names: Vec<String> = project.published().into_keys().collect();
     assert_eq!(names, ["cases.parquet", "kpi_values.parquet", "revenue.parquet", "web_share.parquet"]);

@@ -29,15 +29,19 @@ pub async fn plan(options: &EngineOptions, arguments: &PlanArguments, printer: &
 const NAMES_AT_MOST: usize = 6;
 
 fn report(preview: &Preview) -> String {
-    let Preview { version, unchanged, changed, scans, apart } = preview;
+    let Preview { version, unchanged, removed, changed, scans, apart } = preview;
     let mut lines = Vec::new();
-    match (changed.is_empty(), version) {
+    match (changed.is_empty() && removed.is_empty(), version) {
         (true, Some(version)) => lines.push(format!("Nothing to do: version {version} has all values")),
         (true, None) => lines.push("Nothing to do".to_owned()),
         (false, _) => lines.push(format!("{} to compute, {} unchanged", count(changed.len(), "KPI"), unchanged.len())),
     }
     lines.extend(changed_lines(changed));
-    for scan in scans {
+    if !removed.is_empty() {
+        let names: Vec<&str> = removed.iter().map(String::as_str).collect();
+        lines.push(format!("  no longer defined, to be taken away: {}", some_of(&names)));
+    }
+    for scan in scans.iter().filter(|scan| !scan.days.is_empty()) {
         lines.push(String::new());
         lines.extend(scan_lines(scan));
     }
@@ -52,8 +56,11 @@ fn report(preview: &Preview) -> String {
 /// A line for each reason, with the KPIs that have it; those of which only some periods are computed apart.
 fn changed_lines(changed: &[Changed]) -> Vec<String> {
     let in_words = |changed: &Changed| match changed.touched.as_ref().and_then(|touched| touched.first_key_value()) {
-        Some((_, days)) if !days.is_all() => format!("{}, {}", changed.reason, touched_in_words(days)),
-        _ => changed.reason.to_owned(),
+        Some((_, days)) if !days.is_all() => {
+            let unless = if changed.has_members { ", all if members come or go" } else { "" };
+            format!("{}, {}{unless}", changed.reason, touched_in_words(days))
+        }
+        _ => changed.reason.clone(),
     };
     let mut by_reason: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     changed.iter().for_each(|changed| by_reason.entry(in_words(changed)).or_default().push(&changed.kpi));
@@ -62,7 +69,7 @@ fn changed_lines(changed: &[Changed]) -> Vec<String> {
 
 fn touched_in_words(days: &DayRanges) -> String {
     match days.is_empty() {
-        true => "no period is touched".to_owned(),
+        true => "but no period is touched, so its values are only audited again".to_owned(),
         false => format!("periods with days {} are touched", days_in_words(days)),
     }
 }
@@ -159,17 +166,18 @@ fn preview_json(preview: &Preview) -> Value {
         "schema_version": SCHEMA_VERSION,
         "version": preview.version,
         "unchanged": preview.unchanged,
+        "removed": preview.removed,
         "changed": preview.changed.iter().map(changed_json).collect::<Vec<_>>(),
         "scans": scans,
         "apart": reasons(&preview.apart),
     })
 }
 
-fn changed_json(Changed { kpi, reason, touched }: &Changed) -> Value {
+fn changed_json(Changed { kpi, reason, touched, has_members }: &Changed) -> Value {
     let by_grain = touched.as_ref().map(|touched| -> BTreeMap<&str, Value> {
         touched.iter().map(|(grain, days)| (grain.name(), days_json(days))).collect()
     });
-    json!({ "kpi": kpi, "reason": reason, "touched": by_grain })
+    json!({ "kpi": kpi, "reason": reason, "touched": by_grain, "is_all_if_members_change": has_members })
 }
 
 /// Pairs of a first and a last day, null where there is no end; null where all days are meant.

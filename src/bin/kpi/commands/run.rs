@@ -138,6 +138,16 @@ fn tell(printer: &Printer, report: &RunReport, model: &Model) {
         0 => String::new(),
         in_part => format!("; {} computed in part", count(in_part, "KPI")),
     };
+    let named = |kpis: &[String]| kpis.iter().map(|kpi| format!("`{kpi}`")).collect::<Vec<_>>().join(", ");
+    if !report.removed.is_empty() {
+        printer.note(format_args!("taken away, since no definition is left: {}", named(&report.removed)));
+    }
+    if !report.lost.is_empty() {
+        printer.warning(format_args!(
+            "taken away, since the files of their values are gone or damaged: {}; `kpi run` computes them again",
+            named(&report.lost)
+        ));
+    }
     match report.version {
         Some(version) if report.is_new => printer.note(format_args!(
             "published version {version}: {}, {} in {}{in_part}{unchanged} ({seconds:.1} s)",
@@ -178,6 +188,8 @@ fn report_json(report: &RunReport) -> Value {
         "output": report.output.display().to_string(),
         "elapsed_seconds": report.elapsed.as_secs_f64(),
         "kpis": kpis,
+        "removed": report.removed,
+        "lost": report.lost,
         "skipped": skipped_json(&report.skipped),
         "scorecard": scorecard,
         "unpublished": report.unpublished.as_ref().map(error_json),
