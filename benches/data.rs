@@ -20,7 +20,7 @@ const CHANNELS: [&str; 8] = ["phone", "email", "chat", "sms", "social", "web_for
 
 /// Where a part of the interactions lies below the data.
 pub fn part(data: &Path, file: usize) -> PathBuf {
-    data.join(format!("interactions/part-{file:04}.parquet"))
+    data.join(format!("interactions/part-{file:02}.parquet"))
 }
 
 /// One of so many parts of three years of interactions, in the order of time; the same at every call.
