@@ -62,10 +62,8 @@ impl Bounds {
             let behind = day.checked_add_days(Days::new(1)).unwrap_or(NaiveDate::MAX);
             start_of(behind, time_type, calendar).map(|behind| time.clone().lt(lit(behind)))
         };
-        // Where a clock is set back at midnight, an hour of a day lies behind the beginning of the next one. Rows of a day more
-        // do no harm.
-        let is_in_order = calendar.time_zone == Tz::UTC || *time_type == DataType::Date32;
-        let more = Days::new(if is_in_order { 0 } else { 1 });
+        // An hour of a day may lie behind the beginning of the next one. Rows of a day more do no harm.
+        let more = Days::new(if days_are_in_order(time_type, calendar) { 0 } else { 1 });
         let wider = |(first, last): (NaiveDate, NaiveDate)| {
             let first = first.checked_sub_days(more).unwrap_or(NaiveDate::MIN);
             (first, last.checked_add_days(more).unwrap_or(NaiveDate::MAX))
@@ -78,6 +76,11 @@ impl Bounds {
         });
         within.reduce(Expr::or).unwrap_or_else(|| lit(false))
     }
+}
+
+/// Whether a later time never has an earlier day. Where a clock is set back at midnight it may.
+pub fn days_are_in_order(time_type: &DataType, calendar: &Calendar) -> bool {
+    calendar.time_zone == Tz::UTC || *time_type == DataType::Date32
 }
 
 /// The local day of a time column.

@@ -34,7 +34,7 @@ use datafusion::common::tree_node::Transformed;
 use datafusion::common::{Column, Result, ScalarValue, TableReference, internal_datafusion_err};
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Union, cast, lit};
 
-pub use bounds::{Bounds, Extent, day_of};
+pub use bounds::{Bounds, Extent, day_of, days_are_in_order};
 pub use placement::{Counted, rolled_up, with_types_of};
 pub use result::{BREAKDOWN_OVERALL, breakdown, result_plan};
 pub use table::{RowTime, TableLeaves, joined_rows, rows_within};

@@ -84,9 +84,7 @@ impl Engine {
             };
             let Some(before) = versions.get(&entry.committed_in) else { continue };
             let basis = entry.basis.clone().and_then(|basis| serde_json::from_value::<Basis>(basis).ok());
-            let Some(basis) = basis else {
-                continue;
-            };
+            let Some(basis) = basis else { continue };
             if !store.has_files(entry).await? {
                 continue;
             }
@@ -98,10 +96,13 @@ impl Engine {
                 continue;
             }
             for input in watched {
+                if kept.members.contains_key(&input) {
+                    continue;
+                }
                 // A damaged file is found when it is patched, and then everything is computed.
                 let published = store.read_kpi(head, &input).await.ok().flatten().unwrap_or_default();
                 let members = known_members(&plan::cells(model, &input), &published)?;
-                kept.members.entry(input).or_insert(members);
+                kept.members.insert(input, members);
             }
             kept.periods.insert(name.clone(), periods);
         }
@@ -218,7 +219,7 @@ fn changed_rows(
         return None;
     }
     let mut days = DayRanges::none();
-    for events in [Some(Events::of(aggregate)), Events::that_follow(aggregate)].into_iter().flatten() {
+    for events in Events::all_of(aggregate) {
         let changed = with_those_behind(model, [events.table.clone()]);
         if changed.is_disjoint(&before.changed) {
             continue;

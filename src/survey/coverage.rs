@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use chrono::NaiveDate;
-use chrono_tz::Tz;
 use datafusion::arrow::array::{AsArray, RecordBatch};
 use datafusion::arrow::datatypes::{DataType, Int64Type};
 use datafusion::common::tree_node::TreeNode;
@@ -20,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{AsOf, date};
 use crate::catalog::{InputFile, over_file};
-use crate::compile::{Bounds, column, day_of, joined_rows};
+use crate::compile::{Bounds, column, day_of, days_are_in_order, joined_rows};
 use crate::days::{DayRanges, maybe_text};
 use crate::error::Result;
 use crate::execute::{collect, query_error};
@@ -61,6 +60,11 @@ impl Events {
         let Conversions { table, joins, time, time_type, .. } = conversions.as_ref();
         let (table, joins) = (table.clone(), joins.clone());
         Some(Events { table, joins, time: time.clone(), time_type: time_type.clone(), to: None })
+    }
+
+    /// All rows that a KPI looks at.
+    pub fn all_of(aggregate: &Aggregate) -> impl Iterator<Item = Events> + use<> {
+        [Events::of(aggregate)].into_iter().chain(Events::that_follow(aggregate))
     }
 
     /// The rows of a table, by the column that says how far it reaches.
@@ -151,9 +155,9 @@ impl FileDays {
     /// Forgets what no definition asks any more.
     pub fn retain(&mut self, model: &Model) {
         let of_kpis = model.kpis.values().filter_map(|kpi| kpi.aggregate());
-        let of_kpis = of_kpis.flat_map(|aggregate| [Some(Events::of(aggregate)), Events::that_follow(aggregate)]);
-        let events = of_kpis.chain(model.tables.values().map(|table| Events::of_freshness(table)));
-        let asked: BTreeSet<String> = events.flatten().filter_map(|events| events.key(model)).collect();
+        let of_tables = model.tables.values().filter_map(|table| Events::of_freshness(table));
+        let events = of_kpis.flat_map(Events::all_of).chain(of_tables);
+        let asked: BTreeSet<String> = events.filter_map(|events| events.key(model)).collect();
         self.0.retain(|key, _| asked.contains(key));
     }
 
@@ -257,13 +261,12 @@ fn plan(model: &Model, events: &Events, as_of: AsOf) -> datafusion::common::Resu
         Expr::AggregateFunction(call)
     };
     let is_later = |time: &Expr, bounds: &Expr| time.clone().is_not_null().and(bounds.clone().is_not_true());
-    // Where a clock is set back at midnight, a later time has an earlier day. Elsewhere times are compared, which is faster.
-    let is_in_order = |data_type: &DataType| calendar.time_zone == Tz::UTC || *data_type == DataType::Date32;
-    let ordered = |time: &Expr, data_type: &DataType| match is_in_order(data_type) {
+    // Where a later time may have an earlier day, days are compared. Elsewhere times are, which is faster.
+    let ordered = |time: &Expr, data_type: &DataType| match days_are_in_order(data_type, calendar) {
         true => time.clone(),
         false => day_of(time, data_type, calendar),
     };
-    let day = |name: &str, data_type: &DataType| match is_in_order(data_type) {
+    let day = |name: &str, data_type: &DataType| match days_are_in_order(data_type, calendar) {
         true => day_of(&column(name), data_type, calendar).alias(name),
         false => column(name),
     };
