@@ -3,6 +3,7 @@
 //! Each method is a story told in the stages' own words. Nothing here prints, and nothing decides what a value means.
 
 mod changes;
+mod derived;
 mod doctor;
 mod inputs;
 mod judge;
@@ -26,7 +27,7 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::audit::{NOT_EMPTY, audit};
 use crate::catalog;
-use crate::compile::{Bounds, Cell, Compiler, Members, TableLeaves, result_plan, shown_plan};
+use crate::compile::{Bounds, Cell, Compiler, Members, TableLeaves, Way, result_plan, shown_plan};
 use crate::days::DayRanges;
 use crate::diagnostic::{Diagnostic, Sources, nearest};
 use crate::error::{Error, ErrorKind, Result};
@@ -43,6 +44,7 @@ use crate::store::{
 use crate::survey::{AsOf, FileDays, Partner, Survey, broken_keys, partners, repeated_targets, survey, tables_of};
 use crate::time::Grain;
 use crate::validate::{Validated, advice, validate};
+use derived::with_derived_tables;
 pub use doctor::{Examination, KpiState, Missing, TableState};
 use inputs::Inputs;
 use judge::{Found, Judge, Judged};
@@ -257,7 +259,7 @@ impl Engine {
         if let Some(error) = self.without_rows(&model, &kpi, &survey).filter(|_| !self.as_of.is_all_known) {
             return Err(error);
         }
-        let leaves = TableLeaves { model: &model, bounds, by_name: false, rows: None };
+        let leaves = TableLeaves { model: &model, bounds, way: Way::Operators, rows: None };
         let compiler =
             Compiler { model: &model, leaves: &leaves, extents: &survey.extents, days: None, members: &Members::new() };
         let plan = result_plan(&compiler, &kpi, &cell, None).map_err(query_error)?;
@@ -288,7 +290,7 @@ impl Engine {
     /// `Config` where the question cannot be answered, else as the survey of the data fails.
     pub async fn sql(&self, question: &Question) -> Result<String> {
         let Prepared { model, kpi, cell, survey, since, bounds } = self.prepare(question).await?;
-        let leaves = TableLeaves { model: &model, bounds, by_name: true, rows: None };
+        let leaves = TableLeaves { model: &model, bounds, way: Way::Names, rows: None };
         let compiler =
             Compiler { model: &model, leaves: &leaves, extents: &survey.extents, days: None, members: &Members::new() };
         let plan = shown_plan(&compiler, &kpi, &cell, since).map_err(query_error)?;
@@ -373,12 +375,14 @@ impl Engine {
         let head = store.head().await?;
         let before = head.as_ref().filter(|_| !force);
         let mut files = before.map(|head| Inputs::known_days(model, head)).unwrap_or_default();
-        let mut survey = survey(&self.context, model, selected, self.as_of, &files).await;
+        let derived = beating(run, with_derived_tables(&self.context, model, selected)).await;
+        let context = &derived.context;
+        let mut survey = survey(context, model, selected, self.as_of, &files).await;
         files.extend(&survey.files);
         files.retain(model);
-        survey.failed.extend(repeated_targets(&self.context, model, selected).await);
-        let broken = broken_keys(&self.context, model, selected).await;
-        let tested = beating(run, self.test_what_is_read(selected)).await;
+        survey.failed.extend(repeated_targets(context, model, selected).await);
+        let broken = broken_keys(context, model, selected).await;
+        let tested = beating(run, self.test_what_is_read(context, selected)).await;
 
         let Sorted { ready, outcomes, without_rows } = self.sort_out(selected, &survey, &broken);
         let kept = self.kept(store, before, inputs, &survey, &ready).await?;
@@ -391,7 +395,9 @@ impl Engine {
         judged = first.judged;
         let mut waiting = ready;
         while !waiting.is_empty() {
-            judged = self.compute_and_judge(run, &waiting, self.judge(store, inputs, &found, judged), listener).await?;
+            judged = self
+                .compute_and_judge(context, run, &waiting, self.judge(store, inputs, &found, judged), listener)
+                .await?;
             // What could not be patched is computed as a whole.
             waiting = std::mem::take(&mut judged.again);
             found.kept.periods.retain(|name, _| !waiting.contains(name));
@@ -409,6 +415,7 @@ impl Engine {
     /// Computes KPIs, and audits each as soon as it is there.
     async fn compute_and_judge<'a>(
         &self,
+        context: &SessionContext,
         run: &mut Run,
         kpis: &BTreeSet<String>,
         mut judge: Judge<'a>,
@@ -422,7 +429,7 @@ impl Engine {
         // Results wait for nothing but the audit, so that few of them are in memory at once.
         let (sender, results) = mpsc::channel(1);
         let computing =
-            execute::execute(&self.context, model, &run_plan, self.as_of.day, &found.survey.extents, listener, sender);
+            execute::execute(context, model, &run_plan, self.as_of.day, &found.survey.extents, listener, sender);
         let judging = async {
             let mut results = results;
             let mut tick = tokio::time::interval(BEAT);

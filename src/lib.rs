@@ -23,7 +23,7 @@
 //! | floor | modules | what they have | what is deliberately absent |
 //! |---|---|---|---|
 //! | 0 | [`error`], [`diagnostic`], [`time`], [`days`] | failures, mistakes with a place, calendar arithmetic, sets of days | DataFusion; the clock |
-//! | 1 | [`functions`], [`cube`], [`spec`], [`load`] | SQL functions, an operator for many cells at once, the language as types, reading files | whether a name exists; only `load` knows YAML |
+//! | 1 | [`functions`], [`cube`], [`frames`], [`spec`], [`load`] | SQL functions, operators for many cells and for many frames at once, the language as types, reading files | whether a name exists; only `load` knows YAML |
 //! | 2 | [`session`], [`catalog`] | DataFusion's settings; files as raw rows | casts, renames and filters, which are a table's definition |
 //! | 3 | [`model`], [`validate`] | names resolved, expressions typed, joins proven | values; nothing is read beyond schemas |
 //! | 4 | [`compile`] | one KPI, one grain, one set of dimensions as a plan | where the rows come from, which is left open |
@@ -44,6 +44,7 @@
 //! - A **table format**: a file in [`catalog`] that gives a `TableProvider`.
 //! - An **output format**: an encoder in [`materialize`], which is pure.
 //! - A **function that a pass computes**: how its groups are kept and brought together, in [`cube`]; `plan` says which take part.
+//! - A **function that levels and windows walk through**: how it is added and taken away again, in [`frames`].
 //! - A **SQL function**: in [`functions`], which registers all of them in one place.
 //! - A piece of **advice**: a function in [`validate`]'s `advice`.
 //! - A kind of **test**: its keys in [`spec`], its rules in [`validate`], how it is counted in [`testing`].
@@ -84,6 +85,7 @@ pub mod time;
 
 // Floor 1: what was written.
 pub mod cube;
+pub mod frames;
 pub mod functions;
 pub mod load;
 pub mod spec;

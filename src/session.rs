@@ -2,6 +2,7 @@
 //!
 //! It knows no tables; `catalog` opens those. It reads no configuration files and no environment.
 
+mod at_hand;
 mod dependencies;
 
 use std::sync::Arc;
@@ -14,14 +15,16 @@ use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::optimizer::Optimizer;
 use datafusion::optimizer::eliminate_filter::EliminateFilter;
 use datafusion::optimizer::optimize_projections::OptimizeProjections;
 use datafusion::optimizer::propagate_empty_relation::PropagateEmptyRelation;
 use datafusion::optimizer::simplify_expressions::SimplifyExpressions;
+use datafusion::optimizer::{Optimizer, OptimizerRule};
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::{SessionConfig, SessionContext};
 
+use self::at_hand::ReadRowsAtHand;
+pub use self::at_hand::{RowsAtHand, rows_relation, table_at_hand, table_of_rows};
 use self::dependencies::{TrueRelations, guarded, with_true_dependencies};
 use crate::cube::CubePlanner;
 use crate::error::{Error, ErrorKind, Result};
@@ -81,7 +84,8 @@ pub fn open(options: &SessionOptions) -> Result<SessionContext> {
 /// A session for plans over rows that are added up already: the same runtime and functions, one partition, and only the
 /// rules that such plans need. Planning hundreds of them otherwise costs more than running them.
 pub fn for_small_rows(context: &SessionContext) -> SessionContext {
-    const RULES: [&str; 6] = [
+    const RULES: [&str; 7] = [
+        at_hand::NAME,
         "simplify_expressions",
         "replace_distinct_aggregate",
         "extract_equijoin_predicate",
@@ -89,12 +93,37 @@ pub fn for_small_rows(context: &SessionContext) -> SessionContext {
         "push_down_filter",
         "optimize_projections",
     ];
+    const PHYSICAL_RULES: [&str; 6] = [
+        "OutputRequirements",
+        "join_selection",
+        "EnsureRequirements",
+        "CombinePartialFinalAggregate",
+        "EnsureCooperative",
+        "SanityCheckPlan",
+    ];
     let state = context.state();
     // A state that made a default catalog of its own would put it in the place of the one that holds the tables.
     let config = state.config().clone().with_create_default_catalog_and_schema(false);
     let mut config = config.with_target_partitions(1);
     config.options_mut().optimizer.max_passes = 1;
     let rules = state.optimizers().iter().filter(|rule| RULES.contains(&rule.name())).cloned().collect();
+    let physical = state.physical_optimizers().iter().filter(|rule| PHYSICAL_RULES.contains(&rule.name()));
+    let physical = physical.cloned().collect();
+    let state = SessionStateBuilder::new_from_existing(state)
+        .with_config(config)
+        .with_optimizer_rules(rules)
+        .with_physical_optimizer_rules(physical)
+        .build();
+    SessionContext::new_with_state(state)
+}
+
+/// A session in which plans over these tables read the rows that were made of them already.
+pub fn with_rows_at_hand(context: &SessionContext, rows: RowsAtHand) -> SessionContext {
+    let state = context.state();
+    let config = state.config().clone().with_create_default_catalog_and_schema(false);
+    let first: Arc<dyn OptimizerRule + Send + Sync> = Arc::new(ReadRowsAtHand(rows));
+    let others = state.optimizers().iter().filter(|rule| rule.name() != at_hand::NAME).cloned();
+    let rules = [first].into_iter().chain(others).collect();
     let state = SessionStateBuilder::new_from_existing(state).with_config(config).with_optimizer_rules(rules).build();
     SessionContext::new_with_state(state)
 }

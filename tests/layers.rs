@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 const FLOORS: [&[&str]; 9] = [
     &["days", "diagnostic", "error", "time"],
-    &["cube", "functions", "load", "spec"],
+    &["cube", "frames", "functions", "load", "spec"],
     &["catalog", "session"],
     &["model", "validate"],
     &["compile"],

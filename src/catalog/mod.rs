@@ -23,7 +23,7 @@ pub use self::csv::{BrokenValue, CsvOptions, find_broken_value, is_code};
 use self::files::{Found, find};
 pub use self::files::{InputFile, is_csv};
 pub use self::given::{BadValue, GivenRows, Known, given};
-pub use self::parquet::{ColumnSizes, column_sizes, find_broken_file};
+pub use self::parquet::{ColumnSizes, column_sizes, find_broken_file, parquet_files};
 pub use self::periods::{PERIODS, Periods, known_days};
 pub use self::single::over_file;
 

@@ -4,15 +4,18 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::{FieldRef, Schema};
+use datafusion::arrow::datatypes::{FieldRef, Schema, SchemaRef};
+use datafusion::catalog::TableProvider;
+use datafusion::common::exec_datafusion_err;
 use datafusion::datasource::file_format::parquet::{ParquetFormat, transform_schema_to_view};
 use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig};
+use datafusion::error::Result as DataFusionResult;
 use datafusion::parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
 };
 use datafusion::prelude::SessionContext;
 
-use super::files::{Found, InputFile, locations, unreadable};
+use super::files::{Found, InputFile, location, locations, unreadable};
 use super::{Format, Source, SourceError, SourceOptions};
 
 pub(super) async fn open(
@@ -38,6 +41,21 @@ pub(super) async fn open(
         suggested_types: Vec::new(),
         empty_columns: Vec::new(),
     })
+}
+
+/// Files that this process has written, each with all of these columns.
+///
+/// # Errors
+/// Where a path is none.
+pub fn parquet_files(paths: &[PathBuf], schema: SchemaRef) -> DataFusionResult<Arc<dyn TableProvider>> {
+    let unusable = |error: SourceError| match error {
+        SourceError::Absent(message) | SourceError::Unreadable { message, .. } => exec_datafusion_err!("{message}"),
+    };
+    let locations =
+        paths.iter().map(|path| location(path, false).map_err(unusable)).collect::<DataFusionResult<_>>()?;
+    let listing = ListingOptions::new(Arc::new(ParquetFormat::default())).with_file_extension("");
+    let config = ListingTableConfig::new_with_multi_paths(locations).with_listing_options(listing).with_schema(schema);
+    Ok(Arc::new(ListingTable::try_new(config)?))
 }
 
 /// Reads every footer, so that a broken file, or one whose column has another type, is named before anything runs.

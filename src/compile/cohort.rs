@@ -44,7 +44,8 @@ pub(super) fn plan(
     }
     let keys: Vec<&str> =
         dimensions.iter().chain(entities.keys.iter().map(|(name, _)| name)).map(String::as_str).collect();
-    let mut same = vec![of(AT_AGE, PERIOD_START).eq(then)];
+    // All keys alike: DataFusion hashes keys of one kind only, and compares those of the other kind pair by pair.
+    let mut same = vec![null_safe(then, of(AT_AGE, PERIOD_START))];
     same.extend(keys.iter().map(|name| null_safe(of(MEMBERS, name), of(AT_AGE, name))));
     let joined = grid.join_on(at_age.build()?, JoinType::Left, same)?;
 

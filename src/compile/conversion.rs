@@ -20,7 +20,7 @@ use super::aggregate::of_nothing;
 use super::bounds::Bounds;
 use super::placement::{ARGUMENTS, Counted, interval, measured};
 use super::table::{TableLeaves, joined_rows};
-use super::{column, day_of, of};
+use super::{Leaves, column, day_of, of};
 use crate::functions::utc_timestamp;
 use crate::model::{Aggregate, CONVERSION, CONVERSION_TIME, Conversions, JoinPath, Measure, Within};
 
@@ -54,7 +54,7 @@ pub(super) fn conversions(
     let seen_after = seen.condition(&conversions.time, &conversions.time_type, calendar);
     let counts = conversions.condition.iter().cloned().chain([seen_after, conversions.entity.clone().is_not_null()]);
     let after_time = Some((&conversions.time, &conversions.time_type));
-    let after = joined_rows(leaves.model, &conversions.table, &conversions.joins, after_time, leaves.by_name)?
+    let after = joined_rows(leaves.model, &conversions.table, &conversions.joins, after_time, leaves.is_by_name())?
         .filter(counts.reduce(Expr::and).unwrap_or_else(|| lit(true)))?;
     let mut columns = vec![
         conversions.entity.clone().alias(ENTITY),
@@ -91,7 +91,7 @@ pub(super) fn conversions(
         columns.push(cast(lit(ScalarValue::Null), data_type.clone()).alias(name));
     }
     let base_time = Some((&conversions.base_time, &conversions.base_time_type));
-    let before = joined_rows(leaves.model, &aggregate.table, &joins, base_time, leaves.by_name)?
+    let before = joined_rows(leaves.model, &aggregate.table, &joins, base_time, leaves.is_by_name())?
         .filter(counts.reduce(Expr::and).unwrap_or_else(|| lit(true)))?
         .project(columns)?;
 

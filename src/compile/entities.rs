@@ -33,7 +33,7 @@ pub(super) fn one_by_one(
     let mut all = dimension_keys(aggregate, request.cell)?;
     all.entity = entities.keys.clone();
     let counted = leaves.counted(aggregate, all, &entities.measures, request)?;
-    let placed = place(leaves.model, counted, request.placement, request.cell.grain, request.view)?;
+    let placed = place(counted, request.placement, leaves.periods(request))?;
     let mut columns = keys(request.cell);
     columns.extend(entities.keys.iter().map(|(name, _)| column(name)));
     match request.placement {

@@ -66,10 +66,24 @@ pub trait Leaves: Sync {
     /// and member that has rows, placed as the request says.
     fn leaf(&self, kpi: &Kpi, aggregate: &Aggregate, request: &Request) -> Result<LogicalPlanBuilder>;
 
-    /// Whether tables stand in plans by their names only, for SQL that people read.
+    /// What plans are made of.
+    fn way(&self) -> Way;
+
+    /// Whether tables stand in plans by their names only.
     fn is_by_name(&self) -> bool {
-        false
+        self.way() == Way::Names
     }
+}
+
+/// What plans are made of. All ways give the same rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// DataFusion's operators and ours.
+    Operators,
+    /// DataFusion's operators alone, which spill where ours fail.
+    Joins,
+    /// The same, with tables by their names only, for SQL that people read. Such a plan cannot run.
+    Names,
 }
 
 /// What is asked of [`Leaves`].

@@ -7,19 +7,20 @@
 use chrono::{Days, NaiveDate};
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::{Result, ScalarValue, exec_err};
-use datafusion::functions::expr_fn::least;
+use datafusion::functions::expr_fn::{coalesce, least};
 use datafusion::functions_aggregate::expr_fn::{max, min, sum};
 use datafusion::logical_expr::{Expr, JoinType, LogicalPlanBuilder, cast, lit, when};
 
-use super::aggregate::{out_of_range, periods};
+use super::aggregate::{out_of_range, periods as known_periods};
 use super::bounds::date;
-use super::{Cell, PERIOD_START, View, column, day_of, next_period, of, period_of};
+use super::{Cell, PERIOD_START, View, Way, column, day_of, next_period, of, period_of};
 use crate::catalog::known_days;
+use crate::frames::{FrameDays, FrameMeasure, FramesNode, Function, Span, can_be_taken_away};
 use crate::model::{
     Aggregate, At, CLOSING, Length, Measure, MeasureFunction, Model, OPENING, Placement, ROWS, Stock, Window,
     boundary_column, measure_expression,
 };
-use crate::time::{Calendar, Grain};
+use crate::time::{Calendar, Grain, from_epoch_days, to_epoch_days};
 
 /// Rows that count, with what is grouped and aggregated as expressions over them.
 pub struct Counted {
@@ -33,18 +34,27 @@ pub struct Counted {
 
 /// One row for each period and key: `period_start`, the keys and measures by name, and `rows`. Of two boundaries each measure
 /// is there twice, as is the number of rows.
-pub(super) fn place(
-    model: &Model,
-    counted: Counted,
-    placement: &Placement,
-    grain: Grain,
-    view: View,
-) -> Result<LogicalPlanBuilder> {
+pub(super) fn place(counted: Counted, placement: &Placement, periods: Periods) -> Result<LogicalPlanBuilder> {
     match placement {
-        Placement::Event => events(&model.project.calendar, counted, grain),
-        Placement::Window(window) => windows(model, counted, *window, grain, view),
-        Placement::Stock(stock) => levels(model, counted, stock, grain, view),
-        Placement::Boundaries(stock) => boundaries(model, counted, stock, grain, view),
+        Placement::Event => events(periods.calendar(), counted, periods.grain),
+        Placement::Window(window) => windows(counted, *window, periods),
+        Placement::Stock(stock) => levels(counted, stock, periods),
+        Placement::Boundaries(stock) => boundaries(counted, stock, periods),
+    }
+}
+
+/// The periods that rows are put into.
+#[derive(Clone, Copy)]
+pub(super) struct Periods<'a> {
+    pub model: &'a Model,
+    pub grain: Grain,
+    pub view: View,
+    pub way: Way,
+}
+
+impl<'a> Periods<'a> {
+    fn calendar(&self) -> &'a Calendar {
+        &self.model.project.calendar
     }
 }
 
@@ -69,10 +79,16 @@ pub(super) fn aggregates(measures: &[Measure]) -> Vec<Expr> {
         .collect()
 }
 
-fn windows(model: &Model, counted: Counted, window: Window, grain: Grain, view: View) -> Result<LogicalPlanBuilder> {
-    let day = day_of(&counted.time, &counted.time_type, &model.project.calendar);
+fn windows(counted: Counted, window: Window, periods: Periods) -> Result<LogicalPlanBuilder> {
+    let day = day_of(&counted.time, &counted.time_type, periods.calendar());
     let counted = computed(counted, vec![(DAY, day)])?;
-    let frames = frames(model, Some(window), grain, view)?;
+    if periods.way == Way::Operators && can_walk(&counted.measures) {
+        let days = FrameDays { starts: starts(periods)?, spans: vec![window_span(window, periods)?] };
+        let measures = counted.measures.iter().map(|measure| Walked { measure, name: measure.name.clone(), span: 0 });
+        let (keys, measures) = (counted.keys.clone(), measures.collect());
+        return walk(counted.plan, [DAY, DAY], &keys, measures, vec![(ROWS.to_owned(), 0)], days);
+    }
+    let frames = frames(Some(window), periods)?;
     let is_inside = inside(window, of(COUNTED, DAY));
     let joined = counted.plan.join_on(frames.build()?, JoinType::Inner, is_inside)?;
     measured_by_frame(joined, &counted.keys, &counted.measures)
@@ -80,18 +96,26 @@ fn windows(model: &Model, counted: Counted, window: Window, grain: Grain, view: 
 
 /// The windows of rows that are added up by day already: `period_start` is their day.
 pub(super) fn windows_of_days(
-    model: &Model,
     days: LogicalPlanBuilder,
     aggregate: &Aggregate,
     window: Window,
     cell: &Cell,
-    view: View,
+    periods: Periods,
 ) -> Result<LogicalPlanBuilder> {
     let days = days.alias(COUNTED)?;
-    let frames = frames(model, Some(window), cell.grain, view)?;
-    let joined = days.join_on(frames.build()?, JoinType::Inner, inside(window, of(COUNTED, PERIOD_START)))?;
     let keys: Vec<(String, Expr)> = cell.dimensions.iter().map(|name| (name.clone(), of(COUNTED, name))).collect();
-    let plan = grouped_by_frame(joined, &keys, whole_of_parts(&aggregate.measures))?;
+    let plan = if periods.way == Way::Operators && can_walk(&aggregate.measures) {
+        let span = FrameDays { starts: starts(periods)?, spans: vec![window_span(window, periods)?] };
+        let sum =
+            |name: &str| FrameMeasure { name: name.to_owned(), function: Function::Sum(of(COUNTED, name)), span: 0 };
+        let measures = aggregate.measures.iter().map(|measure| sum(&measure.name)).chain([sum(ROWS)]).collect();
+        let day = of(COUNTED, PERIOD_START);
+        FramesNode::plan(days.build()?, PERIOD_START, (day.clone(), day), keys, measures, span)?.into()
+    } else {
+        let frames = frames(Some(window), periods)?;
+        let joined = days.join_on(frames.build()?, JoinType::Inner, inside(window, of(COUNTED, PERIOD_START)))?;
+        grouped_by_frame(joined, &keys, whole_of_parts(&aggregate.measures))?
+    };
     with_types_of(plan, &aggregate.measures, cell.dimensions.iter().map(String::as_str))
 }
 
@@ -125,13 +149,21 @@ pub fn with_types_of<'k>(
     plan.project(columns)
 }
 
-fn levels(model: &Model, counted: Counted, stock: &Stock, grain: Grain, view: View) -> Result<LogicalPlanBuilder> {
+fn levels(counted: Counted, stock: &Stock, periods: Periods) -> Result<LogicalPlanBuilder> {
+    let counted = stays(counted, stock, periods)?;
+    if periods.way == Way::Operators && can_walk(&counted.measures) {
+        let starts = starts(periods)?;
+        let spans = vec![level_span(&starts, stock.at, stock.at)];
+        let measures = counted.measures.iter().map(|measure| Walked { measure, name: measure.name.clone(), span: 0 });
+        let (keys, measures) = (counted.keys.clone(), measures.collect());
+        let days = FrameDays { starts, spans };
+        return walk(counted.plan, [ENTERED, LEFT], &keys, measures, vec![(ROWS.to_owned(), 0)], days);
+    }
     let is_there = match stock.at {
         At::Start => is_there_before(),
         At::End => is_there_at_the_end(),
     };
-    let counted = stays(model, counted, stock, grain, view)?;
-    let frames = frames(model, None, grain, view)?.build()?;
+    let frames = frames(None, periods)?.build()?;
     if !counted.measures.iter().all(|measure| measure.function.adds_up()) {
         let joined = counted.plan.join_on(frames, JoinType::Inner, [is_there])?;
         return measured_by_frame(joined, &counted.keys, &counted.measures);
@@ -145,12 +177,35 @@ fn levels(model: &Model, counted: Counted, stock: &Stock, grain: Grain, view: Vi
     with_types_of(plan, &counted.measures, counted.keys.iter().map(|(name, _)| name.as_str()))
 }
 
-fn boundaries(model: &Model, counted: Counted, stock: &Stock, grain: Grain, view: View) -> Result<LogicalPlanBuilder> {
-    let counted = stays(model, counted, stock, grain, view)?;
-    let frames = frames(model, None, grain, view)?.build()?;
+fn boundaries(counted: Counted, stock: &Stock, periods: Periods) -> Result<LogicalPlanBuilder> {
+    let counted = stays(counted, stock, periods)?;
+    let both = [(OPENING, At::Start), (CLOSING, At::End)];
+    if periods.way == Way::Operators && can_walk(&counted.measures) {
+        // Who came and went within a period is there at neither end of it.
+        let is_there = of(COUNTED, LEFT).is_null().or(of(COUNTED, ENTERED).lt(of(COUNTED, LEFT)));
+        let starts = starts(periods)?;
+        let mut spans = vec![level_span(&starts, At::End, At::Start)];
+        spans.extend(both.iter().map(|(_, at)| level_span(&starts, *at, *at)));
+        let mut measures = Vec::new();
+        let mut counts = Vec::new();
+        for (index, (boundary, _)) in both.iter().enumerate() {
+            let span = index + 1;
+            let at_boundary = |measure| Walked { measure, name: boundary_column(boundary, &measure.name), span };
+            measures.extend(counted.measures.iter().map(at_boundary));
+            counts.push(((*boundary).to_owned(), span));
+        }
+        counts.push((ROWS.to_owned(), 0));
+        let (keys, plan) = (counted.keys.clone(), counted.plan.filter(is_there)?);
+        return walk(plan, [ENTERED, LEFT], &keys, measures, counts, FrameDays { starts, spans });
+    }
+    let frames = frames(None, periods)?.build()?;
     let plan = counted.plan.join_on(frames, JoinType::Inner, [is_there_before().or(is_there_at_the_end())])?;
     let mut columns = Vec::new();
-    for (boundary, is_there) in [(OPENING, is_there_before()), (CLOSING, is_there_at_the_end())] {
+    for (boundary, at) in both {
+        let is_there = match at {
+            At::Start => is_there_before(),
+            At::End => is_there_at_the_end(),
+        };
         for measure in &counted.measures {
             let filter = measure.filter.iter().cloned().chain([is_there.clone()]).reduce(Expr::and);
             let at_boundary = measure_expression(measure.function, measure.arguments.clone(), filter);
@@ -160,6 +215,117 @@ fn boundaries(model: &Model, counted: Counted, stock: &Stock, grain: Grain, view
     }
     columns.push(measure_expression(MeasureFunction::Count, Vec::new(), None).alias(ROWS));
     grouped_by_frame(plan, &counted.keys, columns)
+}
+
+/// A measure in the frames of one span, under a name.
+struct Walked<'m> {
+    measure: &'m Measure,
+    name: String,
+    span: usize,
+}
+
+/// Whether measures can be taken away again, so that frames can be walked through.
+fn can_walk(measures: &[Measure]) -> bool {
+    let is_fit = |measure: &Measure| match measure.function {
+        MeasureFunction::Count | MeasureFunction::CountDistinct => true,
+        MeasureFunction::Sum => can_be_taken_away(&measure.data_type),
+        _ => false,
+    };
+    let counts_values = measures.iter().any(|measure| measure.function == MeasureFunction::CountDistinct);
+    measures.iter().all(is_fit) && (!counts_values || counted_value(measures).is_some())
+}
+
+/// The measures of each frame and key, and numbers of rows under names of their own, the last of them of all rows. `stay` are
+/// the columns that say when a row comes and goes. Rows that come and go together are added up first.
+fn walk(
+    plan: LogicalPlanBuilder,
+    stay: [&str; 2],
+    keys: &[(String, Expr)],
+    measures: Vec<Walked>,
+    counts: Vec<(String, usize)>,
+    days: FrameDays,
+) -> Result<LogicalPlanBuilder> {
+    let own: Vec<Measure> = measures.iter().map(|walked| walked.measure.clone()).collect();
+    let value = counted_value(&own).cloned();
+    let mut groups: Vec<Expr> =
+        stay[..if stay[0] == stay[1] { 1 } else { 2 }].iter().map(|name| of(COUNTED, name).alias(*name)).collect();
+    groups.extend(keys.iter().map(|(name, key)| key.clone().alias(name)));
+    groups.extend(value.iter().map(|value| value.clone().alias(VALUE_COUNTED)));
+    let mut parts: Vec<Expr> = Vec::new();
+    for measure in &own {
+        let (function, arguments) = match measure.function {
+            MeasureFunction::CountDistinct => (MeasureFunction::Count, Vec::new()),
+            adds_up => (adds_up, measure.arguments.clone()),
+        };
+        let part = measure_expression(function, arguments, measure.filter.clone()).alias(&measure.name);
+        // Both ends of a period ask for the same.
+        if !parts.contains(&part) {
+            parts.push(part);
+        }
+    }
+    parts.push(measure_expression(MeasureFunction::Count, Vec::new(), None).alias(ROWS));
+    let together = plan.aggregate(groups, parts)?.alias(COUNTED)?;
+    let mut columns: Vec<Expr> =
+        [PERIOD_START].into_iter().chain(keys.iter().map(|(name, _)| name.as_str())).map(column).collect();
+    let mut walked = Vec::new();
+    for Walked { measure, name, span } in measures {
+        let part = of(COUNTED, &measure.name);
+        let function = match measure.function {
+            MeasureFunction::CountDistinct => Function::CountDistinct(of(COUNTED, VALUE_COUNTED), part),
+            _ => Function::Sum(part),
+        };
+        let value = cast(column(&name), measure.data_type.clone());
+        let value = if measure.function.is_count() { coalesce(vec![value, lit(0_i64)]) } else { value };
+        columns.push(value.alias(&name));
+        walked.push(FrameMeasure { name, function, span });
+    }
+    for (name, span) in counts {
+        columns.push(coalesce(vec![column(&name), lit(0_i64)]).alias(&name));
+        walked.push(FrameMeasure { name, function: Function::Sum(of(COUNTED, ROWS)), span });
+    }
+    let keys = keys.iter().map(|(name, _)| (name.clone(), of(COUNTED, name))).collect();
+    let stay = (of(COUNTED, stay[0]), of(COUNTED, stay[1]));
+    let plan = FramesNode::plan(together.build()?, PERIOD_START, stay, keys, walked, days)?;
+    LogicalPlanBuilder::from(plan).project(columns)
+}
+
+/// The periods that the data covers.
+fn starts(periods: Periods) -> Result<Vec<i32>> {
+    let Some((first, last)) = first_and_last(periods)? else { return Ok(Vec::new()) };
+    let next = |start: &NaiveDate| periods.calendar().shift(*start, periods.grain, 1);
+    let starts = std::iter::successors(Some(first), next).take_while(|start| *start <= last);
+    Ok(starts.map(to_epoch_days).collect())
+}
+
+/// Whoever comes is there from this boundary on, and whoever goes is not there from that one on.
+fn level_span(starts: &[i32], comes: At, goes: At) -> Span {
+    // At the start is who came before; at the end, who came up to then.
+    let at = |boundary: At| match boundary {
+        At::Start => starts.iter().map(|start| start - 1).collect(),
+        At::End => starts.to_vec(),
+    };
+    Span { comes: at(comes), goes: at(goes) }
+}
+
+/// A row counts in the windows that hold its day: from the first one that ends behind it up to the last one that begins on it
+/// or before.
+fn window_span(window: Window, periods: Periods) -> Result<Span> {
+    let calendar = periods.calendar();
+    let Some(last) = periods.view.last() else { return Ok(Span { comes: Vec::new(), goes: Vec::new() }) };
+    let behind = last.succ_opt().unwrap_or(last);
+    let (mut comes, mut goes) = (Vec::new(), Vec::new());
+    for start in starts(periods)? {
+        let next = from_epoch_days(start).and_then(|start| calendar.shift(start, periods.grain, 1));
+        let end = next.map_or(behind, |next| next.min(behind));
+        let begin = match window {
+            Window::Trailing(length) => length.before(end),
+            Window::ToDate(unit) => end.pred_opt().and_then(|day| calendar.period_start(day, unit)),
+            Window::All => None,
+        };
+        comes.push(to_epoch_days(end) - 1);
+        goes.push(begin.map_or(i32::MIN, |begin| to_epoch_days(begin) - 1));
+    }
+    Ok(Span { comes, goes })
 }
 
 const COUNTED: &str = "counted";
@@ -172,8 +338,9 @@ const WINDOW_START: &str = "window_start";
 const WINDOW_END: &str = "window_end";
 
 /// Rows with the periods in which they came and went.
-fn stays(model: &Model, counted: Counted, stock: &Stock, grain: Grain, view: View) -> Result<Counted> {
-    let calendar = &model.project.calendar;
+fn stays(counted: Counted, stock: &Stock, periods: Periods) -> Result<Counted> {
+    let Periods { grain, view, .. } = periods;
+    let calendar = periods.calendar();
     let entered = period_of(day_of(&counted.time, &counted.time_type, calendar), grain, calendar);
     let left = match &stock.to {
         Some((to, to_type)) => {
@@ -286,19 +453,25 @@ fn grouped_by_frame(
     plan.aggregate(groups, aggregates)
 }
 
-/// The periods that the data covers, each with the days of its window: from the first one up to and without the last.
-fn frames(model: &Model, window: Option<Window>, grain: Grain, view: View) -> Result<LogicalPlanBuilder> {
-    let calendar = &model.project.calendar;
-    let days = view.extent.map(|extent| extent.first).zip(view.last());
+/// The first and the last period that the data covers; `None` without data.
+fn first_and_last(periods: Periods) -> Result<Option<(NaiveDate, NaiveDate)>> {
+    let Periods { grain, view, .. } = periods;
     if let Some(extent) = view.extent
         && (extent.first < known_days().0 || extent.last > known_days().1)
     {
         return exec_err!("{}", out_of_range(&extent));
     }
-    let starts =
-        days.and_then(|(first, last)| calendar.period_start(first, grain).zip(calendar.period_start(last, grain)));
+    let days = view.extent.map(|extent| extent.first).zip(view.last());
+    let start = |day| periods.calendar().period_start(day, grain);
+    Ok(days.and_then(|(first, last)| start(first).zip(start(last))))
+}
+
+/// The periods that the data covers, each with the days of its window: from the first one up to and without the last.
+fn frames(window: Option<Window>, periods: Periods) -> Result<LogicalPlanBuilder> {
+    let Periods { model, grain, view, .. } = periods;
+    let calendar = periods.calendar();
     // Without data there is no period.
-    let (first, last) = starts.unwrap_or((NaiveDate::MAX, NaiveDate::MIN));
+    let (first, last) = first_and_last(periods)?.unwrap_or((NaiveDate::MAX, NaiveDate::MIN));
     let (first, last) = (first.min(known_days().1), last.max(known_days().0));
     let mut columns = vec![column(PERIOD_START)];
     if let (Some(window), Some(last_day)) = (window, view.last()) {
@@ -314,7 +487,7 @@ fn frames(model: &Model, window: Option<Window>, grain: Grain, view: View) -> Re
         }
         columns.push(none.alias(WINDOW_END));
     }
-    periods(model, grain, first, last)?.project(columns)?.alias(FRAMES)
+    known_periods(model, grain, first, last)?.project(columns)?.alias(FRAMES)
 }
 
 /// Whether a day lies in the window of a frame.
@@ -346,14 +519,6 @@ pub(super) fn window_start(end: Expr, window: Window, calendar: &Calendar) -> Op
 
 /// A length of time as SQL adds it to days.
 pub(super) fn interval(length: Length) -> Expr {
-    let Length { count, unit } = length;
-    let count = i32::try_from(count).unwrap_or(i32::MAX);
-    let (months, days) = match unit {
-        Grain::Day => (0, count),
-        Grain::Week => (0, count.saturating_mul(7)),
-        Grain::Month => (count, 0),
-        Grain::Quarter => (count.saturating_mul(3), 0),
-        Grain::Year => (count.saturating_mul(12), 0),
-    };
+    let (months, days) = length.months_and_days();
     lit(ScalarValue::new_interval_mdn(months, days, 0))
 }

@@ -15,8 +15,8 @@ use datafusion::logical_expr::builder::table_source;
 use datafusion::logical_expr::{Expr, JoinType, LogicalPlanBuilder, cast, lit};
 
 use super::bounds::{Bounds, day_of};
-use super::placement::{Counted, place};
-use super::{Cell, Leaves, Request, View, cohort, conversion, entities, funnel};
+use super::placement::{Counted, Periods, place};
+use super::{Cell, Leaves, Request, View, Way, cohort, conversion, entities, funnel};
 use crate::days::DayRanges;
 use crate::functions::utc_timestamp;
 use crate::model::{
@@ -28,8 +28,7 @@ use crate::time::{Calendar, Grain};
 pub struct TableLeaves<'a> {
     pub model: &'a Model,
     pub bounds: Bounds,
-    /// Whether tables stand in the plan by their names only, for SQL that people read. Such a plan cannot run.
-    pub by_name: bool,
+    pub way: Way,
     /// Rows in the place of those of the table and its joins.
     pub rows: Option<Arc<dyn TableProvider>>,
 }
@@ -40,19 +39,24 @@ impl Leaves for TableLeaves<'_> {
             Subject::Rows | Subject::Conversions(_) | Subject::Funnel(_) => {
                 let keys = dimension_keys(aggregate, request.cell)?;
                 let counted = self.counted(aggregate, keys, &aggregate.measures, request)?;
-                place(self.model, counted, request.placement, request.cell.grain, request.view)
+                place(counted, request.placement, self.periods(request))
             }
             Subject::Entities(entities) => entities::plan(self, aggregate, entities, request),
             Subject::Cohorts(cohorts) => cohort::plan(self, aggregate, cohorts, request),
         }
     }
 
-    fn is_by_name(&self) -> bool {
-        self.by_name
+    fn way(&self) -> Way {
+        self.way
     }
 }
 
 impl TableLeaves<'_> {
+    /// The periods that a request is about.
+    pub(super) fn periods(&self, request: &Request) -> Periods<'_> {
+        Periods { model: self.model, grain: request.cell.grain, view: request.view, way: self.way }
+    }
+
     /// All rows that count in the period of their time, whatever they are made of first, with these dimensions as keys.
     pub fn rows(&self, aggregate: &Aggregate, dimensions: Vec<String>) -> Result<Counted> {
         let cell = Cell { grain: Grain::Day, dimensions };
@@ -83,7 +87,7 @@ impl TableLeaves<'_> {
             let condition = aggregate.condition.iter().cloned().chain(is_somebodys).chain([bounds]);
             let rows = match &self.rows {
                 Some(rows) => LogicalPlanBuilder::scan(ROWS_AT_HAND, provider_as_source(rows.clone()), None)?,
-                None => joined_rows(self.model, &aggregate.table, &joins, Some((time, time_type)), self.by_name)?,
+                None => joined_rows(self.model, &aggregate.table, &joins, Some((time, time_type)), self.is_by_name())?,
             };
             rows.filter(condition.reduce(Expr::and).unwrap_or_else(|| lit(true)))
         };

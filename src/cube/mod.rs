@@ -43,6 +43,7 @@ use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, Phy
 pub use exec::CubeExec;
 pub use leaves::Cell;
 
+use crate::frames::FramesNodePlanner;
 use crate::time::Calendar;
 use exec::Cube;
 use measures::Inputs;
@@ -158,7 +159,10 @@ pub struct CubePlanner;
 #[async_trait]
 impl QueryPlanner for CubePlanner {
     async fn create_physical_plan(&self, plan: &LogicalPlan, session: &dyn Session) -> Result<Arc<dyn ExecutionPlan>> {
-        let planner = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(CubeNodePlanner)]);
+        let planner = DefaultPhysicalPlanner::with_extension_planners(vec![
+            Arc::new(CubeNodePlanner),
+            Arc::new(FramesNodePlanner),
+        ]);
         planner.create_physical_plan(plan, session).await
     }
 }

@@ -4,12 +4,16 @@
 //! the last run: they tell which periods are touched.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::datasource::empty::EmptyTable;
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::prelude::SessionContext;
 
 use super::Engine;
 use super::changes::Kept;
+use super::derived::{derived_tables, rows_of};
 use super::inputs::Inputs;
 use crate::catalog::{self, ColumnSizes, InputFile};
 use crate::days::DayRanges;
@@ -17,8 +21,9 @@ use crate::error::Result;
 use crate::execute::query_error;
 use crate::model::{Origin, Shape, Subject, below, table_of_files};
 use crate::plan::{self, ByGrain, Pass, Wanted};
+use crate::session::{self, RowsAtHand, table_at_hand};
 use crate::store::{LogRecord, Store};
-use crate::survey::{Events, FileDays, survey};
+use crate::survey::{Events, FileDays, survey, tables_of};
 
 /// What a run would do.
 #[derive(Debug, Clone, Default)]
@@ -62,6 +67,8 @@ pub struct Scan {
 /// What comes out of a scan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ScanKind {
+    /// The rows of a derived table, if they fit into a part of the memory. Its KPIs and tables do not make them again.
+    Derived,
     /// All cells of its KPIs.
     Pass { cells: usize, measures: usize },
     /// Rows that its KPIs look at for each cell.
@@ -82,6 +89,8 @@ pub struct Read {
     pub columns: Vec<String>,
     /// Where the format knows how much of a file a column takes.
     pub sizes: Option<ColumnSizes>,
+    /// Whether it is a derived table, which another scan makes.
+    pub is_derived: bool,
 }
 
 impl Engine {
@@ -131,16 +140,17 @@ impl Engine {
             changed.touched = kept.periods.get(&changed.kpi).cloned();
         }
         let run_plan = plan::plan(model, Some(&changed), &kept.periods);
+        let context = self.preview_derived(&changed, &mut preview)?;
         for pass in &run_plan.passes {
             let plan = pass.logical_plan(model, self.as_of.day).map_err(query_error)?;
-            let reads = self.reads(plan, &self.spared(&pass.kpis, &self.days_of_rows(pass), &covered))?;
+            let reads = self.reads(&context, plan, &self.spared(&pass.kpis, &self.days_of_rows(pass), &covered))?;
             let kind = ScanKind::Pass { cells: pass.cells(), measures: pass.measures() };
             let (table, kpis, days) = (pass.table.clone(), pass.kpis.clone(), self.days_of_rows(pass));
             preview.scans.push(Scan { table, kind, kpis, days, reads });
         }
         for rows in &run_plan.rows {
             let plan = rows.logical_plan(model, self.as_of.day).map_err(query_error)?;
-            let reads = self.reads(plan, &self.spared(&rows.kpis, &rows.days, &covered))?;
+            let reads = self.reads(&context, plan, &self.spared(&rows.kpis, &rows.days, &covered))?;
             let (table, kpis, days) = (rows.table.clone(), rows.kpis.clone(), rows.days.clone());
             preview.scans.push(Scan { table, kind: ScanKind::Rows, kpis, days, reads });
         }
@@ -159,6 +169,24 @@ impl Engine {
             }
         }
         Ok(preview)
+    }
+
+    /// The derived tables that are made once, and a session in which they are.
+    fn preview_derived(&self, kpis: &BTreeSet<String>, preview: &mut Preview) -> Result<SessionContext> {
+        let model = self.model();
+        let mut context = self.context.clone();
+        let mut rows = RowsAtHand::new();
+        for name in derived_tables(model, kpis) {
+            let Some(plan) = rows_of(model, &name) else { continue };
+            let schema = Arc::new(plan.schema().as_arrow().clone());
+            let reads = self.reads(&context, plan, &BTreeSet::new())?;
+            let reading = below(model, kpis).into_iter().filter(|kpi| tables_of(model, kpi).contains(&name));
+            let (kpis, days) = (reading.map(|kpi| kpi.name.clone()).collect(), DayRanges::all());
+            preview.scans.push(Scan { table: name.clone(), kind: ScanKind::Derived, kpis, days, reads });
+            rows.insert(name, Arc::new(EmptyTable::new(schema)));
+            context = session::with_rows_at_hand(&self.context, rows.clone());
+        }
+        Ok(context)
     }
 
     /// What of the results a run would keep, as [`Engine::kept`] tells once it has looked at the files that are new.
@@ -203,12 +231,12 @@ impl Engine {
     }
 
     /// What a plan reads of which tables, once it is optimized, without the files that need not be read.
-    fn reads(&self, plan: LogicalPlan, spared: &BTreeSet<&InputFile>) -> Result<Vec<Read>> {
-        let plan = self.context.state().optimize(&plan).map_err(query_error)?;
+    fn reads(&self, context: &SessionContext, plan: LogicalPlan, spared: &BTreeSet<&InputFile>) -> Result<Vec<Read>> {
+        let plan = context.state().optimize(&plan).map_err(query_error)?;
         let mut columns: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         let noted = plan.apply(|node| {
             if let LogicalPlan::TableScan(scan) = node
-                && let Some(table) = table_of_files(scan.table_name.table())
+                && let Some(table) = table_of_files(scan.table_name.table()).or(table_at_hand(scan.table_name.table()))
             {
                 let read = columns.entry(table.to_owned()).or_default();
                 read.extend(scan.projected_schema.fields().iter().map(|field| field.name().clone()));
@@ -218,13 +246,16 @@ impl Engine {
         noted.map_err(query_error)?;
         let read = |(table, columns): (String, BTreeSet<String>)| {
             let known = self.model().tables.get(&table)?;
-            let Origin::Files { opened, .. } = &known.origin else { return None };
             let columns: Vec<String> = columns.into_iter().collect();
+            let Origin::Files { opened, .. } = &known.origin else {
+                return Some(Read { table, files: 0, bytes: 0, columns, sizes: None, is_derived: true });
+            };
             let files: Vec<&InputFile> = opened.files.iter().filter(|file| !spared.contains(file)).collect();
             Some(Read {
                 files: files.len(),
                 bytes: files.iter().map(|file| file.bytes).sum(),
                 sizes: catalog::column_sizes(opened, &files, &columns),
+                is_derived: false,
                 table,
                 columns,
             })

@@ -8,7 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use datafusion::arrow::array::RecordBatch;
+use datafusion::prelude::SessionContext;
 
+use super::derived::with_derived_tables;
 use super::{Engine, Question, Sorted, explain};
 use crate::diagnostic::{Diagnostic, Sources, nearest};
 use crate::error::{Error, Result};
@@ -78,7 +80,7 @@ impl Engine {
         }
         if options.only != Some(Only::Given) {
             for table in &tables {
-                outcomes.extend(self.test_table(table, true).await);
+                outcomes.extend(self.test_table(&self.context, table, true).await);
             }
             outcomes.extend(self.test_results(&kpis).await);
         }
@@ -184,22 +186,22 @@ impl Engine {
 
     /// The tests of everything that `kpis` read, but for declared keys that nobody wrote a test for: a run looks at those
     /// that joins need.
-    pub(super) async fn test_what_is_read(&self, kpis: &BTreeSet<String>) -> Tested {
+    pub(super) async fn test_what_is_read(&self, context: &SessionContext, kpis: &BTreeSet<String>) -> Tested {
         let model = self.model();
         let tables: BTreeSet<String> = kpis.iter().flat_map(|name| tables_of(model, &model.kpis[name])).collect();
         let mut tested = Tested::default();
         for table in tables {
-            let outcomes = self.test_table(&table, false).await;
+            let outcomes = self.test_table(context, &table, false).await;
             tested.tables.insert(table, outcomes);
         }
         tested
     }
 
-    async fn test_table(&self, table: &str, with_keys: bool) -> Vec<TestOutcome> {
+    async fn test_table(&self, context: &SessionContext, table: &str, with_keys: bool) -> Vec<TestOutcome> {
         let model = self.model();
         let Some(written) = model.tests.tables.get(table) else { return Vec::new() };
         let tests: Vec<&DataTest> = written.tests.iter().filter(|test| with_keys || !test.is_of_key).collect();
-        let verdicts = table_tests(&self.context, model, table, &tests).await;
+        let verdicts = table_tests(context, model, table, &tests).await;
         let explained = |verdict: Verdict| match verdict {
             Verdict::Broken { error } => {
                 Verdict::Broken { error: explain(model, &BTreeSet::from([table.to_owned()]), error) }
@@ -218,7 +220,7 @@ impl Engine {
             .collect();
         outcomes.extend(written.skipped.iter().map(|test| skipped(TestKind::Data, table, test)));
         if let Some(freshness) = &written.freshness {
-            let outcome = freshness_test(&self.context, model, table, freshness, self.as_of).await;
+            let outcome = freshness_test(context, model, table, freshness, self.as_of).await;
             outcomes.push(TestOutcome { verdict: explained(outcome.verdict), ..outcome });
         }
         outcomes
@@ -261,12 +263,14 @@ impl Engine {
         if kpis.is_empty() {
             return Vec::new();
         }
-        let mut survey = survey(&self.context, model, kpis, self.as_of, &FileDays::default()).await;
-        survey.failed.extend(repeated_targets(&self.context, model, kpis).await);
-        let broken = broken_keys(&self.context, model, kpis).await;
+        let derived = with_derived_tables(&self.context, model, kpis).await;
+        let context = &derived.context;
+        let mut survey = survey(context, model, kpis, self.as_of, &FileDays::default()).await;
+        survey.failed.extend(repeated_targets(context, model, kpis).await);
+        let broken = broken_keys(context, model, kpis).await;
         let Sorted { ready, mut outcomes, .. } = self.sort_out(kpis, &survey, &broken);
         let plan = plan::plan(model, Some(&ready), &BTreeMap::new());
-        outcomes.extend(execute::execute_all(&self.context, model, &plan, self.as_of.day, &survey.extents).await);
+        outcomes.extend(execute::execute_all(context, model, &plan, self.as_of.day, &survey.extents).await);
         outcomes
     }
 

@@ -3,6 +3,7 @@
 //! It knows nothing of publishing. Dropping the future stops the work and gives its memory back.
 
 mod rows;
+mod spool;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,16 +15,16 @@ use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::compute::concat_batches;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::runtime::SpawnedTask;
-use datafusion::datasource::MemTable;
 use datafusion::error::DataFusionError;
-use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{DataFrame, SessionContext};
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, stream};
 use tokio::sync::mpsc;
 
-use crate::compile::{Cell, Compiler, Extent, result_plan};
+pub use spool::{Spooled, spool};
+
+use crate::compile::{Cell, Compiler, Extent, Way, result_plan};
 use crate::error::{Error, ErrorKind};
 use crate::model::{Kpi, Model, Origin, below};
 use crate::plan::{FusedLeaves, KeptRows, Pass, PassRows, RunPlan, SharedRows, Wanted};
@@ -108,38 +109,37 @@ pub async fn execute(
     let shared = plan.rows.iter().map(|shared| keep_rows(context, model, shared, until).boxed());
     let shared: Vec<BoxFuture<'_, _>> = shared.collect();
     let kept: Vec<_> = stream::iter(shared).buffered(at_once).collect().await;
-    let kept = kept.into_iter().filter_map(|kept| kept.ok().flatten()).collect();
-    let leaves = FusedLeaves { model, passes: rows, rows: kept, days: &plan.days, until };
-    let compiler = Compiler { model, leaves: &leaves, extents, days: None, members: &plan.members };
+    // The files live as long as the rows are read.
+    let (_spooled, kept): (Vec<Spooled>, Vec<KeptRows>) = kept.into_iter().filter_map(Result::ok).unzip();
+    let leaves = FusedLeaves { model, passes: &rows, rows: &kept, days: &plan.days, until, way: Way::Operators };
+    let with_joins = FusedLeaves { way: Way::Joins, ..leaves };
     let small = session::for_small_rows(context);
     let of = plan.kpis.len();
     let done = AtomicUsize::new(0);
-    let (compiler, leaves, done) = (&compiler, &leaves, &done);
+    let (leaves, with_joins, done) = (&leaves, &with_joins, &done);
     let small = &small;
     // Plans are made here, one after the other, while others run on the threads of the runtime. Boxed, so that the compiler
     // sees that the whole can be sent to another thread, as servers that spawn a run need it.
     let tasks = plan.kpis.iter().map(|Wanted { name, cells, only }| {
         let task = async move {
             let kpi = model.kpis[name].clone();
-            let plans = cells.iter().map(|cell| {
-                let only = only.as_ref().and_then(|only| only.get(&cell.grain));
-                let plan = result_plan(compiler, &kpi, cell, only).map_err(|error| not_compiled(&kpi, error))?;
-                Ok((cell.clone(), plan))
-            });
-            let plans = plans.collect::<Result<Vec<(Cell, LogicalPlan)>, Error>>();
+            let plans = |leaves| {
+                let compiler = Compiler { model, leaves, extents, days: None, members: &plan.members };
+                let plans = cells.iter().map(|cell| {
+                    let only = only.as_ref().and_then(|only| only.get(&cell.grain));
+                    let plan = result_plan(&compiler, &kpi, cell, only).map_err(|error| not_compiled(&kpi, error))?;
+                    Ok((cell.clone(), plan))
+                });
+                plans.collect::<Result<Vec<(Cell, LogicalPlan)>, Error>>()
+            };
             // What a pass has added up is small; only a KPI that reads its table by itself is worth the full planning.
             let is_small = below(model, &BTreeSet::from([name.clone()])).iter().all(|kpi| leaves.is_small(kpi));
-            let context = if is_small { small.clone() } else { context.clone() };
-            let result = match plans {
-                // A task of its own, so that KPIs share the cores; dropping it ends it.
-                Ok(plans) => {
-                    let task = SpawnedTask::spawn(async move { run_cells(&context, kpi, plans).await });
-                    task.join().await.unwrap_or_else(|error| {
-                        Err(Error::internal("the computation of a KPI broke off").with_source(error))
-                    })
-                }
-                Err(error) => Err(error),
-            };
+            let context = if is_small { small } else { context };
+            let mut result = run_in_task(context, &kpi, plans(leaves)).await;
+            // What does not fit into memory may do with operators that spill.
+            if result.as_ref().is_err_and(|error| error.kind() == ErrorKind::Storage) {
+                result = run_in_task(context, &kpi, plans(with_joins)).await;
+            }
             let number = done.fetch_add(1, Ordering::Relaxed) + 1;
             listener(Progress::Kpi { name, number, of });
             (name.clone(), result)
@@ -231,39 +231,31 @@ async fn run_pass(context: &SessionContext, model: &Model, pass: &Pass, until: N
     pass.split(&schema, batches).map_err(query_error)
 }
 
-/// The rows that several cells look at, if they fit into a part of the memory.
+/// The rows that several cells look at.
 async fn keep_rows(
     context: &SessionContext,
     model: &Model,
     shared: &SharedRows,
     until: NaiveDate,
-) -> Result<Option<KeptRows>, DataFusionError> {
-    // What remains is for the cells.
-    const PART: usize = 8;
-    let pool = context.runtime_env().memory_pool.clone();
-    let most = match pool.memory_limit() {
-        MemoryLimit::Finite(bytes) => bytes / PART,
-        MemoryLimit::Infinite | MemoryLimit::Unknown => usize::MAX,
-    };
-    let memory = MemoryConsumer::new(format!("rows of {}", shared.table)).register(&pool);
-    let frame = DataFrame::new(context.state(), shared.logical_plan(model, until)?);
-    let mut rows = frame.execute_stream().await?;
-    let schema = rows.schema();
-    let mut batches = Vec::new();
-    while let Some(batch) = rows.next().await.transpose()? {
-        memory.try_grow(batch.get_array_memory_size())?;
-        if memory.size() > most {
-            return Ok(None);
-        }
-        batches.push(batch);
-    }
-    let count = batches.iter().map(RecordBatch::num_rows).sum();
-    let mut parts = vec![Vec::new(); context.state().config().target_partitions().max(1)];
-    let of = parts.len();
-    batches.into_iter().enumerate().for_each(|(index, batch)| parts[index % of].push(batch));
+) -> Result<(Spooled, KeptRows), DataFusionError> {
+    let rows = spool(context, &shared.table, shared.logical_plan(model, until)?).await?;
     let aggregate = |name: &String| Some((name.clone(), shared.over(model.kpis.get(name)?.aggregate()?)));
     let aggregates = shared.kpis.iter().filter_map(aggregate).collect();
-    Ok(Some(KeptRows { provider: Arc::new(MemTable::try_new(schema, parts)?), aggregates, count, memory }))
+    let kept = KeptRows { provider: rows.provider.clone(), aggregates, count: rows.count };
+    Ok((rows, kept))
+}
+
+/// Computes a KPI in a task of its own, so that KPIs share the cores; dropping it ends it.
+async fn run_in_task(
+    context: &SessionContext,
+    kpi: &Arc<Kpi>,
+    plans: Result<Vec<(Cell, LogicalPlan)>, Error>,
+) -> Result<KpiResult, Error> {
+    let (context, kpi, plans) = (context.clone(), kpi.clone(), plans?);
+    let task = SpawnedTask::spawn(async move { run_cells(&context, kpi, plans).await });
+    task.join()
+        .await
+        .unwrap_or_else(|error| Err(Error::internal("the computation of a KPI broke off").with_source(error)))
 }
 
 async fn run_cells(

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use chrono::NaiveDate;
+use chrono::{Days, Months, NaiveDate};
 use datafusion::arrow::array::StringArray;
 use datafusion::arrow::compute::{CastOptions, cast_with_options};
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
@@ -418,7 +418,8 @@ pub struct Aggregate {
 impl Aggregate {
     /// Whether the value of a whole follows from what is stored of its parts.
     pub fn adds_up(&self) -> bool {
-        matches!(self.subject, Subject::Rows) && self.measures.iter().all(|measure| measure.function.adds_up())
+        let is_of_rows = matches!(self.subject, Subject::Rows | Subject::Conversions(_));
+        is_of_rows && self.measures.iter().all(|measure| measure.function.adds_up())
     }
 
     /// Whether its rows can be added up by day, and periods and windows made of days.
@@ -904,6 +905,28 @@ pub enum Previous {
 pub struct Length {
     pub count: i64,
     pub unit: Grain,
+}
+
+impl Length {
+    /// The same length as whole months and days.
+    pub fn months_and_days(self) -> (i32, i32) {
+        let count = i32::try_from(self.count).unwrap_or(i32::MAX);
+        match self.unit {
+            Grain::Day => (0, count),
+            Grain::Week => (0, count.saturating_mul(7)),
+            Grain::Month => (count, 0),
+            Grain::Quarter => (count.saturating_mul(3), 0),
+            Grain::Year => (count.saturating_mul(12), 0),
+        }
+    }
+
+    /// The day that lies so long before another one, as SQL takes a length from a date: a month before the 31st lies the last
+    /// day of a shorter month.
+    pub fn before(self, day: NaiveDate) -> Option<NaiveDate> {
+        let (months, days) = self.months_and_days();
+        let day = day.checked_sub_months(Months::new(months.unsigned_abs()))?;
+        day.checked_sub_days(Days::new(days.unsigned_abs().into()))
+    }
 }
 
 /// How long one event may lie behind another.

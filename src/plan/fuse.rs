@@ -18,7 +18,7 @@ use datafusion::datasource::{MemTable, provider_as_source};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, lit};
 
 use crate::compile::{
-    Bounds, Cell, Leaves, PERIOD_START, Request, TableLeaves, column, day_of, period_of, rolled_up, rows_within,
+    Bounds, Cell, Leaves, PERIOD_START, Request, TableLeaves, Way, column, day_of, period_of, rolled_up, rows_within,
     with_types_of,
 };
 use crate::cube::{self, CELL, CubeNode, PERIOD};
@@ -149,13 +149,18 @@ fn can_be_measured(function: MeasureFunction) -> bool {
     function.adds_up() || needs_values
 }
 
+/// Whether what is known on an earlier day follows from the days up to it. An event that converts later had not, by then.
+fn is_cut_by_days(aggregate: &Aggregate) -> bool {
+    aggregate.is_made_of_days() && matches!(aggregate.subject, Subject::Rows)
+}
+
 /// The cells whose groups a KPI is made of.
 fn asked(aggregate: &Aggregate, needed: &BTreeSet<Cell>, is_looked_back: bool) -> BTreeSet<Asked> {
     let mut asked = BTreeSet::new();
     for cell in needed {
         let dimensions: BTreeSet<String> = cell.dimensions.iter().cloned().collect();
         let is_window = matches!(aggregate.placement, Placement::Window(_));
-        if is_window || (is_looked_back && aggregate.is_made_of_days()) {
+        if is_window || (is_looked_back && is_cut_by_days(aggregate)) {
             asked.insert(Asked { grain: Grain::Day, dimensions: dimensions.clone() });
         }
         if !is_window {
@@ -236,7 +241,7 @@ impl Pass {
             Rows::Own => {
                 let kpi = &model.kpis[&self.kpis[0]];
                 let aggregate = kpi.aggregate().ok_or_else(|| internal_datafusion_err!("a pass without a table"))?;
-                let tables = TableLeaves { model, bounds, by_name: false, rows: None };
+                let tables = TableLeaves { model, bounds, way: Way::Operators, rows: None };
                 let counted = tables.rows(aggregate, self.dimensions.clone())?;
                 let day = day_of(&counted.time, &counted.time_type, calendar);
                 let dimensions = counted.keys.into_iter().map(|(_, key)| key).collect();
@@ -325,8 +330,7 @@ impl Pass {
 
     /// Whether a request can be answered from this pass.
     fn answers(&self, aggregate: &Aggregate, request: &Request) -> bool {
-        matches!(request.placement, Placement::Event)
-            && (request.view.is_whole() || (aggregate.is_made_of_days() && matches!(aggregate.subject, Subject::Rows)))
+        matches!(request.placement, Placement::Event) && (request.view.is_whole() || is_cut_by_days(aggregate))
     }
 
     /// A KPI's cell from the rows of this pass.
@@ -437,22 +441,25 @@ impl Computed {
 }
 
 /// Leaves from passes that have run; KPIs outside all passes read their table.
+#[derive(Clone, Copy)]
 pub struct FusedLeaves<'a> {
     pub model: &'a Model,
     /// Each pass with the rows that it gave.
-    pub passes: Vec<(Pass, PassRows)>,
+    pub passes: &'a [(Pass, PassRows)],
     /// Rows that were made for those outside.
-    pub rows: Vec<KeptRows>,
+    pub rows: &'a [KeptRows],
     /// The days whose rows they need; of those that are missing, all.
     pub days: &'a BTreeMap<String, DayRanges>,
     pub until: NaiveDate,
+    /// What the plans of those outside are made of.
+    pub way: Way,
 }
 
 impl<'a> FusedLeaves<'a> {
     /// The tables themselves, or rows in their place, as a KPI outside all passes reads them.
     fn tables(&self, kpi: &Kpi, rows: Option<Arc<dyn TableProvider>>) -> TableLeaves<'a> {
         let days = self.days.get(&kpi.name).cloned().unwrap_or_else(DayRanges::all);
-        TableLeaves { model: self.model, bounds: Bounds { days, until: self.until }, by_name: false, rows }
+        TableLeaves { model: self.model, bounds: Bounds { days, until: self.until }, way: self.way, rows }
     }
 
     /// Whether a KPI looks at few rows only: those of a pass, or others that are few.
@@ -476,6 +483,10 @@ pub struct PassRows {
 }
 
 impl Leaves for FusedLeaves<'_> {
+    fn way(&self) -> Way {
+        self.way
+    }
+
     fn leaf(&self, kpi: &Kpi, aggregate: &Aggregate, request: &Request) -> Result<LogicalPlanBuilder> {
         match self.passes.iter().find(|(pass, _)| pass.kpis.contains(&kpi.name)) {
             Some((pass, rows)) if pass.answers(aggregate, request) => pass.leaf(self.model, rows, aggregate, request),

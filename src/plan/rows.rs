@@ -1,8 +1,8 @@
 //! Rows that many cells look at are made once: levels, entities and cohorts, each of which is asked at every grain and for
 //! every set of dimensions, share the joined rows of their table with all that they compute of a row.
 //!
-//! What the rows come to is computed for each cell by itself, by the same plans as without. Rows that do not fit into a
-//! part of the memory are not kept, and every cell reads the table.
+//! What the rows come to is computed for each cell by itself, by the same plans as without. Where there is no room for the
+//! rows, every cell reads the table.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,7 +10,6 @@ use std::sync::Arc;
 use chrono::NaiveDate;
 use datafusion::catalog::TableProvider;
 use datafusion::common::Result;
-use datafusion::execution::memory_pool::MemoryReservation;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 
 use crate::compile::{Bounds, Cell, column, rows_within};
@@ -184,6 +183,4 @@ pub struct KeptRows {
     pub provider: Arc<dyn TableProvider>,
     pub aggregates: BTreeMap<String, Aggregate>,
     pub count: usize,
-    /// Held as long as the rows are.
-    pub memory: MemoryReservation,
 }

@@ -311,6 +311,14 @@ pub fn partners(model: &Model, kpi: &Kpi) -> BTreeSet<Partner> {
 
 /// Every table that a KPI reads, directly, through joins, through derived tables and through its inputs.
 pub fn tables_of(model: &Model, kpi: &Kpi) -> BTreeSet<String> {
+    let mut tables = tables_read(model, kpi);
+    let inputs = kpi.inputs().into_iter().filter_map(|input| model.kpis.get(input));
+    tables.extend(inputs.flat_map(|input| tables_of(model, input)));
+    with_those_behind(model, tables)
+}
+
+/// The tables that a KPI itself reads, directly and through joins.
+pub fn tables_read(model: &Model, kpi: &Kpi) -> BTreeSet<String> {
     let mut tables: BTreeSet<String> = match &kpi.shape {
         Shape::Aggregate(aggregate) => {
             let mut tables: BTreeSet<String> = partners(model, kpi).into_iter().map(|partner| partner.table).collect();
@@ -323,12 +331,10 @@ pub fn tables_of(model: &Model, kpi: &Kpi) -> BTreeSet<String> {
         Shape::Query(query) => query.tables.iter().cloned().collect(),
         Shape::Arithmetic(_) | Shape::Composite(_) => BTreeSet::new(),
     };
-    let inputs = kpi.inputs().into_iter().filter_map(|input| model.kpis.get(input));
-    tables.extend(inputs.flat_map(|input| tables_of(model, input)));
     if let Some(Target { goal: Goal::Table { table, .. }, .. }) = &kpi.target {
         tables.insert(table.table.clone());
     }
-    with_those_behind(model, tables)
+    tables
 }
 
 /// Tables with those that they are made of.

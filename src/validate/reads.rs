@@ -18,14 +18,11 @@ use crate::model::{
     Aggregate, DataTest, Dimension, Goal, JoinPath, Kpi, Measure, Origin, Placement, Query, Reads, Rule, Shape,
     Subject, Target, join_alias,
 };
-use crate::session;
-
-/// Stands in front of a table's name in its plan, where names of a query cannot be taken for it.
-const MARK: &str = "#table ";
+use crate::session::{self, rows_relation, table_of_rows};
 
 /// The rows of a table under its name, so that plans over it tell that they read it.
 pub(super) fn marked(rows: LogicalPlanBuilder, table: &str) -> Result<LogicalPlanBuilder> {
-    rows.alias(TableReference::bare(format!("{MARK}{table}")))?.alias(TableReference::bare(table))
+    rows.alias(TableReference::bare(rows_relation(table)))?.alias(TableReference::bare(table))
 }
 
 /// What a query over tables reads, whose types are decided.
@@ -36,7 +33,7 @@ pub(super) fn of_plan(state: &SessionState, tables: &Tables, plan: &LogicalPlan)
     plan.apply_with_subqueries(|node| {
         let LogicalPlan::SubqueryAlias(alias) = node else { return Ok(TreeNodeRecursion::Continue) };
         // A table that is not known yet is the one whose query is looked at.
-        let name = alias.alias.table().strip_prefix(MARK).filter(|name| tables.ready(name).is_some());
+        let name = table_of_rows(alias.alias.table()).filter(|name| tables.ready(name).is_some());
         let Some(name) = name else { return Ok(TreeNodeRecursion::Continue) };
         let columns = alias.schema.fields().iter().map(|field| field.name().clone());
         add(&mut reads, tables, name, columns);

@@ -107,6 +107,7 @@ fn scan_lines(Scan { table, kind, kpis, days, reads }: &Scan) -> Vec<String> {
             let (cells, measures) = (count(*cells, "cell"), count(*measures, "aggregate"));
             format!("One pass over `{table}` for {number}: {cells}, {measures}")
         }
+        ScanKind::Derived => format!("The derived table `{table}` made once, for {number}"),
         ScanKind::Rows => format!("The rows of `{table}` once, looked at by {number}"),
         ScanKind::Each { cells } => format!("A query over `{table}`, run {}", times(*cells)),
     }];
@@ -122,11 +123,14 @@ fn times(number: usize) -> String {
     if number == 1 { "once".to_owned() } else { format!("{number} times") }
 }
 
-fn read_in_words(Read { table, files, bytes, columns, sizes }: &Read) -> String {
+fn read_in_words(Read { table, files, bytes, columns, sizes, is_derived }: &Read) -> String {
     let columns = match columns.is_empty() {
         true => "no column".to_owned(),
         false => format!("`{}`", columns.join("`, `")),
     };
+    if *is_derived {
+        return format!("`{table}` as it was made: {columns}");
+    }
     let of_files = format!("{}, {}", count(*files, "file"), in_bytes(*bytes));
     match sizes {
         Some(sizes) => {
@@ -192,12 +196,14 @@ fn days_json(days: &DayRanges) -> Value {
 fn scan_json(Scan { table, kind, kpis, days, reads }: &Scan) -> Value {
     let (kind, cells, measures) = match kind {
         ScanKind::Pass { cells, measures } => ("pass", Some(cells), Some(measures)),
+        ScanKind::Derived => ("derived", None, None),
         ScanKind::Rows => ("rows", None, None),
         ScanKind::Each { cells } => ("query", Some(cells), None),
     };
     let read = |read: &Read| {
         json!({
             "table": read.table,
+            "is_derived": read.is_derived,
             "files": read.files,
             "bytes": read.bytes,
             "columns": read.columns,
