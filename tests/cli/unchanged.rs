@@ -133,6 +133,70 @@ grains: [month]
     project.expect("unchanged_periods");
 }
 
+/// A table that is a query is made once, whoever reads it, and a plan says so.
+#[test]
+fn a_derived_table_is_made_once() {
+    let definitions = "\
+project: shop
+---
+table: orders
+source: orders.csv
+time: ordered_on
+---
+kpi: customers
+from: contracts
+stock: {from: begins, to: ends}
+value: count(DISTINCT customer)
+grains: [month]
+---
+kpi: new_contracts
+from: contracts
+value: count(*)
+grains: [month]
+";
+    let contracts = "\
+/* ---
+table: contracts
+time: begins
+--- */
+SELECT customer, min(ordered_on) AS begins, max(ordered_on) AS ends FROM paid GROUP BY customer
+";
+    let paid =
+        "/* ---\ntable: paid\ntime: ordered_on\n--- */\nSELECT customer, ordered_on FROM orders WHERE amount > 0\n";
+    let payments = "\
+/* ---
+kpi: payments
+label: Payments of those who stayed
+grains: [month]
+--- */
+SELECT period(ordered_on) AS period, count(*) AS value
+FROM paid
+WHERE customer IN (SELECT customer FROM contracts WHERE ends > begins)
+GROUP BY ALL
+";
+    let orders = "\
+customer,ordered_on,amount
+a,2025-01-03,10
+a,2025-03-20,10
+b,2025-01-10,5
+b,2025-02-10,5
+c,2025-02-01,0
+d,2025-03-05,20
+";
+    let mut project = Project::new(&[
+        ("kpis/shop.yaml", definitions),
+        ("kpis/contracts.sql", contracts),
+        ("kpis/paid.sql", paid),
+        ("kpis/payments.sql", payments),
+        ("data/orders.csv", orders),
+    ]);
+    project.kpi(&["plan", "--as-of", "2025-03-31"], 0);
+    project.kpi(&["run", "--as-of", "2025-03-31"], 0);
+    project.kpi(&["show", "customers", "--as-of", "2025-03-31"], 0);
+    project.kpi(&["plan", "--as-of", "2025-03-31", "--force", "customers", "--json"], 0);
+    project.expect("derived");
+}
+
 /// A KPI that could not be published last time is tried again each time.
 #[test]
 fn what_failed_is_tried_again() {
