@@ -20,7 +20,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{DataFrame, SessionContext};
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, stream};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 pub use spool::{Spooled, spool};
 
@@ -96,19 +96,22 @@ pub async fn execute(
         let begins = Progress::Pass { table: &pass.table, kpis: pass.kpis.len(), number: index + 1, of: of_passes };
         async move {
             listener(begins);
-            run_parts(context, model, pass, until).await
+            (index, run_parts(context, model, pass, until).await)
         }
     });
     // A large table keeps all cores busy and needs the memory for itself; small ones go side by side.
     let is_small = plan.passes.iter().all(|pass| is_small(model, &pass.table));
     let side_by_side = if is_small { at_once } else { 1 };
     let passes: Vec<BoxFuture<'_, _>> = passes.map(FutureExt::boxed).collect();
-    let rows: Vec<Vec<(Pass, PassRows)>> = stream::iter(passes).buffered(side_by_side).collect().await;
-    let rows: Vec<(Pass, PassRows)> = rows.into_iter().flatten().collect();
+    // One that takes long keeps none from beginning.
+    let mut rows: Vec<(usize, Vec<(Pass, PassRows)>)> =
+        stream::iter(passes).buffer_unordered(side_by_side).collect().await;
+    rows.sort_by_key(|(index, _)| *index);
+    let rows: Vec<(Pass, PassRows)> = rows.into_iter().flat_map(|(_, rows)| rows).collect();
     // Where they cannot be kept, each cell reads the table; if that fails too, it says why.
     let shared = plan.rows.iter().map(|shared| keep_rows(context, model, shared, until).boxed());
     let shared: Vec<BoxFuture<'_, _>> = shared.collect();
-    let kept: Vec<_> = stream::iter(shared).buffered(at_once).collect().await;
+    let kept: Vec<_> = stream::iter(shared).buffer_unordered(at_once).collect().await;
     // The files live as long as the rows are read.
     let (_spooled, kept): (Vec<Spooled>, Vec<KeptRows>) = kept.into_iter().filter_map(Result::ok).unzip();
     let leaves = FusedLeaves { model, passes: &rows, rows: &kept, days: &plan.days, until, way: Way::Operators };
@@ -117,6 +120,8 @@ pub async fn execute(
     let of = plan.kpis.len();
     let done = AtomicUsize::new(0);
     let (leaves, with_joins, done) = (&leaves, &with_joins, &done);
+    // One more than there are cores, since one of them is having its plans made.
+    let turns = &Semaphore::new(at_once + 1);
     let small = &small;
     // Plans are made here, one after the other, while others run on the threads of the runtime. Boxed, so that the compiler
     // sees that the whole can be sent to another thread, as servers that spawn a run need it.
@@ -135,11 +140,13 @@ pub async fn execute(
             // What a pass has added up is small; only a KPI that reads its table by itself is worth the full planning.
             let is_small = below(model, &BTreeSet::from([name.clone()])).iter().all(|kpi| leaves.is_small(kpi));
             let context = if is_small { small } else { context };
+            let turn = turns.acquire().await;
             let mut result = run_in_task(context, &kpi, plans(leaves)).await;
             // What does not fit into memory may do with operators that spill.
             if result.as_ref().is_err_and(|error| error.kind() == ErrorKind::Storage) {
                 result = run_in_task(context, &kpi, plans(with_joins)).await;
             }
+            drop(turn);
             let number = done.fetch_add(1, Ordering::Relaxed) + 1;
             listener(Progress::Kpi { name, number, of });
             (name.clone(), result)
@@ -147,8 +154,9 @@ pub async fn execute(
         task.boxed()
     });
     let tasks: Vec<BoxFuture<'_, Outcome>> = tasks.collect();
-    // One more than there are cores, since one of them is having its plans made.
-    let mut outcomes = stream::iter(tasks).buffered(at_once + 1);
+    // Those behind one that takes long go on, and wait for it with their rows: a few of them.
+    const WAITING: usize = 8;
+    let mut outcomes = stream::iter(tasks).buffered(at_once + WAITING);
     while let Some(outcome) = outcomes.next().await {
         if results.send(outcome).await.is_err() {
             break;

@@ -7,7 +7,7 @@ use datafusion::arrow::array::{
 };
 use datafusion::arrow::compute::{cast, take};
 use datafusion::arrow::datatypes::{DataType, Date32Type, Decimal128Type, Float64Type, Int64Type, UInt64Type};
-use datafusion::common::{Result, internal_err};
+use datafusion::common::{Result, exec_err, internal_err};
 
 use super::exact::ExactSum;
 use super::{FrameDays, FrameMeasure, Function, Span};
@@ -46,6 +46,10 @@ impl Rows {
         if comes.null_count() > 0 {
             return internal_err!("a row that comes on no day");
         }
+        // Groups and values are no more than rows.
+        if u32::try_from(self.groups.len() + groups.len()).is_err() {
+            return exec_err!("more rows than can be numbered");
+        }
         self.groups.extend(groups.iter().map(|group| *group as u32));
         self.stays.extend(comes.values().iter().zip(goes.iter()).map(|(comes, goes)| (*comes, goes.unwrap_or(NEVER))));
         for (all, further) in self.parts.iter_mut().zip(parts) {
@@ -63,7 +67,8 @@ impl Rows {
     pub fn size(&self, days: &FrameDays) -> usize {
         const STAY: usize = 12;
         let of_row: usize = self.parts.iter().map(Parts::size_of_one).sum();
-        let steps = 2 * size_of::<Step>() * days.spans.len().max(1);
+        let of_values = self.parts.iter().filter(|parts| matches!(parts, Parts::Value(_))).count();
+        let steps = 2 * size_of::<Step>() * (days.spans.len() + of_values);
         self.groups.len() * (STAY + of_row + steps)
     }
 }
