@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use chrono::{NaiveDate, Utc};
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SessionContext;
 use datafusion::sql::unparser::Unparser;
 use datafusion::sql::unparser::dialect::DefaultDialect;
@@ -32,6 +33,7 @@ use crate::days::DayRanges;
 use crate::diagnostic::{Diagnostic, Sources, nearest};
 use crate::error::{Error, ErrorKind, Result};
 use crate::execute::{self, KpiResult, Listener, Outcomes, query_error};
+use crate::frames;
 use crate::load::{self, LoadedProject};
 use crate::model::{Earlier, Kpi, Model, Origin, Placement, Shape, Skipped, Subject, Window, below};
 use crate::plan;
@@ -259,16 +261,24 @@ impl Engine {
         if let Some(error) = self.without_rows(&model, &kpi, &survey).filter(|_| !self.as_of.is_all_known) {
             return Err(error);
         }
-        let leaves = TableLeaves { model: &model, bounds, way: Way::Operators, rows: None };
-        let compiler =
-            Compiler { model: &model, leaves: &leaves, extents: &survey.extents, days: None, members: &Members::new() };
-        let plan = result_plan(&compiler, &kpi, &cell, None).map_err(query_error)?;
-        let plan = match since {
-            Some(since) => crate::compile::since(plan, since).map_err(query_error)?,
-            None => plan,
+        let plan = |way| -> Result<LogicalPlan> {
+            let leaves = TableLeaves { model: &model, bounds: bounds.clone(), way, rows: None };
+            let extents = &survey.extents;
+            let compiler = Compiler { model: &model, leaves: &leaves, extents, days: None, members: &Members::new() };
+            let plan = result_plan(&compiler, &kpi, &cell, None).map_err(query_error)?;
+            match since {
+                Some(since) => crate::compile::since(plan, since).map_err(query_error),
+                None => Ok(plan),
+            }
         };
-        let (schema, batches) =
-            execute::collect(&self.context, plan).await.map_err(|error| self.explain(&kpi, error))?;
+        let of_operators = plan(Way::Operators)?;
+        let walks = frames::walks(&of_operators);
+        let mut found = execute::collect(&self.context, of_operators).await;
+        // As a run does.
+        if walks && found.is_err() {
+            found = execute::collect(&self.context, plan(Way::Joins)?).await;
+        }
+        let (schema, batches) = found.map_err(|error| self.explain(&kpi, error))?;
         let published = execute::published_schema(&schema);
         let rows =
             datafusion::arrow::compute::concat_batches(&schema, &batches).map_err(|error| query_error(error.into()))?;

@@ -7,10 +7,12 @@ mod dependencies;
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use datafusion::arrow::datatypes::SchemaRef;
-use datafusion::catalog::MemoryCatalogProviderList;
+use datafusion::catalog::{MemoryCatalogProviderList, Session};
 use datafusion::common::TableReference;
 use datafusion::datasource::MemTable;
+use datafusion::execution::context::QueryPlanner;
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SessionState, SessionStateBuilder};
@@ -21,13 +23,16 @@ use datafusion::optimizer::propagate_empty_relation::PropagateEmptyRelation;
 use datafusion::optimizer::simplify_expressions::SimplifyExpressions;
 use datafusion::optimizer::{Optimizer, OptimizerRule};
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 use datafusion::prelude::{SessionConfig, SessionContext};
 
 use self::at_hand::ReadRowsAtHand;
 pub use self::at_hand::{RowsAtHand, rows_relation, table_at_hand, table_of_rows};
 use self::dependencies::{TrueRelations, guarded, with_true_dependencies};
-use crate::cube::CubePlanner;
+use crate::cube::CubeNodePlanner;
 use crate::error::{Error, ErrorKind, Result};
+use crate::frames::FramesNodePlanner;
 use crate::functions;
 
 /// What a user may choose about how queries run. None of it changes a value.
@@ -74,11 +79,28 @@ pub fn open(options: &SessionOptions) -> Result<SessionContext> {
         .with_optimizer_rules(guarded(Optimizer::new().rules))
         .with_relation_planners(vec![Arc::new(TrueRelations)])
         .with_physical_optimizer_rules(physical_rules())
-        .with_query_planner(Arc::new(CubePlanner))
+        .with_query_planner(Arc::new(WithOwnOperators))
         .build();
     let context = SessionContext::new_with_state(state);
     functions::register(&context);
     Ok(context)
+}
+
+/// Plans that may hold operators of our own.
+#[derive(Debug)]
+struct WithOwnOperators;
+
+#[async_trait]
+impl QueryPlanner for WithOwnOperators {
+    async fn create_physical_plan(
+        &self,
+        plan: &LogicalPlan,
+        session: &dyn Session,
+    ) -> datafusion::common::Result<Arc<dyn ExecutionPlan>> {
+        let own: Vec<Arc<dyn ExtensionPlanner + Send + Sync>> =
+            vec![Arc::new(CubeNodePlanner), Arc::new(FramesNodePlanner)];
+        DefaultPhysicalPlanner::with_extension_planners(own).create_physical_plan(plan, session).await
+    }
 }
 
 /// A session for plans over rows that are added up already: the same runtime and functions, one partition, and only the

@@ -13,7 +13,7 @@ use datafusion::functions::expr_fn::coalesce;
 use datafusion::logical_expr::{Expr, JoinType, LogicalPlanBuilder, cast, lit, when};
 
 use super::bounds::{Extent, date};
-use super::placement::{Periods, windows_of_days};
+use super::placement::windows_of_days;
 use super::{
     Cell, Compiler, DENOMINATOR, NUMERATOR, OBSERVATIONS, PERIOD_START, Request, VALUE, column, no_number, null_safe,
     of,
@@ -29,10 +29,7 @@ pub(super) fn plan(compiler: &Compiler, kpi: &Kpi, aggregate: &Aggregate, cell: 
             let days = Cell { grain: Grain::Day, dimensions: cell.dimensions.clone() };
             let request = Request { placement: &Placement::Event, cell: &days, view: view.from_the_beginning() };
             let days = compiler.leaves.leaf(kpi, aggregate, &request)?;
-            {
-                let (model, way) = (compiler.model, compiler.leaves.way());
-                windows_of_days(days, aggregate, *window, cell, Periods { model, grain: cell.grain, view, way })?
-            }
+            windows_of_days(days, aggregate, *window, cell, compiler.periods(cell, view))?
         }
         placement => compiler.leaves.leaf(kpi, aggregate, &Request { placement, cell, view })?,
     };

@@ -23,6 +23,7 @@ mod result;
 mod ripeness;
 mod table;
 mod target;
+mod walk;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -170,6 +171,11 @@ impl<'a> Compiler<'a> {
 
     fn view(&self, kpi: &Kpi) -> View {
         View { extent: self.extent(kpi), days: self.days, until: None }
+    }
+
+    /// The periods of a cell.
+    fn periods(&self, cell: &Cell, view: View) -> placement::Periods<'a> {
+        placement::Periods { model: self.model, grain: cell.grain, view, way: self.leaves.way() }
     }
 
     fn calendar(&self) -> &'a Calendar {

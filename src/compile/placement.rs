@@ -1,26 +1,28 @@
 //! Puts rows into the periods in which they count, and aggregates them: an event in its own period, an event in every
 //! period whose window holds it, a row in every period at whose start or end it is there.
 //!
-//! What is aggregated is not decided here. A window ends with its period, or with the last day known of an open one, and a
+//! There are two ways: joins with the periods, which DataFusion does alone, and where it can be done a walk through them
+//! (`walk`), which is faster. What is aggregated is not decided here. A window ends with its period, or with the last day known of an open one, and a
 //! level of an open period is read on that day.
 
 use chrono::{Days, NaiveDate};
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::{Result, ScalarValue, exec_err};
-use datafusion::functions::expr_fn::{coalesce, least};
+use datafusion::functions::expr_fn::least;
 use datafusion::functions_aggregate::expr_fn::{max, min, sum};
 use datafusion::logical_expr::{Expr, JoinType, LogicalPlanBuilder, cast, lit, when};
 
 use super::aggregate::{out_of_range, periods as known_periods};
 use super::bounds::date;
+use super::walk::{Walked, can_walk, level_span, starts, walk, walk_days, window_span};
 use super::{Cell, PERIOD_START, View, Way, column, day_of, next_period, of, period_of};
 use crate::catalog::known_days;
-use crate::frames::{FrameDays, FrameMeasure, FramesNode, Function, Span, can_be_taken_away};
+use crate::frames::FrameDays;
 use crate::model::{
     Aggregate, At, CLOSING, Length, Measure, MeasureFunction, Model, OPENING, Placement, ROWS, Stock, Window,
     boundary_column, measure_expression,
 };
-use crate::time::{Calendar, Grain, from_epoch_days, to_epoch_days};
+use crate::time::{Calendar, Grain};
 
 /// Rows that count, with what is grouped and aggregated as expressions over them.
 pub struct Counted {
@@ -53,7 +55,7 @@ pub(super) struct Periods<'a> {
 }
 
 impl<'a> Periods<'a> {
-    fn calendar(&self) -> &'a Calendar {
+    pub fn calendar(&self) -> &'a Calendar {
         &self.model.project.calendar
     }
 }
@@ -83,9 +85,11 @@ fn windows(counted: Counted, window: Window, periods: Periods) -> Result<Logical
     let day = day_of(&counted.time, &counted.time_type, periods.calendar());
     let counted = computed(counted, vec![(DAY, day)])?;
     if periods.way == Way::Operators && can_walk(&counted.measures) {
-        let days = FrameDays { starts: starts(periods)?, spans: vec![window_span(window, periods)?] };
+        let starts = starts(periods)?;
+        let spans = vec![window_span(&starts, window, periods)];
         let measures = counted.measures.iter().map(|measure| Walked { measure, name: measure.name.clone(), span: 0 });
         let (keys, measures) = (counted.keys.clone(), measures.collect());
+        let days = FrameDays { starts, spans };
         return walk(counted.plan, [DAY, DAY], &keys, measures, vec![(ROWS.to_owned(), 0)], days);
     }
     let frames = frames(Some(window), periods)?;
@@ -105,12 +109,9 @@ pub(super) fn windows_of_days(
     let days = days.alias(COUNTED)?;
     let keys: Vec<(String, Expr)> = cell.dimensions.iter().map(|name| (name.clone(), of(COUNTED, name))).collect();
     let plan = if periods.way == Way::Operators && can_walk(&aggregate.measures) {
-        let span = FrameDays { starts: starts(periods)?, spans: vec![window_span(window, periods)?] };
-        let sum =
-            |name: &str| FrameMeasure { name: name.to_owned(), function: Function::Sum(of(COUNTED, name)), span: 0 };
-        let measures = aggregate.measures.iter().map(|measure| sum(&measure.name)).chain([sum(ROWS)]).collect();
-        let day = of(COUNTED, PERIOD_START);
-        FramesNode::plan(days.build()?, PERIOD_START, (day.clone(), day), keys, measures, span)?.into()
+        let starts = starts(periods)?;
+        let spans = vec![window_span(&starts, window, periods)];
+        walk_days(days, aggregate, keys, FrameDays { starts, spans })?
     } else {
         let frames = frames(Some(window), periods)?;
         let joined = days.join_on(frames.build()?, JoinType::Inner, inside(window, of(COUNTED, PERIOD_START)))?;
@@ -217,118 +218,7 @@ fn boundaries(counted: Counted, stock: &Stock, periods: Periods) -> Result<Logic
     grouped_by_frame(plan, &counted.keys, columns)
 }
 
-/// A measure in the frames of one span, under a name.
-struct Walked<'m> {
-    measure: &'m Measure,
-    name: String,
-    span: usize,
-}
-
-/// Whether measures can be taken away again, so that frames can be walked through.
-fn can_walk(measures: &[Measure]) -> bool {
-    let is_fit = |measure: &Measure| match measure.function {
-        MeasureFunction::Count | MeasureFunction::CountDistinct => true,
-        MeasureFunction::Sum => can_be_taken_away(&measure.data_type),
-        _ => false,
-    };
-    let counts_values = measures.iter().any(|measure| measure.function == MeasureFunction::CountDistinct);
-    measures.iter().all(is_fit) && (!counts_values || counted_value(measures).is_some())
-}
-
-/// The measures of each frame and key, and numbers of rows under names of their own, the last of them of all rows. `stay` are
-/// the columns that say when a row comes and goes. Rows that come and go together are added up first.
-fn walk(
-    plan: LogicalPlanBuilder,
-    stay: [&str; 2],
-    keys: &[(String, Expr)],
-    measures: Vec<Walked>,
-    counts: Vec<(String, usize)>,
-    days: FrameDays,
-) -> Result<LogicalPlanBuilder> {
-    let own: Vec<Measure> = measures.iter().map(|walked| walked.measure.clone()).collect();
-    let value = counted_value(&own).cloned();
-    let mut groups: Vec<Expr> =
-        stay[..if stay[0] == stay[1] { 1 } else { 2 }].iter().map(|name| of(COUNTED, name).alias(*name)).collect();
-    groups.extend(keys.iter().map(|(name, key)| key.clone().alias(name)));
-    groups.extend(value.iter().map(|value| value.clone().alias(VALUE_COUNTED)));
-    let mut parts: Vec<Expr> = Vec::new();
-    for measure in &own {
-        let (function, arguments) = match measure.function {
-            MeasureFunction::CountDistinct => (MeasureFunction::Count, Vec::new()),
-            adds_up => (adds_up, measure.arguments.clone()),
-        };
-        let part = measure_expression(function, arguments, measure.filter.clone()).alias(&measure.name);
-        // Both ends of a period ask for the same.
-        if !parts.contains(&part) {
-            parts.push(part);
-        }
-    }
-    parts.push(measure_expression(MeasureFunction::Count, Vec::new(), None).alias(ROWS));
-    let together = plan.aggregate(groups, parts)?.alias(COUNTED)?;
-    let mut columns: Vec<Expr> =
-        [PERIOD_START].into_iter().chain(keys.iter().map(|(name, _)| name.as_str())).map(column).collect();
-    let mut walked = Vec::new();
-    for Walked { measure, name, span } in measures {
-        let part = of(COUNTED, &measure.name);
-        let function = match measure.function {
-            MeasureFunction::CountDistinct => Function::CountDistinct(of(COUNTED, VALUE_COUNTED), part),
-            _ => Function::Sum(part),
-        };
-        let value = cast(column(&name), measure.data_type.clone());
-        let value = if measure.function.is_count() { coalesce(vec![value, lit(0_i64)]) } else { value };
-        columns.push(value.alias(&name));
-        walked.push(FrameMeasure { name, function, span });
-    }
-    for (name, span) in counts {
-        columns.push(coalesce(vec![column(&name), lit(0_i64)]).alias(&name));
-        walked.push(FrameMeasure { name, function: Function::Sum(of(COUNTED, ROWS)), span });
-    }
-    let keys = keys.iter().map(|(name, _)| (name.clone(), of(COUNTED, name))).collect();
-    let stay = (of(COUNTED, stay[0]), of(COUNTED, stay[1]));
-    let plan = FramesNode::plan(together.build()?, PERIOD_START, stay, keys, walked, days)?;
-    LogicalPlanBuilder::from(plan).project(columns)
-}
-
-/// The periods that the data covers.
-fn starts(periods: Periods) -> Result<Vec<i32>> {
-    let Some((first, last)) = first_and_last(periods)? else { return Ok(Vec::new()) };
-    let next = |start: &NaiveDate| periods.calendar().shift(*start, periods.grain, 1);
-    let starts = std::iter::successors(Some(first), next).take_while(|start| *start <= last);
-    Ok(starts.map(to_epoch_days).collect())
-}
-
-/// Whoever comes is there from this boundary on, and whoever goes is not there from that one on.
-fn level_span(starts: &[i32], comes: At, goes: At) -> Span {
-    // At the start is who came before; at the end, who came up to then.
-    let at = |boundary: At| match boundary {
-        At::Start => starts.iter().map(|start| start - 1).collect(),
-        At::End => starts.to_vec(),
-    };
-    Span { comes: at(comes), goes: at(goes) }
-}
-
-/// A row counts in the windows that hold its day: from the first one that ends behind it up to the last one that begins on it
-/// or before.
-fn window_span(window: Window, periods: Periods) -> Result<Span> {
-    let calendar = periods.calendar();
-    let Some(last) = periods.view.last() else { return Ok(Span { comes: Vec::new(), goes: Vec::new() }) };
-    let behind = last.succ_opt().unwrap_or(last);
-    let (mut comes, mut goes) = (Vec::new(), Vec::new());
-    for start in starts(periods)? {
-        let next = from_epoch_days(start).and_then(|start| calendar.shift(start, periods.grain, 1));
-        let end = next.map_or(behind, |next| next.min(behind));
-        let begin = match window {
-            Window::Trailing(length) => length.before(end),
-            Window::ToDate(unit) => end.pred_opt().and_then(|day| calendar.period_start(day, unit)),
-            Window::All => None,
-        };
-        comes.push(to_epoch_days(end) - 1);
-        goes.push(begin.map_or(i32::MIN, |begin| to_epoch_days(begin) - 1));
-    }
-    Ok(Span { comes, goes })
-}
-
-const COUNTED: &str = "counted";
+pub(super) const COUNTED: &str = "counted";
 const FRAMES: &str = "frames";
 // Two words, so that no dimension or measure is called so.
 const DAY: &str = "counted on";
@@ -375,10 +265,16 @@ fn computed(counted: Counted, further: Vec<(&str, Expr)>) -> Result<Counted> {
     let mut columns: Vec<Expr> = further.into_iter().map(|(name, value)| value.alias(name)).collect();
     columns.extend(counted.keys.iter().map(|(name, key)| key.clone().alias(name)));
     let mut measures = Vec::with_capacity(counted.measures.len());
+    let mut known: Vec<(Expr, Expr)> = Vec::new();
     for measure in &counted.measures {
+        // What several measures ask for is one column: so values counted twice are seen to be the same.
         let mut put = |value: &Expr, what: &str| {
+            if let Some((_, column)) = known.iter().find(|(other, _)| other == value) {
+                return column.clone();
+            }
             let name = format!("{} {what}", measure.name);
             columns.push(value.clone().alias(&name));
+            known.push((value.clone(), of(COUNTED, &name)));
             of(COUNTED, &name)
         };
         let filter = measure.filter.as_ref().map(|filter| put(filter, "if"));
@@ -430,10 +326,10 @@ fn measured_by_frame(
 
 const BY_VALUE: &str = "by_value";
 // Two words, so that no dimension or measure is called so.
-const VALUE_COUNTED: &str = "value counted";
+pub(super) const VALUE_COUNTED: &str = "value counted";
 
 /// The one expression whose different values are counted, where everything else adds up.
-fn counted_value(measures: &[Measure]) -> Option<&Expr> {
+pub(super) fn counted_value(measures: &[Measure]) -> Option<&Expr> {
     let counts = |measure: &&Measure| measure.function == MeasureFunction::CountDistinct;
     let value = measures.iter().find(counts)?.arguments.first()?;
     let is_fit = |measure: &Measure| match measure.function {
@@ -454,7 +350,7 @@ fn grouped_by_frame(
 }
 
 /// The first and the last period that the data covers; `None` without data.
-fn first_and_last(periods: Periods) -> Result<Option<(NaiveDate, NaiveDate)>> {
+pub(super) fn first_and_last(periods: Periods) -> Result<Option<(NaiveDate, NaiveDate)>> {
     let Periods { grain, view, .. } = periods;
     if let Some(extent) = view.extent
         && (extent.first < known_days().0 || extent.last > known_days().1)

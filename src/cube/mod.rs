@@ -31,19 +31,17 @@ use async_trait::async_trait;
 use datafusion::arrow::datatypes::{DataType, Field};
 use datafusion::catalog::Session;
 use datafusion::common::{DFSchema, DFSchemaRef, Result, internal_err};
-use datafusion::execution::context::QueryPlanner;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{
     Expr, ExprSchemable, Extension, LogicalPlan, UserDefinedLogicalNode, UserDefinedLogicalNodeCore,
 };
 use datafusion::physical_expr::aggregate::LoweredAggregateBuilder;
 use datafusion::physical_plan::ExecutionPlan;
-use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
+use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
 
 pub use exec::CubeExec;
 pub use leaves::Cell;
 
-use crate::frames::FramesNodePlanner;
 use crate::time::Calendar;
 use exec::Cube;
 use measures::Inputs;
@@ -83,29 +81,36 @@ impl CubeNode {
         cells: Vec<Cell>,
         calendar: Calendar,
     ) -> Result<LogicalPlan> {
-        let mut fields = vec![Field::new(CELL, DataType::UInt32, false), Field::new(PERIOD, DataType::Date32, false)];
-        for (name, dimension) in &dimensions {
-            let data_type = match dimension.get_type(input.schema())? {
-                DataType::Dictionary(_, values) => *values,
-                other => other,
-            };
-            fields.push(Field::new(name, data_type, true));
-        }
-        for (name, measure) in &measures {
-            fields.push(Field::new(name, measure.get_type(input.schema())?, true));
-        }
-        let fields = fields.into_iter().map(|field| (None, Arc::new(field))).collect();
-        let node = CubeNode {
-            input,
-            day,
-            dimensions: dimensions.into_iter().map(|(_, dimension)| dimension).collect(),
-            measures: measures.into_iter().map(|(_, measure)| measure).collect(),
-            cells,
-            calendar,
-            schema: Arc::new(DFSchema::new_with_metadata(fields, Default::default())?),
-        };
+        let names = dimensions.iter().map(|(name, _)| name).chain(measures.iter().map(|(name, _)| name));
+        let names: Vec<String> = names.cloned().collect();
+        let dimensions: Vec<Expr> = dimensions.into_iter().map(|(_, dimension)| dimension).collect();
+        let measures: Vec<Expr> = measures.into_iter().map(|(_, measure)| measure).collect();
+        let schema = schema(&input, names.iter().map(String::as_str), &dimensions, &measures)?;
+        let node = CubeNode { input, day, dimensions, measures, cells, calendar, schema };
         Ok(LogicalPlan::Extension(Extension { node: Arc::new(node) }))
     }
+}
+
+/// The columns that come out, in the types that the expressions have: rules may have changed them.
+fn schema<'a>(
+    input: &LogicalPlan,
+    mut names: impl Iterator<Item = &'a str>,
+    dimensions: &[Expr],
+    measures: &[Expr],
+) -> Result<DFSchemaRef> {
+    let mut fields = vec![Field::new(CELL, DataType::UInt32, false), Field::new(PERIOD, DataType::Date32, false)];
+    for dimension in dimensions {
+        let data_type = match dimension.get_type(input.schema())? {
+            DataType::Dictionary(_, values) => *values,
+            other => other,
+        };
+        fields.push(Field::new(names.next().unwrap_or_default(), data_type, true));
+    }
+    for measure in measures {
+        fields.push(Field::new(names.next().unwrap_or_default(), measure.get_type(input.schema())?, true));
+    }
+    let fields = fields.into_iter().map(|field| (None, Arc::new(field))).collect();
+    Ok(Arc::new(DFSchema::new_with_metadata(fields, Default::default())?))
 }
 
 /// Nodes are in no order.
@@ -148,26 +153,14 @@ impl UserDefinedLogicalNodeCore for CubeNode {
         let measures = expressions.split_off(1 + self.dimensions.len());
         let dimensions = expressions.split_off(1);
         let day = expressions.remove(0);
-        Ok(CubeNode { input, day, dimensions, measures, ..self.clone() })
+        let names = self.schema.fields()[2..].iter().map(|field| field.name().as_str());
+        let schema = schema(&input, names, &dimensions, &measures)?;
+        Ok(CubeNode { input, day, dimensions, measures, schema, ..self.clone() })
     }
 }
 
-/// Plans that may hold a cube.
-#[derive(Debug)]
-pub struct CubePlanner;
-
-#[async_trait]
-impl QueryPlanner for CubePlanner {
-    async fn create_physical_plan(&self, plan: &LogicalPlan, session: &dyn Session) -> Result<Arc<dyn ExecutionPlan>> {
-        let planner = DefaultPhysicalPlanner::with_extension_planners(vec![
-            Arc::new(CubeNodePlanner),
-            Arc::new(FramesNodePlanner),
-        ]);
-        planner.create_physical_plan(plan, session).await
-    }
-}
-
-struct CubeNodePlanner;
+/// Plans the nodes.
+pub struct CubeNodePlanner;
 
 #[async_trait]
 impl ExtensionPlanner for CubeNodePlanner {

@@ -18,8 +18,9 @@ pub(super) struct WithDerived {
     _rows: Vec<Spooled>,
 }
 
-/// The derived tables behind these KPIs that are worth making once, those that others are made of first.
-pub(super) fn derived_tables(model: &Model, kpis: &BTreeSet<String>) -> Vec<String> {
+/// The derived tables behind these KPIs that are worth making once, with what makes their rows; those that others are made of
+/// come first.
+pub(super) fn derived_tables(model: &Model, kpis: &BTreeSet<String>) -> Vec<(String, LogicalPlan)> {
     // A KPI that reads a table looks at how far it reaches, and then at its rows.
     const LOOKS_OF_A_KPI: usize = 2;
     let mut looks: BTreeMap<String, usize> = BTreeMap::new();
@@ -31,7 +32,8 @@ pub(super) fn derived_tables(model: &Model, kpis: &BTreeSet<String>) -> Vec<Stri
         }
     }
     let is_worth_it = |name: &String| looks.get(name).is_some_and(|looks| *looks > 1) && can_be_made(model, name);
-    order.into_iter().filter(is_worth_it).collect()
+    let with_rows = |name: String| Some((rows_of(model, &name)?, name));
+    order.into_iter().filter(is_worth_it).filter_map(with_rows).map(|(plan, name)| (name, plan)).collect()
 }
 
 /// Notes a derived table behind all that it is made of, each once.
@@ -62,8 +64,7 @@ pub(super) async fn with_derived_tables(
 ) -> WithDerived {
     let mut with = WithDerived { context: context.clone(), _rows: Vec::new() };
     let mut rows = RowsAtHand::new();
-    for name in derived_tables(model, kpis) {
-        let Some(plan) = rows_of(model, &name) else { continue };
+    for (name, plan) in derived_tables(model, kpis) {
         let Ok(spooled) = spool(&with.context, &name, plan).await else { continue };
         rows.insert(name, spooled.provider.clone());
         with._rows.push(spooled);
@@ -73,7 +74,7 @@ pub(super) async fn with_derived_tables(
 }
 
 /// What makes the rows of a table.
-pub(super) fn rows_of(model: &Model, name: &str) -> Option<LogicalPlan> {
+fn rows_of(model: &Model, name: &str) -> Option<LogicalPlan> {
     let mut found = None;
     let visited = model.tables.get(name)?.plan.apply(|node| {
         if let LogicalPlan::SubqueryAlias(alias) = node

@@ -13,7 +13,7 @@ use datafusion::prelude::SessionContext;
 
 use super::Engine;
 use super::changes::Kept;
-use super::derived::{derived_tables, rows_of};
+use super::derived::derived_tables;
 use super::inputs::Inputs;
 use crate::catalog::{self, ColumnSizes, InputFile};
 use crate::days::DayRanges;
@@ -67,7 +67,7 @@ pub struct Scan {
 /// What comes out of a scan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ScanKind {
-    /// The rows of a derived table, if they fit into a part of the memory. Its KPIs and tables do not make them again.
+    /// The rows of a derived table, made once for all KPIs and tables that read it.
     Derived,
     /// All cells of its KPIs.
     Pass { cells: usize, measures: usize },
@@ -176,8 +176,7 @@ impl Engine {
         let model = self.model();
         let mut context = self.context.clone();
         let mut rows = RowsAtHand::new();
-        for name in derived_tables(model, kpis) {
-            let Some(plan) = rows_of(model, &name) else { continue };
+        for (name, plan) in derived_tables(model, kpis) {
             let schema = Arc::new(plan.schema().as_arrow().clone());
             let reads = self.reads(&context, plan, &BTreeSet::new())?;
             let reading = below(model, kpis).into_iter().filter(|kpi| tables_of(model, kpi).contains(&name));

@@ -26,6 +26,7 @@ pub use spool::{Spooled, spool};
 
 use crate::compile::{Cell, Compiler, Extent, Way, result_plan};
 use crate::error::{Error, ErrorKind};
+use crate::frames;
 use crate::model::{Kpi, Model, Origin, below};
 use crate::plan::{FusedLeaves, KeptRows, Pass, PassRows, RunPlan, SharedRows, Wanted};
 use crate::session;
@@ -141,9 +142,11 @@ pub async fn execute(
             let is_small = below(model, &BTreeSet::from([name.clone()])).iter().all(|kpi| leaves.is_small(kpi));
             let context = if is_small { small } else { context };
             let turn = turns.acquire().await;
-            let mut result = run_in_task(context, &kpi, plans(leaves)).await;
-            // What does not fit into memory may do with operators that spill.
-            if result.as_ref().is_err_and(|error| error.kind() == ErrorKind::Storage) {
+            let of_operators = plans(leaves);
+            let walks = of_operators.as_ref().is_ok_and(|plans| plans.iter().any(|(_, plan)| frames::walks(plan)));
+            let mut result = run_in_task(context, &kpi, of_operators).await;
+            // What does not fit into memory may do with operators that spill; so a KPI fails exactly when joins fail.
+            if walks && result.is_err() {
                 result = run_in_task(context, &kpi, plans(with_joins)).await;
             }
             drop(turn);

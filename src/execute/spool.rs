@@ -1,7 +1,7 @@
 //! The rows of a plan, made once for several that read them: in memory as long as they are few, else in temporary files.
 //!
-//! Nobody but this process reads those files, and they go with the rows. Where neither memory nor disk has room, there are no
-//! such rows, and whoever would have read them makes them by itself.
+//! Nobody but this process reads those files, and they go with the rows. Where neither memory nor disk has room, or a column
+//! cannot stand in a file (an interval), there are no such rows, and whoever would have read them makes them by itself.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -76,7 +76,6 @@ pub async fn spool(context: &SessionContext, name: &str, plan: LogicalPlan) -> R
             paths.push(path.to_owned());
             files.push(file);
         }
-        room.memory.free();
         catalog::parquet_files(&paths, schema)?
     } else {
         Arc::new(MemTable::try_new(schema, filled.into_iter().map(|part| part.batches).collect())?)
@@ -93,6 +92,8 @@ struct Part {
     coalescer: BatchCoalescer,
     batches: Vec<RecordBatch>,
     count: usize,
+    /// How many bytes of the batches are accounted.
+    booked: usize,
     file: Option<TemporaryFile>,
     schema: SchemaRef,
 }
@@ -107,7 +108,17 @@ impl Part {
     fn new(name: &str, schema: SchemaRef, room: Arc<Room>, context: Arc<TaskContext>) -> Part {
         const ROWS: usize = 8192;
         let coalescer = BatchCoalescer::new(schema.clone(), ROWS);
-        Part { name: name.to_owned(), room, context, coalescer, batches: Vec::new(), count: 0, file: None, schema }
+        Part {
+            name: name.to_owned(),
+            room,
+            context,
+            coalescer,
+            batches: Vec::new(),
+            count: 0,
+            booked: 0,
+            file: None,
+            schema,
+        }
     }
 
     async fn filled(mut self, mut rows: SendableRecordBatchStream) -> Result<Part> {
@@ -125,9 +136,12 @@ impl Part {
         while let Some(batch) = self.coalescer.next_completed_batch() {
             self.count += batch.num_rows();
             let Room { memory, most, is_full } = self.room.as_ref();
-            let fits = memory.try_grow(batch.get_array_memory_size()).is_ok() && memory.size() <= *most;
+            let bytes = batch.get_array_memory_size();
             self.batches.push(batch);
-            if !fits {
+            if !is_full.load(Ordering::Relaxed) && memory.try_grow(bytes).is_ok() {
+                self.booked += bytes;
+                is_full.fetch_or(memory.size() > *most, Ordering::Relaxed);
+            } else {
                 is_full.store(true, Ordering::Relaxed);
             }
             if is_full.load(Ordering::Relaxed) {
@@ -139,11 +153,14 @@ impl Part {
 
     /// Brings everything that is in memory into the file.
     fn write(&mut self) -> Result<()> {
+        // A row group is in memory until it is whole.
+        const ROWS_OF_A_GROUP: usize = 1 << 16;
+        const BYTES_OF_A_GROUP: usize = 8 << 20;
         if self.file.is_none() {
-            const ROWS_OF_A_GROUP: usize = 1 << 16;
             let file = self.context.runtime_env().disk_manager.create_tmp_file(&format!("rows of {}", self.name))?;
             let settings = WriterProperties::builder()
                 .set_max_row_group_row_count(Some(ROWS_OF_A_GROUP))
+                .set_max_row_group_bytes(Some(BYTES_OF_A_GROUP))
                 .set_statistics_enabled(EnabledStatistics::Chunk)
                 .build();
             let writer = ArrowWriter::try_new(file.open_writer()?, self.schema.clone(), Some(settings))?;
@@ -153,6 +170,7 @@ impl Part {
         for batch in self.batches.drain(..) {
             writer.write(&batch)?;
         }
+        self.room.memory.shrink(std::mem::take(&mut self.booked));
         Ok(())
     }
 
@@ -162,5 +180,56 @@ impl Part {
             self.file.ok_or_else(|| internal_datafusion_err!("a part without a file"))?;
         writer.into_inner()?.finish()?;
         Ok(file)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::{SessionOptions, open};
+    use datafusion::arrow::util::pretty::pretty_format_batches;
+
+    /// Two parts, of which one has few rows and the other one many.
+    const ROWS: &str = "SELECT n, 'text ' || n AS t, CAST(n AS DECIMAL(12, 2)) / 4 AS d, DATE '2025-01-01' + n AS day, \
+                        to_timestamp_micros(n * 1000) AS moment, n % 3 = 0 AS b, CAST(n AS DOUBLE) / 7 AS f, \
+                        CASE WHEN n % 5 > 0 THEN n END AS maybe \
+                        FROM (SELECT CAST(v AS INT) AS n FROM generate_series(1, 40000) AS s (v) \
+                        UNION ALL SELECT CAST(v AS INT) FROM generate_series(1, 10) AS s (v))";
+
+    async fn text(context: &SessionContext, relation: &str) -> String {
+        let sql = format!(
+            "SELECT count(*), sum(n), min(t), max(t), sum(d), min(day), max(moment), count(*) FILTER (WHERE b), \
+             round(sum(f), 6), count(maybe), sum(length(t)) FROM (SELECT * FROM {relation}) AS r"
+        );
+        let rows = context.sql(&sql).await.unwrap().collect().await.unwrap();
+        // Its first lines name the relation.
+        pretty_format_batches(&rows).unwrap().to_string().lines().skip(3).collect()
+    }
+
+    #[tokio::test]
+    async fn rows_are_the_same_in_memory_and_in_files() {
+        for (memory_limit, in_files) in [(1 << 30, false), (16 << 20, true)] {
+            let options = SessionOptions { memory_limit: Some(memory_limit), ..SessionOptions::default() };
+            let context = open(&options).unwrap();
+            let plan = context.sql(ROWS).await.unwrap().into_unoptimized_plan();
+            let spooled = spool(&context, "numbers", plan).await.unwrap();
+            assert_eq!((spooled.count, !spooled._files.is_empty()), (40_010, in_files));
+            context.register_table("spooled", spooled.provider.clone()).unwrap();
+            assert_eq!(text(&context, "spooled").await, text(&context, &format!("({ROWS})")).await);
+            let paths: Vec<PathBuf> = spooled._files.iter().filter_map(|file| Some(file.path()?.to_owned())).collect();
+            assert!(paths.iter().all(|path| path.exists()));
+            context.deregister_table("spooled").unwrap();
+            drop(spooled);
+            assert!(!paths.iter().any(|path| path.exists()), "files go with the rows");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_fails_says_why() {
+        let context = open(&SessionOptions::default()).unwrap();
+        let sql = "SELECT CAST('x' || v AS INT) AS n FROM generate_series(1, 3) AS s (v)";
+        let plan = context.sql(sql).await.unwrap().into_unoptimized_plan();
+        let failed = spool(&context, "numbers", plan).await.err().unwrap();
+        assert!(failed.to_string().contains("Cannot cast"), "{failed}");
     }
 }

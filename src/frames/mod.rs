@@ -23,6 +23,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use datafusion::arrow::datatypes::{DataType, Field};
 use datafusion::catalog::Session;
+use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{DFSchema, DFSchemaRef, Result, internal_err};
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{
@@ -75,7 +76,8 @@ pub struct FramesNode {
     input: LogicalPlan,
     /// The day on which a row comes, that on which it goes (NULL where it stays), the keys, then what the measures need.
     columns: Vec<Expr>,
-    keys: usize,
+    /// What the frame is called, and the keys.
+    names: Vec<String>,
     measures: Vec<FrameMeasure>,
     days: Arc<FrameDays>,
     /// The frame, then the keys and the measures.
@@ -96,18 +98,6 @@ impl FramesNode {
         measures: Vec<FrameMeasure>,
         days: FrameDays,
     ) -> Result<LogicalPlan> {
-        let mut fields = vec![Field::new(name, DataType::Date32, false)];
-        for (name, key) in &keys {
-            fields.push(Field::new(name, key.get_type(input.schema())?, true));
-        }
-        for measure in &measures {
-            let data_type = match &measure.function {
-                Function::Sum(part) => part.get_type(input.schema())?,
-                Function::CountDistinct(..) => DataType::Int64,
-            };
-            fields.push(Field::new(&measure.name, data_type, true));
-        }
-        let fields = fields.into_iter().map(|field| (None, Arc::new(field))).collect();
         let mut columns = vec![stay.0, stay.1];
         columns.extend(keys.iter().map(|(_, key)| key.clone()));
         for measure in &measures {
@@ -116,10 +106,48 @@ impl FramesNode {
                 Function::CountDistinct(value, part) => columns.extend([value.clone(), part.clone()]),
             }
         }
-        let schema = Arc::new(DFSchema::new_with_metadata(fields, Default::default())?);
-        let node = FramesNode { input, columns, keys: keys.len(), measures, days: Arc::new(days), schema };
+        let names = [name.to_owned()].into_iter().chain(keys.into_iter().map(|(name, _)| name)).collect();
+        let node = FramesNode::new(input, columns, names, measures, Arc::new(days))?;
         Ok(LogicalPlan::Extension(Extension { node: Arc::new(node) }))
     }
+
+    /// The node over these columns, whose types say what comes out: rules may have changed them.
+    fn new(
+        input: LogicalPlan,
+        columns: Vec<Expr>,
+        names: Vec<String>,
+        measures: Vec<FrameMeasure>,
+        days: Arc<FrameDays>,
+    ) -> Result<FramesNode> {
+        let mut types = columns[2..].iter().map(|column| column.get_type(input.schema()));
+        let mut next = || types.next().unwrap_or_else(|| internal_err!("frames lack a column"));
+        let mut fields = vec![Field::new(&names[0], DataType::Date32, false)];
+        for name in &names[1..] {
+            fields.push(Field::new(name, next()?, true));
+        }
+        for measure in &measures {
+            let data_type = match &measure.function {
+                Function::Sum(_) => next()?,
+                Function::CountDistinct(..) => {
+                    (next()?, next()?);
+                    DataType::Int64
+                }
+            };
+            fields.push(Field::new(&measure.name, data_type, true));
+        }
+        let fields = fields.into_iter().map(|field| (None, Arc::new(field))).collect();
+        let schema = Arc::new(DFSchema::new_with_metadata(fields, Default::default())?);
+        Ok(FramesNode { input, columns, names, measures, days, schema })
+    }
+}
+
+/// Whether a plan holds frames.
+pub fn walks(plan: &LogicalPlan) -> bool {
+    let is_walk = |node: &LogicalPlan| match node {
+        LogicalPlan::Extension(extension) => Ok(extension.node.as_any().is::<FramesNode>()),
+        _ => Ok(false),
+    };
+    plan.exists(is_walk).unwrap_or(false)
 }
 
 /// Whether sums of this type can be taken away from again.
@@ -163,7 +191,7 @@ impl UserDefinedLogicalNodeCore for FramesNode {
         if columns.len() != self.columns.len() {
             return internal_err!("frames over {} expressions", columns.len());
         }
-        Ok(FramesNode { input, columns, ..self.clone() })
+        FramesNode::new(input, columns, self.names.clone(), self.measures.clone(), self.days.clone())
     }
 }
 
@@ -188,7 +216,7 @@ impl ExtensionPlanner for FramesNodePlanner {
         let expression = |column: &Expr| planner.create_physical_expr(column, logical.schema(), session, context);
         let frames = Frames {
             columns: node.columns.iter().map(expression).collect::<Result<_>>()?,
-            keys: node.keys,
+            keys: node.names.len() - 1,
             measures: node.measures.clone(),
             days: node.days.clone(),
             schema: Arc::new(node.schema.as_arrow().clone()),
@@ -292,6 +320,33 @@ mod tests {
             FRAMES - 1
         );
         text(context.sql(&sql).await.unwrap()).await
+    }
+
+    /// Once, a column whose type rules had changed was read as what it had been.
+    #[tokio::test]
+    async fn columns_are_what_they_become() {
+        let context = open(&SessionOptions::default()).unwrap();
+        let sql = "SELECT CAST(0 AS DATE) AS comes, CAST(NULL AS DATE) AS goes, CAST(1 AS BIGINT) AS one, \
+                   CASE WHEN a > 1 THEN CAST(a AS DECIMAL(10, 2)) ELSE CAST(a AS DECIMAL(20, 4)) END AS d, \
+                   CASE WHEN a > 1 THEN 0 ELSE CAST(a AS DOUBLE) END AS f FROM (VALUES (1.5), (0.25), (-0.25)) AS r (a)";
+        let input = context.sql(sql).await.unwrap().into_unoptimized_plan();
+        let sum = |name: &str, column: &str| FrameMeasure {
+            name: name.into(),
+            function: Function::Sum(col(column)),
+            span: 0,
+        };
+        let measures = vec![sum("d", "d"), sum("f", "f"), sum("rows", "one")];
+        let days = FrameDays { starts: vec![0], spans: vec![Span { comes: vec![0], goes: vec![0] }] };
+        let plan = FramesNode::plan(input, "p", (col("comes"), col("goes")), Vec::new(), measures, days).unwrap();
+        let plan = LogicalPlanBuilder::from(plan).project([
+            datafusion::logical_expr::cast(col("d"), DataType::Utf8),
+            col("f").lt(datafusion::logical_expr::lit(0.0)).alias("below"),
+            col("f"),
+            col("rows"),
+        ]);
+        let rows = text(DataFrame::new(context.state(), plan.unwrap().build().unwrap())).await;
+        // A sum of 0 is not -0.0, which is less than 0.0 to DataFusion.
+        assert!(rows.contains("| 1.5000 | false | 0.0 | 3    |"), "{rows}");
     }
 
     #[tokio::test]

@@ -416,15 +416,11 @@ pub struct Aggregate {
 }
 
 impl Aggregate {
-    /// Whether the value of a whole follows from what is stored of its parts.
-    pub fn adds_up(&self) -> bool {
-        let is_of_rows = matches!(self.subject, Subject::Rows | Subject::Conversions(_));
-        is_of_rows && self.measures.iter().all(|measure| measure.function.adds_up())
-    }
-
     /// Whether its rows can be added up by day, and periods and windows made of days.
     pub fn is_made_of_days(&self) -> bool {
-        self.adds_up() && matches!(self.placement, Placement::Event | Placement::Window(_))
+        let is_of_rows = matches!(self.subject, Subject::Rows | Subject::Conversions(_));
+        let is_placed_once = matches!(self.placement, Placement::Event | Placement::Window(_));
+        is_of_rows && is_placed_once && self.measures.iter().all(|measure| measure.function.adds_up())
     }
 }
 

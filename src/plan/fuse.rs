@@ -466,9 +466,12 @@ impl<'a> FusedLeaves<'a> {
     pub fn is_small(&self, kpi: &Kpi) -> bool {
         const FEW: usize = 50_000;
         match &kpi.shape {
-            Shape::Aggregate(_) => {
+            Shape::Aggregate(aggregate) => {
+                // As they were earlier, such windows are read from the table.
+                let reads_again = matches!(aggregate.placement, Placement::Window(_)) && !is_cut_by_days(aggregate);
                 let is_few = |rows: &KeptRows| rows.aggregates.contains_key(&kpi.name) && rows.count <= FEW;
-                self.passes.iter().any(|(pass, _)| pass.kpis.contains(&kpi.name)) || self.rows.iter().any(is_few)
+                let is_fused = self.passes.iter().any(|(pass, _)| pass.kpis.contains(&kpi.name));
+                (is_fused && !reads_again) || self.rows.iter().any(is_few)
             }
             Shape::Arithmetic(_) | Shape::Composite(_) => true,
             Shape::Query(_) => false,
