@@ -13,7 +13,7 @@ use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::parquet::basic::Compression;
 use datafusion::parquet::file::properties::WriterProperties;
 
-use crate::measure::Random;
+use crate::random::Random;
 
 const ACCOUNTS: u64 = 1_000_003;
 const CHANNELS: [&str; 8] = ["phone", "email", "chat", "sms", "social", "web_form", "in_app", "branch"];

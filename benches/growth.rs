@@ -11,6 +11,7 @@
 
 mod data;
 mod measure;
+mod random;
 
 use std::fmt::Write as _;
 use std::fs;

@@ -21,6 +21,7 @@
 mod data;
 mod measure;
 mod peers;
+mod random;
 
 use std::fmt::Write as _;
 use std::fs;

@@ -13,6 +13,7 @@
 
 mod measure;
 mod peers;
+mod random;
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -28,8 +29,9 @@ use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::parquet::basic::Compression;
 use datafusion::parquet::file::properties::WriterProperties;
 
-use measure::{Program, Random, in_turns, table, touch};
+use measure::{Program, in_turns, table, touch};
 use peers::{python, run_quietly};
+use random::Random;
 
 /// A KPI in the words of both: its name, the rows that count, the value for `kpi`, and the value from the columns that the
 /// fused query has already added up.

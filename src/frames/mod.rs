@@ -129,7 +129,8 @@ impl FramesNode {
             let data_type = match &measure.function {
                 Function::Sum(_) => next()?,
                 Function::CountDistinct(..) => {
-                    (next()?, next()?);
+                    next()?;
+                    next()?;
                     DataType::Int64
                 }
             };
