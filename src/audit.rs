@@ -31,18 +31,22 @@ pub fn audit(
         audits.push(Audit {
             name: "has_time".into(),
             status: AuditStatus::Warned,
-            detail: Some(format!(
-                "{rows} rows of its table have no {} and belong to no period",
-                time_name(&result.kpi)
-            )),
+            detail: Some(without_a_time(&result.kpi, rows)),
         });
     }
     audits.push(changes(result, before)?);
     Ok(audits)
 }
 
-fn time_name(kpi: &Kpi) -> String {
-    kpi.aggregate().map_or_else(|| "time".into(), |aggregate| format!("`{}`", aggregate.time_name))
+fn without_a_time(kpi: &Kpi, rows: i64) -> String {
+    let (table, time) = match kpi.aggregate() {
+        Some(aggregate) => (format!("`{}`", aggregate.table), format!("`{}`", aggregate.time_name)),
+        None => ("its table".to_owned(), "time".to_owned()),
+    };
+    match rows {
+        1 => format!("1 row of {table} has no {time} and belongs to no period"),
+        rows => format!("{rows} rows of {table} have no {time} and belong to no period"),
+    }
 }
 
 /// The audit that finds a result without rows.

@@ -758,7 +758,10 @@ impl Engine {
             by.extend(missing.iter().map(|name| (*name).to_owned()));
         } else if !missing.is_empty() {
             return Err(Error::config(format!("`{}` must not be asked without {}", kpi.name, missing.join(", ")))
-                .with_hint(format!("add `--by {}`", missing.join(","))));
+                .with_hint(format!(
+                    "add `--by {}`",
+                    missing.into_iter().chain(by.iter().map(String::as_str)).collect::<Vec<_>>().join(",")
+                )));
         }
         let mut model = self.validated.with_dimensions(&self.context, kpi, &by).map_err(|(message, hint)| {
             let error = Error::config(message);

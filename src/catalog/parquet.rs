@@ -84,13 +84,9 @@ fn schemas_agree(files: &[InputFile]) -> Result<Schema, SourceError> {
             known.push((schema, file));
         }
     }
-    let everywhere = |name: &str| known.iter().all(|(schema, _)| schema.column_with_name(name).is_some());
-    let plain = |field: &FieldRef| {
-        // What writers note about their files says nothing about the columns, and need not agree.
-        let field = field.as_ref().clone().with_metadata(HashMap::new());
-        let is_nullable = field.is_nullable() || !everywhere(field.name());
-        field.with_nullable(is_nullable)
-    };
+    // What writers note about their files says nothing about the columns, and need not agree; nor is a column another one
+    // because a file has a NULL in it and those before had none.
+    let plain = |field: &FieldRef| field.as_ref().clone().with_metadata(HashMap::new()).with_nullable(true);
     let schemas = known.iter().map(|(schema, _)| Schema::new(schema.fields().iter().map(plain).collect::<Vec<_>>()));
     Schema::try_merge(schemas).map_err(|error| SourceError::unreadable(error.to_string()))
 }

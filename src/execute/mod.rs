@@ -122,7 +122,8 @@ pub async fn execute(
     let done = AtomicUsize::new(0);
     let (leaves, with_joins, done) = (&leaves, &with_joins, &done);
     // One more than there are cores, since one of them is having its plans made.
-    let turns = &Semaphore::new(at_once + 1);
+    let of_turns = u32::try_from(at_once + 1).unwrap_or(u32::MAX);
+    let turns = &Semaphore::new(of_turns as usize);
     let small = &small;
     // Plans are made here, one after the other, while others run on the threads of the runtime. Boxed, so that the compiler
     // sees that the whole can be sent to another thread, as servers that spawn a run need it.
@@ -150,6 +151,11 @@ pub async fn execute(
                 result = run_in_task(context, &kpi, plans(with_joins)).await;
             }
             drop(turn);
+            // Beside others there may have been too little memory, and alone there may be enough.
+            if result.as_ref().is_err_and(|error| error.kind() == ErrorKind::Storage) {
+                let _all = turns.acquire_many(of_turns).await;
+                result = run_in_task(context, &kpi, plans(if walks { with_joins } else { leaves })).await;
+            }
             let number = done.fetch_add(1, Ordering::Relaxed) + 1;
             listener(Progress::Kpi { name, number, of });
             (name.clone(), result)

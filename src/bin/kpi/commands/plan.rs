@@ -113,7 +113,7 @@ fn scan_lines(Scan { table, kind, kpis, days, reads }: &Scan) -> Vec<String> {
     }];
     lines.push(format!("  {}", some_of(&names)));
     if !days.is_all() && !days.is_empty() {
-        lines.push(format!("  only rows of {}", days_in_words(days)));
+        lines.push(format!("  only rows with days {}", days_in_words(days)));
     }
     lines.extend(reads.iter().map(|read| format!("  reads {}", read_in_words(read))));
     lines
