@@ -163,5 +163,5 @@ fn a_pass_gives_the_same_values_with_little_memory() {
 /// The rows that are made once lie in files, and where a walk does not fit, rows are joined with their periods.
 #[test]
 fn levels_and_windows_give_the_same_values_with_little_memory() {
-    assert_same(LEVELS, 24 << 20);
+    assert_same(LEVELS, 64 << 20);
 }
