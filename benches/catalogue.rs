@@ -13,9 +13,9 @@ mod measure;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
-use measure::{Program, in_turns, table, touch};
+use measure::{Program, in_turns, kpi, table, touch};
 
 /// About as many rows `kpi generate` makes for one account.
 const ROWS_OF_AN_ACCOUNT: usize = 210;
@@ -35,15 +35,6 @@ fn main() {
     ];
     in_turns(&mut programs, rounds);
     print!("{}", table(&programs, rows, "rows"));
-}
-
-fn kpi(folder: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_kpi"));
-    command.args(arguments).current_dir(folder);
-    if arguments[0] == "run" {
-        command.args(["--as-of", "2025-12-31"]);
-    }
-    command
 }
 
 /// The folder of the project with that many rows, which is made if it is not there.

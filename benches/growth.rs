@@ -16,10 +16,9 @@ mod random;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use data::{make_part, part};
-use measure::{Program, in_turns, table, touch};
+use measure::{Program, in_turns, kpi, table, touch};
 
 /// What a project asks of how much.
 #[derive(Clone, Copy)]
@@ -77,15 +76,6 @@ fn grown(what: &str, rounds: usize, sizes: impl Iterator<Item = (String, Size)>)
     }
     in_turns(&mut programs, rounds);
     print!("{}", table(&programs, rows, "rows"));
-}
-
-fn kpi(folder: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_kpi"));
-    command.args(arguments).current_dir(folder);
-    if arguments[0] == "run" {
-        command.args(["--as-of", "2025-12-31"]);
-    }
-    command
 }
 
 /// The folder of a project, which is made if it is not there; projects with the same rows in as many files share them.

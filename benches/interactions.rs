@@ -31,7 +31,7 @@ use std::process::Command;
 use datafusion::prelude::{ParquetReadOptions, SessionContext};
 
 use data::{make_part, part};
-use measure::{Program, in_turns, table, touch};
+use measure::{Program, in_turns, kpi, table, touch};
 use peers::{python, run_quietly};
 
 const FILES: usize = 36;
@@ -137,25 +137,20 @@ fn main() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("target/bench/interactions-{rows}"));
     make_project(&folder, rows);
 
-    let kpi = |arguments: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_kpi"));
-        let as_of: &[&str] = if arguments.contains(&"--as-of") { &[] } else { &["--as-of", "2025-12-31"] };
-        command.args(["run", "--quiet"]).args(as_of).args(arguments).current_dir(&folder);
-        command
-    };
+    let run = |arguments: &[&str]| kpi(&folder, &[&["run", "--quiet"], arguments].concat());
     let here = |mode: &str| {
         let mut command = Command::new(std::env::current_exe().expect("this program has a path"));
         command.arg(mode).current_dir(&folder);
         command
     };
     let mut programs = vec![
-        Program::new("kpi run", kpi(&[]), &folder, &["out"]),
-        Program::new("kpi run, nothing changed", kpi(&[]), &folder, &[]),
-        Program::new("kpi run, one file of 36 changed", kpi(&[]), &folder, &[])
+        Program::new("kpi run", run(&[]), &folder, &["out"]),
+        Program::new("kpi run, nothing changed", run(&[]), &folder, &[]),
+        Program::new("kpi run, one file of 36 changed", run(&[]), &folder, &[])
             .prepared(|folder| touch(&part(&folder.join("data"), 17))),
-        Program::new("kpi run, last file changed", kpi(&[]), &folder, &[])
+        Program::new("kpi run, last file changed", run(&[]), &folder, &[])
             .prepared(|folder| touch(&part(&folder.join("data"), FILES - 1))),
-        Program::new("kpi run, another day", kpi(&["--as-of", "2026-01-01"]), &folder, &[]),
+        Program::new("kpi run, another day", run(&["--as-of", "2026-01-01"]), &folder, &[]),
         Program::new("DataFusion, decode only", here("decode"), &folder, &[]),
         Program::new("DataFusion, one query per KPI", here("datafusion"), &folder, &[]),
     ];

@@ -1,6 +1,6 @@
 //! Programs that take turns, each as a process of its own: wall time, processor time, peak memory.
 //!
-//! Processor time and memory need GNU time. It knows nothing of what the programs do.
+//! Processor time and memory need GNU time. It knows nothing of what the programs do, but how `kpi` is called.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -99,6 +99,16 @@ impl Program {
             _ => Some((numbers[middle - 1] + numbers[middle]) / 2.0),
         }
     }
+}
+
+/// A call of `kpi` in a folder. It runs from the end of 2025 where it does not say from when.
+pub fn kpi(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kpi"));
+    command.args(arguments).current_dir(folder);
+    if arguments.first() == Some(&"run") && !arguments.contains(&"--as-of") {
+        command.args(["--as-of", "2025-12-31"]);
+    }
+    command
 }
 
 /// Makes a file look as if it was written again.

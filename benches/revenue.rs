@@ -18,7 +18,6 @@ mod random;
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
@@ -29,7 +28,7 @@ use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::parquet::basic::Compression;
 use datafusion::parquet::file::properties::WriterProperties;
 
-use measure::{Program, in_turns, table, touch};
+use measure::{Program, in_turns, kpi, table, touch};
 use peers::{python, run_quietly};
 use random::Random;
 
@@ -122,8 +121,9 @@ fn main() {
     }
     let rewrite = |folder: &Path| touch(&folder.join("data/orders/part-11.parquet"));
     let mut programs = vec![
-        Program::new("kpi run", kpi_command(&folder), &folder, &["out"]),
-        Program::new("kpi run, one file of 12 changed", kpi_command(&folder), &folder, &[]).prepared(rewrite),
+        Program::new("kpi run", kpi(&folder, &["run", "--quiet"]), &folder, &["out"]),
+        Program::new("kpi run, one file of 12 changed", kpi(&folder, &["run", "--quiet"]), &folder, &[])
+            .prepared(rewrite),
     ];
     if has_duckdb {
         let duckdb = |mode: &str| {
@@ -143,12 +143,6 @@ fn main() {
         eprint!("{}", String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "the values differ");
     }
-}
-
-fn kpi_command(folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_kpi"));
-    command.args(["run", "--quiet", "--as-of", "2025-12-31"]).current_dir(folder);
-    command
 }
 
 /// Writes the definitions anew, and the data if it is not there.

@@ -32,8 +32,7 @@ use crate::compile::{Bounds, Cell, Compiler, Members, TableLeaves, Way, result_p
 use crate::days::DayRanges;
 use crate::diagnostic::{Diagnostic, Sources, nearest};
 use crate::error::{Error, ErrorKind, Result};
-use crate::execute::{self, KpiResult, Listener, Outcomes, query_error};
-use crate::frames;
+use crate::execute::{self, Listener, Outcomes, query_error};
 use crate::load::{self, LoadedProject};
 use crate::model::{Earlier, Kpi, Model, Origin, Placement, Shape, Skipped, Subject, Window, below};
 use crate::plan;
@@ -261,37 +260,26 @@ impl Engine {
         if let Some(error) = self.without_rows(&model, &kpi, &survey).filter(|_| !self.as_of.is_all_known) {
             return Err(error);
         }
-        let plan = |way| -> Result<LogicalPlan> {
+        let plans = |way| -> Result<Vec<(Cell, LogicalPlan)>> {
             let leaves = TableLeaves { model: &model, bounds: bounds.clone(), way, rows: None };
             let extents = &survey.extents;
             let compiler = Compiler { model: &model, leaves: &leaves, extents, days: None, members: &Members::new() };
             let plan = result_plan(&compiler, &kpi, &cell, None).map_err(query_error)?;
-            match since {
-                Some(since) => crate::compile::since(plan, since).map_err(query_error),
-                None => Ok(plan),
-            }
+            let plan = match since {
+                Some(since) => crate::compile::since(plan, since).map_err(query_error)?,
+                None => plan,
+            };
+            Ok(vec![(cell.clone(), plan)])
         };
-        let of_operators = plan(Way::Operators)?;
-        let walks = frames::walks(&of_operators);
-        let mut found = execute::collect(&self.context, of_operators).await;
-        // As a run does.
-        if walks && found.is_err() {
-            found = execute::collect(&self.context, plan(Way::Joins)?).await;
-        }
-        let (schema, batches) = found.map_err(|error| self.explain(&kpi, error))?;
-        let published = execute::published_schema(&schema);
-        let rows =
-            datafusion::arrow::compute::concat_batches(&schema, &batches).map_err(|error| query_error(error.into()))?;
-        let rows = execute::sorted(&execute::with_schema(&rows, &published)?, &kpi, &cell)?;
+        let result = execute::compute(&self.context, &kpi, plans).await.map_err(|error| self.explain(&kpi, error))?;
         // What a run would not publish is not shown either.
-        let result = KpiResult { kpi: kpi.clone(), schema: published.clone(), rows, elapsed: Duration::ZERO };
         let audits = audit(&result, None, result.rows.num_rows(), None)?;
         let failure = audits.iter().find(|audit| audit.status == AuditStatus::Failed && audit.name != NOT_EMPTY);
         if let Some(failure) = failure {
             let detail = failure.detail.clone().unwrap_or_default();
             return Err(Error::execution(format!("`{}` cannot be shown: {}: {detail}", kpi.name, failure.name)));
         }
-        Ok(Answer { kpi, cell, schema: published, rows: result.rows })
+        Ok(Answer { kpi, cell, schema: result.schema, rows: result.rows })
     }
 
     /// The SQL that DataFusion runs for a KPI, over the tables by their names.
@@ -757,11 +745,9 @@ impl Engine {
             // Without a word from the user, the dimensions that it must have are the ones meant.
             by.extend(missing.iter().map(|name| (*name).to_owned()));
         } else if !missing.is_empty() {
+            let all: Vec<&str> = missing.iter().copied().chain(by.iter().map(String::as_str)).collect();
             return Err(Error::config(format!("`{}` must not be asked without {}", kpi.name, missing.join(", ")))
-                .with_hint(format!(
-                    "add `--by {}`",
-                    missing.into_iter().chain(by.iter().map(String::as_str)).collect::<Vec<_>>().join(",")
-                )));
+                .with_hint(format!("add `--by {}`", all.join(","))));
         }
         let mut model = self.validated.with_dimensions(&self.context, kpi, &by).map_err(|(message, hint)| {
             let error = Error::config(message);

@@ -9,7 +9,8 @@ use kpi::session::SessionOptions;
 
 use crate::support::{Rows, block_on, read_published, run, write_files};
 
-const DEFINITIONS: &str = "\
+/// The table of all KPIs.
+const VISITS: &str = "\
 project: memory
 ---
 table: visits
@@ -21,6 +22,9 @@ columns:
   page: {type: text}
   seconds: {type: integer}
   amount: {type: \"decimal(10,2)\"}
+";
+
+const DEFINITIONS: &str = "\
 ---
 kpi: visits
 from: visits
@@ -64,17 +68,6 @@ grains: [month]
 
 /// Levels and windows over the same rows, and over a derived table.
 const LEVELS: &str = "\
-project: memory
----
-table: visits
-source: visits.csv
-time: seen_on
-columns:
-  seen_on: {type: date}
-  visitor: {type: text}
-  page: {type: text}
-  seconds: {type: integer}
-  amount: {type: \"decimal(10,2)\"}
 ---
 kpi: visitors_of_30_days
 from: visits
@@ -138,7 +131,11 @@ async fn run_with(project: &Path, memory_limit: Option<usize>) -> RunReport {
 /// Runs definitions with plenty of memory and with little, and holds both to the same values.
 fn assert_same(definitions: &str, memory_limit: usize) {
     let folder = tempfile::tempdir().unwrap();
-    let files = [("kpis/project.yaml", definitions), ("kpis/reads.sql", READS), ("data/visits.csv", &visits())];
+    let files = [
+        ("kpis/project.yaml", &*format!("{VISITS}{definitions}")),
+        ("kpis/reads.sql", READS),
+        ("data/visits.csv", &visits()),
+    ];
     let [plenty, little] = ["plenty", "little"].map(|name| folder.path().join(name));
     write_files(&plenty, &files);
     write_files(&little, &files);

@@ -2,8 +2,8 @@
 //! period whose window holds it, a row in every period at whose start or end it is there.
 //!
 //! There are two ways: joins with the periods, which DataFusion does alone, and where it can be done a walk through them
-//! (`walk`), which is faster. What is aggregated is not decided here. A window ends with its period, or with the last day known of an open one, and a
-//! level of an open period is read on that day.
+//! (`walk`), which is faster. What is aggregated is not decided here. A window ends with its period, or with the last day
+//! known of an open one, and a level of an open period is read on that day.
 
 use chrono::{Days, NaiveDate};
 use datafusion::arrow::datatypes::DataType;
@@ -14,7 +14,7 @@ use datafusion::logical_expr::{Expr, JoinType, LogicalPlanBuilder, cast, lit, wh
 
 use super::aggregate::{out_of_range, periods as known_periods};
 use super::bounds::date;
-use super::walk::{Walked, can_walk, level_span, starts, walk, walk_days, window_span};
+use super::walk::{Walked, can_walk, level_span, starts, walk, walk_days, walk_in_one_span, window_span};
 use super::{Cell, PERIOD_START, View, Way, column, day_of, next_period, of, period_of};
 use crate::catalog::known_days;
 use crate::frames::FrameDays;
@@ -84,13 +84,10 @@ pub(super) fn aggregates(measures: &[Measure]) -> Vec<Expr> {
 fn windows(counted: Counted, window: Window, periods: Periods) -> Result<LogicalPlanBuilder> {
     let day = day_of(&counted.time, &counted.time_type, periods.calendar());
     let counted = computed(counted, vec![(DAY, day)])?;
-    if periods.way == Way::Operators && can_walk(&counted.measures) {
+    if can_walk(periods, &counted.measures) {
         let starts = starts(periods)?;
         let spans = vec![window_span(&starts, window, periods)];
-        let measures = counted.measures.iter().map(|measure| Walked { measure, name: measure.name.clone(), span: 0 });
-        let (keys, measures) = (counted.keys.clone(), measures.collect());
-        let days = FrameDays { starts, spans };
-        return walk(counted.plan, [DAY, DAY], &keys, measures, vec![(ROWS.to_owned(), 0)], days);
+        return walk_in_one_span(counted, [DAY, DAY], FrameDays { starts, spans });
     }
     let frames = frames(Some(window), periods)?;
     let is_inside = inside(window, of(COUNTED, DAY));
@@ -108,7 +105,7 @@ pub(super) fn windows_of_days(
 ) -> Result<LogicalPlanBuilder> {
     let days = days.alias(COUNTED)?;
     let keys: Vec<(String, Expr)> = cell.dimensions.iter().map(|name| (name.clone(), of(COUNTED, name))).collect();
-    let plan = if periods.way == Way::Operators && can_walk(&aggregate.measures) {
+    let plan = if can_walk(periods, &aggregate.measures) {
         let starts = starts(periods)?;
         let spans = vec![window_span(&starts, window, periods)];
         walk_days(days, aggregate, keys, FrameDays { starts, spans })?
@@ -152,13 +149,10 @@ pub fn with_types_of<'k>(
 
 fn levels(counted: Counted, stock: &Stock, periods: Periods) -> Result<LogicalPlanBuilder> {
     let counted = stays(counted, stock, periods)?;
-    if periods.way == Way::Operators && can_walk(&counted.measures) {
+    if can_walk(periods, &counted.measures) {
         let starts = starts(periods)?;
         let spans = vec![level_span(&starts, stock.at, stock.at)];
-        let measures = counted.measures.iter().map(|measure| Walked { measure, name: measure.name.clone(), span: 0 });
-        let (keys, measures) = (counted.keys.clone(), measures.collect());
-        let days = FrameDays { starts, spans };
-        return walk(counted.plan, [ENTERED, LEFT], &keys, measures, vec![(ROWS.to_owned(), 0)], days);
+        return walk_in_one_span(counted, [ENTERED, LEFT], FrameDays { starts, spans });
     }
     let is_there = match stock.at {
         At::Start => is_there_before(),
@@ -181,7 +175,7 @@ fn levels(counted: Counted, stock: &Stock, periods: Periods) -> Result<LogicalPl
 fn boundaries(counted: Counted, stock: &Stock, periods: Periods) -> Result<LogicalPlanBuilder> {
     let counted = stays(counted, stock, periods)?;
     let both = [(OPENING, At::Start), (CLOSING, At::End)];
-    if periods.way == Way::Operators && can_walk(&counted.measures) {
+    if can_walk(periods, &counted.measures) {
         // Who came and went within a period is there at neither end of it.
         let is_there = of(COUNTED, LEFT).is_null().or(of(COUNTED, ENTERED).lt(of(COUNTED, LEFT)));
         let starts = starts(periods)?;
@@ -196,8 +190,8 @@ fn boundaries(counted: Counted, stock: &Stock, periods: Periods) -> Result<Logic
             counts.push(((*boundary).to_owned(), span));
         }
         counts.push((ROWS.to_owned(), 0));
-        let (keys, plan) = (counted.keys.clone(), counted.plan.filter(is_there)?);
-        return walk(plan, [ENTERED, LEFT], &keys, measures, counts, FrameDays { starts, spans });
+        let plan = counted.plan.filter(is_there)?;
+        return walk(plan, [ENTERED, LEFT], &counted.keys, measures, counts, FrameDays { starts, spans });
     }
     let frames = frames(None, periods)?.build()?;
     let plan = counted.plan.join_on(frames, JoinType::Inner, [is_there_before().or(is_there_at_the_end())])?;

@@ -8,8 +8,8 @@ use datafusion::common::Result;
 use datafusion::functions::expr_fn::coalesce;
 use datafusion::logical_expr::{Expr, LogicalPlanBuilder, cast, lit};
 
-use super::placement::{COUNTED, Periods, VALUE_COUNTED, counted_value, first_and_last};
-use super::{PERIOD_START, column, of};
+use super::placement::{COUNTED, Counted, Periods, VALUE_COUNTED, counted_value, first_and_last};
+use super::{PERIOD_START, Way, column, of};
 use crate::frames::{FrameDays, FrameMeasure, FramesNode, Function, Span, can_be_taken_away};
 use crate::model::{Aggregate, At, Measure, MeasureFunction, ROWS, Window, measure_expression};
 use crate::time::{from_epoch_days, to_epoch_days};
@@ -21,15 +21,23 @@ pub(super) struct Walked<'m> {
     pub span: usize,
 }
 
-/// Whether measures can be taken away again, so that frames can be walked through.
-pub(super) fn can_walk(measures: &[Measure]) -> bool {
+/// Whether operators of our own are wanted, and measures can be taken away again, so that frames can be walked through.
+pub(super) fn can_walk(periods: Periods, measures: &[Measure]) -> bool {
     let is_fit = |measure: &Measure| match measure.function {
         MeasureFunction::Count | MeasureFunction::CountDistinct => true,
         MeasureFunction::Sum => can_be_taken_away(&measure.data_type),
         _ => false,
     };
     let counts_values = measures.iter().any(|measure| measure.function == MeasureFunction::CountDistinct);
-    measures.iter().all(is_fit) && (!counts_values || counted_value(measures).is_some())
+    periods.way == Way::Operators
+        && measures.iter().all(is_fit)
+        && (!counts_values || counted_value(measures).is_some())
+}
+
+/// All measures of rows, and their number, in the frames of the only span.
+pub(super) fn walk_in_one_span(counted: Counted, stay: [&str; 2], days: FrameDays) -> Result<LogicalPlanBuilder> {
+    let measures = counted.measures.iter().map(|measure| Walked { measure, name: measure.name.clone(), span: 0 });
+    walk(counted.plan, stay, &counted.keys, measures.collect(), vec![(ROWS.to_owned(), 0)], days)
 }
 
 /// The measures of each frame and key, and numbers of rows under names of their own, the last of them of all rows. `stay` are

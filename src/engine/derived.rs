@@ -32,8 +32,8 @@ pub(super) fn derived_tables(model: &Model, kpis: &BTreeSet<String>) -> Vec<(Str
         }
     }
     let is_worth_it = |name: &String| looks.get(name).is_some_and(|looks| *looks > 1) && can_be_made(model, name);
-    let with_rows = |name: String| Some((rows_of(model, &name)?, name));
-    order.into_iter().filter(is_worth_it).filter_map(with_rows).map(|(plan, name)| (name, plan)).collect()
+    let with_rows = |name: String| rows_of(model, &name).map(|plan| (name, plan));
+    order.into_iter().filter(is_worth_it).filter_map(with_rows).collect()
 }
 
 /// Notes a derived table behind all that it is made of, each once.

@@ -31,7 +31,7 @@ use crate::model::{Kpi, Model, Origin, below};
 use crate::plan::{FusedLeaves, KeptRows, Pass, PassRows, RunPlan, SharedRows, Wanted};
 use crate::session;
 
-pub use rows::{published_schema, sorted, with_schema};
+use rows::{published_schema, sorted, with_schema};
 
 /// What happens while a plan runs.
 #[derive(Debug, Clone)]
@@ -116,11 +116,10 @@ pub async fn execute(
     // The files live as long as the rows are read.
     let (_spooled, kept): (Vec<Spooled>, Vec<KeptRows>) = kept.into_iter().filter_map(Result::ok).unzip();
     let leaves = FusedLeaves { model, passes: &rows, rows: &kept, days: &plan.days, until, way: Way::Operators };
-    let with_joins = FusedLeaves { way: Way::Joins, ..leaves };
     let small = session::for_small_rows(context);
     let of = plan.kpis.len();
     let done = AtomicUsize::new(0);
-    let (leaves, with_joins, done) = (&leaves, &with_joins, &done);
+    let (leaves, done) = (&leaves, &done);
     // One more than there are cores, since one of them is having its plans made.
     let of_turns = u32::try_from(at_once + 1).unwrap_or(u32::MAX);
     let turns = &Semaphore::new(of_turns as usize);
@@ -130,7 +129,8 @@ pub async fn execute(
     let tasks = plan.kpis.iter().map(|Wanted { name, cells, only }| {
         let task = async move {
             let kpi = model.kpis[name].clone();
-            let plans = |leaves| {
+            let plans = |way| {
+                let leaves = &FusedLeaves { way, ..*leaves };
                 let compiler = Compiler { model, leaves, extents, days: None, members: &plan.members };
                 let plans = cells.iter().map(|cell| {
                     let only = only.as_ref().and_then(|only| only.get(&cell.grain));
@@ -143,18 +143,12 @@ pub async fn execute(
             let is_small = below(model, &BTreeSet::from([name.clone()])).iter().all(|kpi| leaves.is_small(kpi));
             let context = if is_small { small } else { context };
             let turn = turns.acquire().await;
-            let of_operators = plans(leaves);
-            let walks = of_operators.as_ref().is_ok_and(|plans| plans.iter().any(|(_, plan)| frames::walks(plan)));
-            let mut result = run_in_task(context, &kpi, of_operators).await;
-            // What does not fit into memory may do with operators that spill; so a KPI fails exactly when joins fail.
-            if walks && result.is_err() {
-                result = run_in_task(context, &kpi, plans(with_joins)).await;
-            }
+            let mut result = compute(context, &kpi, plans).await;
             drop(turn);
             // Beside others there may have been too little memory, and alone there may be enough.
             if result.as_ref().is_err_and(|error| error.kind() == ErrorKind::Storage) {
                 let _all = turns.acquire_many(of_turns).await;
-                result = run_in_task(context, &kpi, plans(if walks { with_joins } else { leaves })).await;
+                result = compute(context, &kpi, plans).await;
             }
             let number = done.fetch_add(1, Ordering::Relaxed) + 1;
             listener(Progress::Kpi { name, number, of });
@@ -262,13 +256,31 @@ async fn keep_rows(
     Ok((rows, kept))
 }
 
+/// Computes a KPI from its plans. Where operators of our own fail, as they do where memory gives out, joins take their place: so
+/// a KPI fails exactly when joins fail.
+///
+/// # Errors
+/// As the plans cannot be made, or as [`query_error`] sorts what fails in them.
+pub async fn compute(
+    context: &SessionContext,
+    kpi: &Arc<Kpi>,
+    plans: impl Fn(Way) -> Result<Vec<(Cell, LogicalPlan)>, Error>,
+) -> Result<KpiResult, Error> {
+    let of_operators = plans(Way::Operators)?;
+    let walks = of_operators.iter().any(|(_, plan)| frames::walks(plan));
+    match run_in_task(context, kpi, of_operators).await {
+        Err(_) if walks => run_in_task(context, kpi, plans(Way::Joins)?).await,
+        result => result,
+    }
+}
+
 /// Computes a KPI in a task of its own, so that KPIs share the cores; dropping it ends it.
 async fn run_in_task(
     context: &SessionContext,
     kpi: &Arc<Kpi>,
-    plans: Result<Vec<(Cell, LogicalPlan)>, Error>,
+    plans: Vec<(Cell, LogicalPlan)>,
 ) -> Result<KpiResult, Error> {
-    let (context, kpi, plans) = (context.clone(), kpi.clone(), plans?);
+    let (context, kpi) = (context.clone(), kpi.clone());
     let task = SpawnedTask::spawn(async move { run_cells(&context, kpi, plans).await });
     task.join()
         .await

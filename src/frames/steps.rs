@@ -233,30 +233,18 @@ impl Written {
 
     /// As a column. Whole numbers wrap around as DataFusion's sums do.
     fn into_array(self, data_type: &DataType) -> Result<ArrayRef> {
-        Ok(match self {
-            Written::Count(values) => Arc::new(Int64Array::from(values)),
-            Written::Float(values) => Arc::new(Float64Array::from(values)),
-            Written::Whole(values) => match data_type {
-                DataType::UInt64 => {
-                    values.into_iter().map(|n| n.map(|n| n as u64)).collect::<UInt64Array>().into_array()
-                }
-                DataType::Decimal128(precision, scale) => {
-                    let values: Decimal128Array = values.into_iter().collect();
-                    values.with_precision_and_scale(*precision, *scale)?.into_array()
-                }
-                _ => values.into_iter().map(|n| n.map(|n| n as i64)).collect::<Int64Array>().into_array(),
-            },
+        let values = match self {
+            Written::Count(values) => return Ok(Arc::new(Int64Array::from(values))),
+            Written::Float(values) => return Ok(Arc::new(Float64Array::from(values))),
+            Written::Whole(values) => values.into_iter(),
+        };
+        Ok(match data_type {
+            DataType::UInt64 => Arc::new(values.map(|n| n.map(|n| n as u64)).collect::<UInt64Array>()),
+            DataType::Decimal128(precision, scale) => {
+                Arc::new(values.collect::<Decimal128Array>().with_precision_and_scale(*precision, *scale)?)
+            }
+            _ => Arc::new(values.map(|n| n.map(|n| n as i64)).collect::<Int64Array>()),
         })
-    }
-}
-
-trait IntoArray {
-    fn into_array(self) -> ArrayRef;
-}
-
-impl<A: Array + 'static> IntoArray for A {
-    fn into_array(self) -> ArrayRef {
-        Arc::new(self)
     }
 }
 
