@@ -34,7 +34,7 @@ fn main() {
         Program::new("kpi run, one file changed", run(), &folder, &[]).prepared(|folder| touch(&last_file(folder))),
     ];
     in_turns(&mut programs, rounds);
-    print!("{}", table(&programs, rows, "rows"));
+    print!("{}", table(&programs, Some(rows)));
 }
 
 /// The folder of the project with that many rows, which is made if it is not there.

@@ -2,8 +2,8 @@
 //! with many definitions.
 //!
 //! ```sh
-//! cargo bench --bench growth                # up to ten million rows, three rounds
-//! cargo bench --bench growth -- 100000000 1 # up to a hundred million
+//! cargo bench --bench growth                     # up to ten million rows, three rounds
+//! cargo bench --bench growth -- 100000000 1 rows # up to a hundred million, and this table only
 //! ```
 //!
 //! One thing grows in each table, the others stay. Every line is `kpi run` from nothing but the last ones, each a process of
@@ -31,51 +31,75 @@ struct Size {
 }
 
 fn main() {
-    let numbers: Vec<usize> =
-        std::env::args().skip(1).filter_map(|argument| argument.replace('_', "").parse().ok()).collect();
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let numbers: Vec<usize> = arguments.iter().filter_map(|argument| argument.replace('_', "").parse().ok()).collect();
+    let words = arguments.into_iter().filter(|word| word.replace('_', "").parse::<usize>().is_err()).collect();
     let most = numbers.first().copied().unwrap_or(10_000_000);
-    let rounds = numbers.get(1).copied().unwrap_or(3).max(1);
+    let asked = Asked { words, rounds: numbers.get(1).copied().unwrap_or(3).max(1) };
     let usual = Size { rows: most.min(10_000_000), files: 36, kpis: 60, groups: 50 };
     let million = 1_000_000;
 
     let rows = [million, 10 * million, 100 * million].into_iter().filter(|rows| *rows <= most);
-    grown("rows", rounds, rows.map(|rows| (format!("{} million rows", rows / million), Size { rows, ..usual })));
+    asked.grown("rows", rows.map(|rows| (format!("{} million rows", rows / million), Size { rows, ..usual })));
     let kpis = [10, 100, 1_000];
-    grown("KPIs", rounds, kpis.into_iter().map(|kpis| (format!("{kpis} KPIs"), Size { kpis, ..usual })));
+    asked.grown("KPIs", kpis.into_iter().map(|kpis| (format!("{kpis} KPIs"), Size { kpis, ..usual })));
     let files = [1, 36, 1_000];
-    grown("files", rounds, files.into_iter().map(|files| (format!("{files} files"), Size { files, ..usual })));
+    asked.grown("files", files.into_iter().map(|files| (format!("{files} files"), Size { files, ..usual })));
     let groups = [10, 1_000, 100_000, million];
     let of = |groups| (format!("{groups} groups a month"), Size { kpis: 8, groups, ..usual });
-    grown("groups", rounds, groups.into_iter().map(of));
+    asked.grown("groups", groups.into_iter().map(of));
 
-    println!(
-        "\n1,000 definitions, one million rows: commands that read no rows, and a run after a file of 36 was written again"
-    );
-    let folder = project(Size { rows: million, kpis: 1_000, ..usual });
-    let mut programs = vec![
-        Program::new("kpi run", kpi(&folder, &["run", "--quiet"]), &folder, &["out"]),
-        Program::new("kpi check", kpi(&folder, &["check"]), &folder, &[]),
-        Program::new("kpi ls", kpi(&folder, &["ls"]), &folder, &[]),
-        Program::new("kpi run, nothing changed", kpi(&folder, &["run", "--quiet"]), &folder, &[]),
-        Program::new("kpi run, one file of 36 changed", kpi(&folder, &["run", "--quiet"]), &folder, &[])
-            .prepared(|folder| touch(&part(&folder.join("data"), 17))),
-    ];
-    in_turns(&mut programs, rounds);
-    print!("{}", table(&programs, million, "rows"));
+    asked.definitions(Size { rows: million, kpis: 1_000, ..usual });
 }
 
-/// Runs projects of several sizes in turns.
-fn grown(what: &str, rounds: usize, sizes: impl Iterator<Item = (String, Size)>) {
-    println!("\ngrowing: {what}; {rounds} rounds after one to warm up");
-    let mut programs = Vec::new();
-    let mut rows = 0;
-    for (name, size) in sizes {
-        let folder = project(size);
-        rows = size.rows;
-        programs.push(Program::new(name, kpi(&folder, &["run", "--quiet"]), &folder, &["out"]));
+/// Which tables are made, and how.
+struct Asked {
+    /// The names of the tables; all where there are none.
+    words: Vec<String>,
+    rounds: usize,
+}
+
+impl Asked {
+    fn is_asked(&self, table: &str) -> bool {
+        self.words.is_empty() || self.words.iter().any(|word| word == table)
     }
-    in_turns(&mut programs, rounds);
-    print!("{}", table(&programs, rows, "rows"));
+
+    /// Runs projects of several sizes in turns.
+    fn grown(&self, what: &str, sizes: impl Iterator<Item = (String, Size)>) {
+        if !self.is_asked(what) {
+            return;
+        }
+        println!("\ngrowing: {what}; {} rounds after one to warm up", self.rounds);
+        let mut programs = Vec::new();
+        for (name, size) in sizes {
+            let folder = project(size);
+            programs.push(Program::new(name, kpi(&folder, &["run", "--quiet"]), &folder, &["out"]));
+        }
+        in_turns(&mut programs, self.rounds);
+        print!("{}", table(&programs, None));
+    }
+
+    /// Commands over many definitions.
+    fn definitions(&self, size: Size) {
+        if !self.is_asked("definitions") {
+            return;
+        }
+        let Size { rows, kpis, .. } = size;
+        println!(
+            "\n{kpis} definitions, {rows} rows: commands that read no rows, and a run after a file of 36 was written again"
+        );
+        let folder = project(size);
+        let mut programs = vec![
+            Program::new("kpi run", kpi(&folder, &["run", "--quiet"]), &folder, &["out"]),
+            Program::new("kpi check", kpi(&folder, &["check"]), &folder, &[]),
+            Program::new("kpi ls", kpi(&folder, &["ls"]), &folder, &[]),
+            Program::new("kpi run, nothing changed", kpi(&folder, &["run", "--quiet"]), &folder, &[]),
+            Program::new("kpi run, one file of 36 changed", kpi(&folder, &["run", "--quiet"]), &folder, &[])
+                .prepared(|folder| touch(&part(&folder.join("data"), 17))),
+        ];
+        in_turns(&mut programs, self.rounds);
+        print!("{}", table(&programs, Some(rows)));
+    }
 }
 
 /// The folder of a project, which is made if it is not there; projects with the same rows in as many files share them.

@@ -171,7 +171,7 @@ fn main() {
     }
     println!("{rows} interactions, {} KPIs, {rounds} rounds after one to warm up", workload().len());
     in_turns(&mut programs, rounds);
-    print!("{}", table(&programs, rows, "rows"));
+    print!("{}", table(&programs, Some(rows)));
     if has_duckdb {
         let output = peer("compare").output().expect("python ran before");
         print!("{}", String::from_utf8_lossy(&output.stdout));

@@ -117,20 +117,14 @@ pub fn touch(file: &Path) {
     file.set_modified(SystemTime::now()).expect("its time can be set");
 }
 
-/// Medians of each program, beside the first one.
-pub fn table(programs: &[Program], rows: usize, noun: &str) -> String {
+/// Medians of each program, beside the first one; rows by second where all of them read as many.
+pub fn table(programs: &[Program], rows: Option<usize>) -> String {
     let wall = |program: &Program| program.median(|measured| Some(measured.wall_seconds)).unwrap_or(f64::NAN);
     let baseline = wall(&programs[0]);
     let number = |value: Option<f64>, digits: usize| value.map_or("-".to_owned(), |value| format!("{value:.digits$}"));
     let mut text = format!(
         "\n{:<32} {:>8} {:>16} {:>8} {:>8} {:>12} {:>8}\n",
-        "medians",
-        "wall s",
-        "fastest-slowest",
-        "cpu s",
-        "peak MB",
-        format!("{noun}/s"),
-        "x kpi"
+        "medians", "wall s", "fastest-slowest", "cpu s", "peak MB", "rows/s", "x first"
     );
     for program in programs {
         let mut walls: Vec<f64> = program.measured.iter().map(|measured| measured.wall_seconds).collect();
@@ -138,13 +132,13 @@ pub fn table(programs: &[Program], rows: usize, noun: &str) -> String {
         let spread = format!("{:.2}-{:.2}", walls[0], walls[walls.len() - 1]);
         let _ = writeln!(
             text,
-            "{:<32} {:>8.2} {:>16} {:>8} {:>8} {:>12.0} {:>8.2}",
+            "{:<32} {:>8.2} {:>16} {:>8} {:>8} {:>12} {:>8.2}",
             program.name,
             wall(program),
             spread,
             number(program.median(|measured| measured.processor_seconds), 2),
             number(program.median(|measured| measured.peak_megabytes), 0),
-            rows as f64 / wall(program),
+            number(rows.map(|rows| rows as f64 / wall(program)), 0),
             wall(program) / baseline
         );
     }

@@ -136,7 +136,7 @@ fn main() {
     }
     println!("{rows} orders, {} KPIs, {rounds} rounds after one to warm up", DEFINITIONS.len());
     in_turns(&mut programs, rounds);
-    print!("{}", table(&programs, rows, "orders"));
+    print!("{}", table(&programs, Some(rows)));
     if has_duckdb {
         let output = python().arg("duck.py").arg("compare").current_dir(&folder).output().expect("python3 ran before");
         print!("{}", String::from_utf8_lossy(&output.stdout));

@@ -2,6 +2,7 @@
 //!
 //! Each method is a story told in the stages' own words. Nothing here prints, and nothing decides what a value means.
 
+mod candidate;
 mod changes;
 mod derived;
 mod doctor;
@@ -14,6 +15,7 @@ mod unchanged;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -24,6 +26,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SessionContext;
 use datafusion::sql::unparser::Unparser;
 use datafusion::sql::unparser::dialect::DefaultDialect;
+use futures::{StreamExt, stream};
 use tokio::sync::{Notify, mpsc};
 
 use crate::audit::{NOT_EMPTY, audit};
@@ -32,7 +35,7 @@ use crate::compile::{Bounds, Cell, Compiler, Members, TableLeaves, Way, result_p
 use crate::days::DayRanges;
 use crate::diagnostic::{Diagnostic, Sources, nearest};
 use crate::error::{Error, ErrorKind, Result};
-use crate::execute::{self, Listener, Outcomes, query_error};
+use crate::execute::{self, Listener, query_error};
 use crate::load::{self, LoadedProject};
 use crate::model::{Earlier, Kpi, Model, Origin, Placement, Shape, Skipped, Subject, Window, below};
 use crate::plan;
@@ -45,6 +48,7 @@ use crate::store::{
 use crate::survey::{AsOf, FileDays, Partner, Survey, broken_keys, partners, repeated_targets, survey, tables_of};
 use crate::time::Grain;
 use crate::validate::{Validated, advice, validate};
+use candidate::make_ready;
 use derived::with_derived_tables;
 pub use doctor::{Examination, KpiState, Missing, TableState};
 use inputs::Inputs;
@@ -386,34 +390,35 @@ impl Engine {
         let kept = self.kept(store, before, inputs, &survey, &ready).await?;
         let mut found = Found { survey, without_rows, tested, head, kept };
         let mut judged = Judged { files, ..Judged::default() };
-        let mut first = self.judge(store, inputs, &found, judged);
-        for (name, result) in outcomes {
-            first.judge(run, name, result).await?;
+        let mut first = self.judge(inputs, &found, judged);
+        for (name, error) in outcomes {
+            first.judge(run, (name, Err(error))).await?;
         }
         judged = first.judged;
         let mut waiting = ready;
         while !waiting.is_empty() {
             judged = self
-                .compute_and_judge(context, run, &waiting, self.judge(store, inputs, &found, judged), listener)
+                .compute_and_judge(context, store, run, &waiting, self.judge(inputs, &found, judged), listener)
                 .await?;
             // What could not be patched is computed as a whole.
             waiting = std::mem::take(&mut judged.again);
             found.kept.periods.retain(|name, _| !waiting.contains(name));
             found.kept.members.retain(|name, _| !waiting.contains(name));
         }
-        let mut last = self.judge(store, inputs, &found, judged);
+        let mut last = self.judge(inputs, &found, judged);
         last.withhold_what_moved(run).await?;
         Ok(last.judged)
     }
 
-    fn judge<'a>(&'a self, store: &'a Store, inputs: &'a Inputs, found: &'a Found, judged: Judged) -> Judge<'a> {
-        Judge { engine: self, store, inputs, found, judged }
+    fn judge<'a>(&'a self, inputs: &'a Inputs, found: &'a Found, judged: Judged) -> Judge<'a> {
+        Judge { engine: self, inputs, found, judged }
     }
 
     /// Computes KPIs, and audits each as soon as it is there.
     async fn compute_and_judge<'a>(
         &self,
         context: &SessionContext,
+        store: &Store,
         run: &mut Run,
         kpis: &BTreeSet<String>,
         mut judge: Judge<'a>,
@@ -424,17 +429,21 @@ impl Engine {
         let mut run_plan = plan::plan(model, Some(kpis), &found.kept.periods);
         run_plan.members = found.kept.members.clone();
         run.event(&ManifestEvent::new(Phase::Plan, Status::Done).rows(run_plan.passes.len() as u64)).await?;
-        // Results wait for nothing but the audit, so that few of them are in memory at once.
-        let (sender, results) = mpsc::channel(1);
+        // Few results wait for their audits, so that few of them are in memory at once.
+        let (sender, mut results) = mpsc::channel(1);
         let computing =
             execute::execute(context, model, &run_plan, self.as_of.day, &found.survey.extents, listener, sender);
+        let side_by_side = context.state().config().target_partitions().max(1);
+        let stager = run.stager();
         let judging = async {
-            let mut results = results;
+            let ready = stream::poll_fn(|waiting| results.poll_recv(waiting))
+                .map(|outcome| make_ready(self, store, stager.clone(), found, outcome));
+            let mut ready = pin!(ready.buffered(side_by_side));
             let mut tick = tokio::time::interval(BEAT);
             loop {
                 tokio::select! {
-                    result = results.recv() => match result {
-                        Some((name, result)) => judge.judge(run, name, result).await?,
+                    ready = ready.next() => match ready {
+                        Some(ready) => judge.judge(run, ready?).await?,
                         None => break Ok(()),
                     },
                     _ = tick.tick() => run.heartbeat().await,
@@ -458,10 +467,10 @@ impl Engine {
             let unread = everything.iter().find_map(|kpi| survey.failed.get(&kpi.name));
             // Of what could not be read nobody knows whether it has rows.
             if let Some(error) = unread.or(broken_key) {
-                sorted.outcomes.push((name.clone(), Err(error.again())));
+                sorted.outcomes.push((name.clone(), error.again()));
             } else if let Some(error) = self.without_rows(model, &model.kpis[name], survey) {
                 sorted.without_rows.insert(name.clone());
-                sorted.outcomes.push((name.clone(), Err(error)));
+                sorted.outcomes.push((name.clone(), error));
             } else {
                 sorted.ready.insert(name.clone());
             }
@@ -910,7 +919,7 @@ struct Prepared {
 struct Sorted {
     ready: BTreeSet<String>,
     /// Why each of the others cannot be computed.
-    outcomes: Outcomes,
+    outcomes: Vec<(String, Error)>,
     /// Those of the others behind which there is no row.
     without_rows: BTreeSet<String>,
 }

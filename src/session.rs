@@ -71,6 +71,12 @@ pub fn open(options: &SessionOptions) -> Result<SessionContext> {
     settings.sql_parser.collect_spans = true;
     // A folder is a table with everything below it.
     settings.execution.listing_table_ignore_subdirectory = false;
+    // A table that is joined to is hashed once and looked into by all cores, up to this size: else both sides are first sent
+    // to the core that has their part of the keys, which for 18 million rows beside 4.5 million costs a third of the time.
+    settings.optimizer.hash_join_single_partition_threshold = 512 << 20;
+    settings.optimizer.hash_join_single_partition_threshold_rows = 10_000_000;
+    // Whole numbers as keys need no hash where there is one among twenty numbers: a place for each costs no more memory.
+    settings.execution.perfect_hash_join_min_key_density = 0.05;
 
     let state = SessionStateBuilder::new()
         .with_default_features()

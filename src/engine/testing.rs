@@ -268,7 +268,8 @@ impl Engine {
         let mut survey = survey(context, model, kpis, self.as_of, &FileDays::default()).await;
         survey.failed.extend(repeated_targets(context, model, kpis).await);
         let broken = broken_keys(context, model, kpis).await;
-        let Sorted { ready, mut outcomes, .. } = self.sort_out(kpis, &survey, &broken);
+        let Sorted { ready, outcomes, .. } = self.sort_out(kpis, &survey, &broken);
+        let mut outcomes: Outcomes = outcomes.into_iter().map(|(name, error)| (name, Err(error))).collect();
         let plan = plan::plan(model, Some(&ready), &BTreeMap::new());
         outcomes.extend(execute::execute_all(context, model, &plan, self.as_of.day, &survey.extents).await);
         outcomes

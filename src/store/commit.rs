@@ -14,7 +14,8 @@ use datafusion::arrow::datatypes::SchemaRef;
 use super::files::Files;
 use super::log::Owner;
 use super::record::{DataFile, Entry, FORMAT_VERSION, Input, LogRecord};
-use super::{log, stage, unique};
+use super::stage::{self, Written};
+use super::{log, unique};
 use crate::error::{Error, ErrorKind, Result};
 use crate::materialize::parquet::{self, Stored};
 
@@ -67,7 +68,7 @@ pub(super) async fn settle(
     files: &dyn Files,
     mut draft: Draft<'_>,
     mut parent: Option<LogRecord>,
-    written: &mut Vec<String>,
+    written: &Written,
 ) -> Result<Decision> {
     // One name for all attempts: a late arrival of an earlier one is recognized as ours.
     let commit_id = unique::token();
@@ -142,7 +143,7 @@ impl Draft<'_> {
         files: &dyn Files,
         parent: Option<&LogRecord>,
         commit_id: &str,
-        written: &mut Vec<String>,
+        written: &Written,
     ) -> Result<LogRecord> {
         let version = parent.map_or(1, |record| record.version + 1);
         let mut kpis = parent.map(|record| record.kpis.clone()).unwrap_or_default();
@@ -182,7 +183,7 @@ impl Draft<'_> {
         kpis: &BTreeMap<String, Entry>,
         before: Option<Entry>,
         version: u64,
-        written: &mut Vec<String>,
+        written: &Written,
     ) -> Result<(Entry, Vec<String>)> {
         let fingerprint = summary.fingerprint.clone();
         let input_digest = digest_of(kpis.iter());
@@ -220,7 +221,7 @@ impl Draft<'_> {
                 }
             }
         }
-        let path = stage::next_path(&summary.name, &self.run_id, written);
+        let path = written.next_path(&summary.name, &self.run_id);
         let file = stage::write(files, path, encoder.finish()?, rows).await?;
         let file = DataFile { groups, ..file };
         let input_digest = digest_of(kpis.iter().filter(|(kpi, _)| !lost.contains(kpi)));

@@ -16,7 +16,8 @@
 //!
 //! 1. [`Store::begin`] reads the newest version (`log`), takes the lease (`lease`), and leaves the first line of the run's
 //!    manifest (`manifest`). Before that nothing is written, not even a folder.
-//! 2. [`Run::stage`] writes each result into a file of the run's own and reads it back (`stage`). Nobody else knows of it.
+//! 2. [`Run::stage`], or a [`Stager`] beside others, writes each result into a file of the run's own and reads it back
+//!    (`stage`). Nobody else knows of it.
 //! 3. The caller audits its candidates, and leaves out those that fail.
 //! 4. [`Run::commit`] creates the record of the next version, in which all KPIs of the run switch together (`commit`). If
 //!    the answer is lost, the log is asked; if another run was first, the two are compared.
@@ -64,6 +65,7 @@ use self::lease::Lease;
 use self::local::LocalFiles;
 use self::manifest::ManifestWriter;
 use self::objects::ObjectFiles;
+use self::stage::Written;
 use crate::error::{Error, Result};
 use crate::materialize::parquet::{self, Stored};
 
@@ -193,7 +195,7 @@ impl Store {
                 return Err(error);
             }
         };
-        let mut run = Run { files: self.files.clone(), id, info, parent, manifest, lease, written: Vec::new() };
+        let mut run = Run { files: self.files.clone(), id, info, parent, manifest, lease, written: Written::default() };
         // What an earlier run left undone. If it fails again, that is for the end of this run to say.
         let repaired = self.repair_published().await;
         run.note_published(repaired.as_ref()).await;
@@ -211,8 +213,7 @@ pub struct Run {
     parent: Option<LogRecord>,
     manifest: ManifestWriter,
     lease: Lease,
-    /// The paths of all files that the run wrote or tried to write.
-    written: Vec<String>,
+    written: Written,
 }
 
 /// A result on disk that is not published yet.
@@ -260,6 +261,26 @@ pub enum CommitOutcome {
     Lost { by: LogRecord, contested: Vec<String> },
 }
 
+/// Writes results of a run into files of its own, which nobody else knows of. A clone may be at work beside others.
+#[derive(Debug, Clone)]
+pub struct Stager {
+    files: Arc<dyn Files>,
+    run_id: String,
+    written: Written,
+}
+
+impl Stager {
+    /// Writes a result that is a Parquet file already, and reads it back. Staging a KPI again makes a new candidate.
+    pub async fn stage(&self, kpi: &str, encoded: Vec<u8>, rows: u64) -> Result<StagedKpi> {
+        failpoint::hit("before_stage");
+        refuse_bad_name(kpi)?;
+        let path = self.written.next_path(kpi, &self.run_id);
+        let file = stage::write(&*self.files, path, encoded, rows).await?;
+        failpoint::hit("after_stage");
+        Ok(StagedKpi { kpi: kpi.to_string(), rows: file.rows, file })
+    }
+}
+
 impl Run {
     /// Sorts by the time at which runs began.
     pub fn id(&self) -> &str {
@@ -285,18 +306,13 @@ impl Run {
     /// Writes a result to a file of its own and reads it back. Staging a KPI again makes a new candidate.
     pub async fn stage(&mut self, kpi: &str, schema: &SchemaRef, batches: &[RecordBatch]) -> Result<StagedKpi> {
         let rows = batches.iter().map(|batch| batch.num_rows() as u64).sum();
-        self.stage_encoded(kpi, parquet::encode(schema, batches)?, rows).await
+        self.heartbeat().await;
+        self.stager().stage(kpi, parquet::encode(schema, batches)?, rows).await
     }
 
-    /// The same for a result that is a Parquet file already.
-    pub async fn stage_encoded(&mut self, kpi: &str, encoded: Vec<u8>, rows: u64) -> Result<StagedKpi> {
-        failpoint::hit("before_stage");
-        refuse_bad_name(kpi)?;
-        self.heartbeat().await;
-        let path = stage::next_path(kpi, &self.id, &mut self.written);
-        let file = stage::write(&*self.files, path, encoded, rows).await?;
-        failpoint::hit("after_stage");
-        Ok(StagedKpi { kpi: kpi.to_string(), rows: file.rows, file })
+    /// What writes results of this run side by side.
+    pub fn stager(&self) -> Stager {
+        Stager { files: self.files.clone(), run_id: self.id.clone(), written: self.written.clone() }
     }
 
     /// Commits everything at once, then brings the plain copies up to date.
@@ -356,7 +372,7 @@ impl Run {
     async fn settle(&mut self, commit: Commit<'_>) -> Result<Decision> {
         let draft = self.draft(commit)?;
         self.event(&ManifestEvent::new(Phase::Commit, Status::Started)).await?;
-        commit::settle(&*self.files, draft, self.parent.clone(), &mut self.written).await
+        commit::settle(&*self.files, draft, self.parent.clone(), &self.written).await
     }
 
     fn draft<'a>(&self, commit: Commit<'a>) -> Result<Draft<'a>> {
@@ -424,13 +440,16 @@ impl Run {
     async fn delete_written_except(&mut self, record: &LogRecord) {
         let kept: BTreeSet<&str> =
             record.kpis.values().flat_map(|entry| &entry.files).map(|file| file.path.as_str()).collect();
-        self.written.retain(|path| !kept.contains(path.as_str()));
-        self.delete_written().await;
+        self.delete(self.written.take(|path| !kept.contains(path))).await;
     }
 
     async fn delete_written(&mut self) {
+        self.delete(self.written.take(|_| true)).await;
+    }
+
+    async fn delete(&self, paths: Vec<String>) {
         // What cannot be deleted is named by no record, and harmless.
-        for path in std::mem::take(&mut self.written) {
+        for path in paths {
             let _ = self.files.delete(&path).await;
         }
     }

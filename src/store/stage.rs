@@ -3,6 +3,8 @@
 //! `data/<kpi>/<run_id>/part-0.parquet` is written once and never touched again. A candidate counts only after it was
 //! read back: what lies in the store must be what was computed, with as many rows.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::compute::concat_batches;
 use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -14,14 +16,35 @@ use super::record::{DataFile, Entry};
 use crate::error::{Error, Result};
 use crate::materialize::parquet::Stored;
 
-/// A path for a candidate, added to those that the run has written. A KPI that is staged once more takes the next part:
-/// no file is ever written twice.
-pub(super) fn next_path(kpi: &str, run_id: &str, written: &mut Vec<String>) -> String {
-    let folder = format!("data/{kpi}/{run_id}/");
-    let part = written.iter().filter(|path| path.starts_with(&folder)).count();
-    let path = format!("{folder}part-{part}.parquet");
-    written.push(path.clone());
-    path
+/// The paths of all files that a run wrote or tried to write. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Written(Arc<Mutex<Vec<String>>>);
+
+impl Written {
+    fn paths(&self) -> MutexGuard<'_, Vec<String>> {
+        // Paths are added and taken as a whole, so a thread that panicked left none behind half done.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A path for a candidate, which counts as written from now on. A KPI that is staged once more takes the next part: no
+    /// file is ever written twice.
+    pub fn next_path(&self, kpi: &str, run_id: &str) -> String {
+        let mut paths = self.paths();
+        let folder = format!("data/{kpi}/{run_id}/");
+        let part = paths.iter().filter(|path| path.starts_with(&folder)).count();
+        let path = format!("{folder}part-{part}.parquet");
+        paths.push(path.clone());
+        path
+    }
+
+    pub fn contains(&self, path: &str) -> bool {
+        self.paths().iter().any(|known| known == path)
+    }
+
+    /// Forgets some paths and returns them.
+    pub fn take(&self, is_meant: impl Fn(&str) -> bool) -> Vec<String> {
+        self.paths().extract_if(.., |path| is_meant(path)).collect()
+    }
 }
 
 /// Writes an encoded table to a path of its own, and reads it back.

@@ -14,6 +14,7 @@ use datafusion::logical_expr::expr::Sort;
 use datafusion::logical_expr::{Expr, ExprFunctionExt, LogicalPlan, lit};
 use datafusion::prelude::SessionContext;
 
+use super::ascending::is_ascending;
 use super::{date, partners};
 use crate::compile::{PERIOD_START, column, day_of, joined_rows, period_of};
 use crate::error::{Error, Result};
@@ -178,9 +179,13 @@ async fn repeated_key(context: &SessionContext, model: &Model, name: &str) -> Re
     let keys: Vec<Expr> =
         table.primary_key.iter().map(|key| Expr::Column(Column::new(Some(TableReference::bare(name)), key))).collect();
     let has_key = keys.iter().cloned().map(Expr::is_not_null).reduce(Expr::and).unwrap_or_else(|| lit(true));
+    let with_keys = || joined_rows(model, name, &BTreeSet::new(), None, false)?.filter(has_key.clone());
+    let only_keys = with_keys().and_then(|rows| rows.project(keys.clone())?.build()).map_err(query_error)?;
+    if is_ascending(context, only_keys).await.map_err(query_error)? {
+        return Ok(None);
+    }
     let plan = || -> datafusion::common::Result<LogicalPlan> {
-        joined_rows(model, name, &BTreeSet::new(), None, false)?
-            .filter(has_key)?
+        with_keys()?
             .aggregate(keys.clone(), vec![count(lit(1_i64)).alias("rows")])?
             .filter(column("rows").gt(lit(1_i64)))?
             .sort(vec![column("rows").sort(false, false)])?

@@ -4,6 +4,7 @@
 //! A survey reads a few columns of each table, file by file where it can, so that files that were looked at before need no
 //! second look. It decides nothing about values.
 
+mod ascending;
 mod coverage;
 mod keys;
 
