@@ -13,6 +13,7 @@ use datafusion::arrow::row::{Row, RowConverter, Rows, SortField};
 use crate::error::{Error, Result};
 use crate::execute::{KpiResult, query_error};
 use crate::model::Kpi;
+use crate::report::is_same_value;
 use crate::store::{Audit, AuditStatus};
 
 /// Judges a result, or the part of it that was computed, and compares it with what was published in its place. `count` is
@@ -128,17 +129,6 @@ fn finite(result: &KpiResult) -> Result<Audit> {
     })
 }
 
-/// Whether a value is another one by more than the order in which a machine adds up parts may do.
-fn is_same(before: Option<f64>, after: Option<f64>) -> bool {
-    const NOISE: f64 = 1e-12;
-    match (before, after) {
-        (Some(before), Some(after)) => {
-            before == after || (before - after).abs() <= NOISE * before.abs().max(after.abs())
-        }
-        (before, after) => before == after,
-    }
-}
-
 /// How the values differ from those published before. Never a failure: that data changes is what runs are for.
 fn changes(result: &KpiResult, before: Option<&RecordBatch>) -> Result<Audit> {
     let name = "changes";
@@ -170,7 +160,7 @@ fn changes(result: &KpiResult, before: Option<&RecordBatch>) -> Result<Audit> {
             None => added += 1,
             Some(before) => {
                 kept += 1;
-                changed += usize::from(!is_same(*before, value));
+                changed += usize::from(!is_same_value(*before, value));
             }
         }
     }

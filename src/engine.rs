@@ -12,6 +12,7 @@ mod patch;
 mod preview;
 mod testing;
 mod unchanged;
+mod versions;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::PathBuf;
@@ -37,6 +38,7 @@ use crate::diagnostic::{Diagnostic, Sources, nearest};
 use crate::error::{Error, ErrorKind, Result};
 use crate::execute::{self, Listener, query_error};
 use crate::load::{self, LoadedProject};
+use crate::location::Location;
 use crate::model::{Earlier, Kpi, Model, Origin, Placement, Shape, Skipped, Subject, Window, below};
 use crate::plan;
 use crate::report::{self, KPI_VALUES, Scorecard};
@@ -47,7 +49,7 @@ use crate::store::{
 };
 use crate::survey::{AsOf, FileDays, Partner, Survey, broken_keys, partners, repeated_targets, survey, tables_of};
 use crate::time::Grain;
-use crate::validate::{Validated, advice, validate};
+use crate::validate::{UNREACHABLE_SOURCE, Validated, advice, validate};
 use candidate::make_ready;
 use derived::with_derived_tables;
 pub use doctor::{Examination, KpiState, Missing, TableState};
@@ -56,6 +58,7 @@ use judge::{Found, Judge, Judged};
 pub use preview::{Changed, Preview, Read, Scan, ScanKind};
 pub use testing::{Only, TestOptions, TestReport};
 use unchanged::Unchanged;
+pub use versions::{KpiDifference, Reason, RolledBack, TableDifference, VersionDifference};
 
 /// Which project, and how it runs.
 #[derive(Debug, Clone, Default)]
@@ -130,7 +133,8 @@ pub struct RunReport {
     pub lost: Vec<String>,
     pub skipped: Vec<Skipped>,
     pub scorecard: Scorecard,
-    pub output: PathBuf,
+    /// Where the results lie.
+    pub output: Location,
     /// Why the plain copies lag behind the log, if they do.
     pub unpublished: Option<Error>,
     pub elapsed: Duration,
@@ -275,7 +279,11 @@ impl Engine {
             };
             Ok(vec![(cell.clone(), plan)])
         };
-        let result = execute::compute(&self.context, &kpi, plans).await.map_err(|error| self.explain(&kpi, error))?;
+        let result = execute::compute(&self.context, &kpi, plans).await;
+        let result = match result {
+            Ok(result) => result,
+            Err(error) => return Err(self.explain(&kpi, error).await),
+        };
         // What a run would not publish is not shown either.
         let audits = audit(&result, None, result.rows.num_rows(), None)?;
         let failure = audits.iter().find(|audit| audit.status == AuditStatus::Failed && audit.name != NOT_EMPTY);
@@ -313,7 +321,7 @@ impl Engine {
         let model = self.model();
         let selected = self.select(&options.select)?;
 
-        let store = Store::open_local(&model.project.output)?;
+        let store = self.store()?;
         let mut run = store.begin(self.run_info(&selected)).await?;
         let inputs = Inputs::pin(model);
         let judged = self.computed_and_judged(&store, &mut run, options, &selected, &inputs, listener).await;
@@ -619,8 +627,13 @@ impl Engine {
     }
 
     fn refuse_mistakes(&self) -> Result<()> {
-        match self.diagnostics().iter().filter(|diagnostic| diagnostic.is_error()).count() {
+        let diagnostics = self.diagnostics();
+        let errors: Vec<&Diagnostic> = diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).collect();
+        match errors.len() {
             0 => Ok(()),
+            _ if errors.iter().all(|error| error.code == UNREACHABLE_SOURCE) => {
+                Err(Error::storage("what tables read cannot be reached, so nothing ran"))
+            }
             1 => Err(Error::config("the definitions have a mistake, so nothing ran")),
             count => Err(Error::config(format!("the definitions have {count} mistakes, so nothing ran"))),
         }
@@ -779,19 +792,23 @@ impl Engine {
         survey.failed.extend(repeated_targets(&self.context, model, &names).await);
         let broken = broken_keys(&self.context, model, &names).await;
         match std::mem::take(&mut survey.failed).into_values().chain(broken.into_values()).next() {
-            Some(error) => Err(self.explain(kpi, error)),
+            Some(error) => Err(self.explain(kpi, error).await),
             None => Ok(survey),
         }
     }
 
+    /// Where the project's results lie.
+    ///
+    /// # Errors
+    /// `Storage` where the environment does not say how to reach it.
+    pub fn store(&self) -> Result<Store> {
+        Store::open(&self.model().project.output, &catalog::stores(&self.context))
+    }
+
     /// What the last run has found of the files, if there was one.
     async fn known_days(&self) -> FileDays {
-        let output = &self.model().project.output;
-        if !output.exists() {
-            return FileDays::default();
-        }
         // A question is answered without it, only later.
-        let Ok(store) = Store::open_local(output) else { return FileDays::default() };
+        let Ok(store) = self.store() else { return FileDays::default() };
         let head = store.head().await.ok().flatten();
         head.map(|head| Inputs::known_days(self.model(), &head)).unwrap_or_default()
     }
@@ -801,12 +818,12 @@ impl Engine {
     }
 
     /// A failed query in terms of the user's files: the value that does not fit its column's type, with its line.
-    fn explain(&self, kpi: &Kpi, error: Error) -> Error {
-        explain(self.model(), &tables_of(self.model(), kpi), error)
+    async fn explain(&self, kpi: &Kpi, error: Error) -> Error {
+        explain(self.model(), &tables_of(self.model(), kpi), error).await
     }
 }
 
-fn explain(model: &Model, tables: &BTreeSet<String>, error: Error) -> Error {
+async fn explain(model: &Model, tables: &BTreeSet<String>, error: Error) -> Error {
     // Only what could not be read has a place in a file.
     let text = error.to_string();
     let signs = ["Cast error", "Cannot cast", "Parser error", "Error parsing", "cannot read", "Parquet"];
@@ -818,15 +835,17 @@ fn explain(model: &Model, tables: &BTreeSet<String>, error: Error) -> Error {
         let Origin::Files { opened, csv, texts, .. } = &table.origin else { continue };
         // Reading everything again is only worth it where the format is what failed.
         if error.message().contains("Parquet")
-            && let Some((file, reason)) = catalog::find_broken_file(opened)
+            && let Some((file, reason)) = catalog::find_broken_file(opened).await
         {
-            return Error::execution(format!("`{}` is damaged: {reason}", file.display()))
+            return Error::execution(format!("`{file}` is damaged: {reason}"))
                 .with_hint("export the file again; its beginning and end are right, and something between is not")
                 .with_source(error);
         }
         for text in texts {
-            if let Some(broken) = catalog::find_broken_value(opened, csv, &text.column, |value| text.fits(value)) {
-                let place = format!("line {} of `{}`", broken.line, broken.file.display());
+            let fits = text.clone();
+            let broken = catalog::find_broken_value(opened, csv, &text.column, move |value| fits.fits(value)).await;
+            if let Some(broken) = broken {
+                let place = format!("line {} of `{}`", broken.line, broken.file);
                 return Error::execution(format!(
                     "{place}: `{}` in column `{}` is no {}",
                     broken.value, text.column, text.name

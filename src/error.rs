@@ -1,9 +1,12 @@
 //! The failures of the tool itself: a store that does not answer, a query that breaks, a lost race.
 //!
 //! Mistakes in a user's files are not errors in this sense; they are [`crate::diagnostic::Diagnostic`]s, collected and
-//! shown all at once. An [`Error`] ends what was being done, keeps its source, and knows the exit code that it deserves.
+//! shown all at once. An [`Error`] ends what was being done, keeps its source, and knows the exit code that it deserves. What
+//! it says holds no credentials; its source may, so that only [`Error`]'s own words are to be shown.
 
 use std::fmt;
+
+use crate::secrets::without_secrets;
 
 /// A failure, with what was being done, what to do next, and the cause underneath.
 ///
@@ -53,7 +56,8 @@ impl ErrorKind {
 impl Error {
     /// A failure of the given kind; the message names the thing, without a full stop.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Error { kind, message: message.into(), hint: None, context: Vec::new(), source: None }
+        let message = without_secrets(&message.into()).into_owned();
+        Error { kind, message, hint: None, context: Vec::new(), source: None }
     }
 
     /// The request or the definitions are wrong.
@@ -84,7 +88,7 @@ impl Error {
 
     /// A named value that helps to find the cause, such as the path.
     pub fn with_context(mut self, key: &'static str, value: impl fmt::Display) -> Self {
-        self.context.push((key, value.to_string()));
+        self.context.push((key, without_secrets(&value.to_string()).into_owned()));
         self
     }
 
@@ -118,11 +122,11 @@ impl Error {
     }
 
     /// What the cause says, where the message does not say it already.
-    fn cause(&self) -> Option<String> {
+    pub fn cause(&self) -> Option<String> {
         let source = self.source.as_ref()?;
         let text = match source.downcast_ref::<Error>() {
             Some(error) => error.message.clone(),
-            None => source.to_string(),
+            None => without_secrets(&source.to_string()).into_owned(),
         };
         let innermost = text.rsplit("\ncaused by\n").next().unwrap_or(&text).trim();
         (!self.message.contains(innermost)).then(|| text.trim_end().to_owned())

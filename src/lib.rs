@@ -22,8 +22,8 @@
 //!
 //! | floor | modules | what they have | what is deliberately absent |
 //! |---|---|---|---|
-//! | 0 | [`error`], [`diagnostic`], [`time`], [`days`] | failures, mistakes with a place, calendar arithmetic, sets of days | DataFusion; the clock |
-//! | 1 | [`functions`], [`cube`], [`frames`], [`spec`], [`load`] | SQL functions, operators for many cells and for many frames at once, the language as types, reading files | whether a name exists; only `load` knows YAML |
+//! | 0 | [`error`], [`secrets`], [`diagnostic`], [`time`], [`days`] | failures and what they must not say, mistakes with a place, calendar arithmetic, sets of days | DataFusion; the clock |
+//! | 1 | [`functions`], [`cube`], [`frames`], [`location`], [`spec`], [`load`] | SQL functions, operators for many cells and for many frames at once, paths and object stores, the language as types, reading files | whether a name exists; only `load` knows YAML |
 //! | 2 | [`session`], [`catalog`] | DataFusion's settings; files as raw rows | casts, renames and filters, which are a table's definition |
 //! | 3 | [`model`], [`validate`] | names resolved, expressions typed, joins proven | values; nothing is read beyond schemas |
 //! | 4 | [`compile`] | one KPI, one grain, one set of dimensions as a plan | where the rows come from, which is left open |
@@ -41,6 +41,7 @@
 //! # Where things are added
 //!
 //! - A **shape** of KPI: a variant of [`model::Shape`], its keys in [`spec`], its rules in [`validate`], a file in [`compile`].
+//! - An **object store**: how it is opened, in [`location`]'s `stores`.
 //! - A **table format**: a file in [`catalog`] that gives a `TableProvider`.
 //! - An **output format**: an encoder in [`materialize`], which is pure.
 //! - A **function that a pass computes**: how its groups are kept and brought together, in [`cube`]; `plan` says which take part.
@@ -69,7 +70,7 @@
 //!
 //! // All KPIs, audited and published together.
 //! let report = engine.run(&RunOptions::default(), &|progress| eprintln!("{progress:?}")).await?;
-//! println!("version {:?} in {}", report.version, report.output.display());
+//! println!("version {:?} in {}", report.version, report.output);
 //! # Ok(())
 //! # }
 //! ```
@@ -81,6 +82,7 @@
 pub mod days;
 pub mod diagnostic;
 pub mod error;
+pub mod secrets;
 pub mod time;
 
 // Floor 1: what was written.
@@ -88,6 +90,7 @@ pub mod cube;
 pub mod frames;
 pub mod functions;
 pub mod load;
+pub mod location;
 pub mod spec;
 
 // Floor 2: where the data lives.

@@ -1,6 +1,7 @@
 //! The DataFusion session that everything runs in: settings, memory, spilling and our functions, chosen in one place.
 //!
-//! It knows no tables; `catalog` opens those. It reads no configuration files and no environment.
+//! It knows no tables; `catalog` opens those. It reads no configuration files; of the environment, the stores read what they
+//! need once somebody asks for one.
 
 mod at_hand;
 mod dependencies;
@@ -34,6 +35,7 @@ use crate::cube::CubeNodePlanner;
 use crate::error::{Error, ErrorKind, Result};
 use crate::frames::FramesNodePlanner;
 use crate::functions;
+use crate::location::EnvironmentStores;
 
 /// What a user may choose about how queries run. None of it changes a value.
 #[derive(Debug, Clone, Default)]
@@ -55,6 +57,7 @@ pub fn open(options: &SessionOptions) -> Result<SessionContext> {
     );
     let runtime = RuntimeEnvBuilder::new()
         .with_memory_pool(Arc::new(pool))
+        .with_object_store_registry(Arc::new(EnvironmentStores::default()))
         // A session that lives long must see files that others write.
         .with_object_list_cache_ttl(Some(std::time::Duration::from_secs(10)))
         .build_arc()

@@ -14,4 +14,5 @@ mod memory;
 mod partial;
 mod readme;
 mod shapes;
+mod stores;
 mod support;

@@ -6,8 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 const FLOORS: [&[&str]; 9] = [
-    &["days", "diagnostic", "error", "time"],
-    &["cube", "frames", "functions", "load", "spec"],
+    &["days", "diagnostic", "error", "secrets", "time"],
+    &["cube", "frames", "functions", "load", "location", "spec"],
     &["catalog", "session"],
     &["model", "validate"],
     &["compile"],

@@ -16,6 +16,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, TableProviderFilterPushDown, T
 use datafusion::physical_plan::ExecutionPlan;
 
 use super::{Format, Source};
+use crate::location::no_stores;
 
 /// The source with further columns that it does not have.
 pub fn with_absent_columns(source: Source, columns: &[Field]) -> Source {
@@ -48,7 +49,8 @@ pub fn empty(columns: &[Field]) -> Result<Source> {
 }
 
 fn nothing_of(provider: Arc<dyn TableProvider>) -> Source {
-    Source { provider, files: Vec::new(), format: Format::Csv, suggested_types: Vec::new(), empty_columns: Vec::new() }
+    let (suggested_types, empty_columns) = (Vec::new(), Vec::new());
+    Source { provider, files: Vec::new(), format: Format::Csv, suggested_types, empty_columns, stores: no_stores() }
 }
 
 fn schema(files: Option<&Schema>, columns: &[Field]) -> SchemaRef {

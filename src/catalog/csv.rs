@@ -3,9 +3,7 @@
 //! The raw rows are text, and the table's definition casts them: so a value that does not fit is found by name instead of
 //! breaking the reader, and an id such as `007` keeps its zeros. All files of a table must have the same header.
 
-use std::fs::File;
 use std::io::Read;
-use std::path::Path;
 use std::sync::Arc;
 
 use ::csv::{ByteRecord, Reader, ReaderBuilder};
@@ -14,9 +12,11 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use datafusion::datasource::file_format::csv::CsvFormat;
 use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
 use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig};
+use datafusion::object_store;
 
 use super::files::{Found, InputFile, locations, unreadable};
-use super::{Format, Source, SourceError, SourceOptions};
+use super::{Format, Source, SourceError, SourceOptions, waiting};
+use crate::location::{Location, OpenedFile, Stores, explain_store_error, open_file};
 
 /// How CSV files are written.
 #[derive(Debug, Clone)]
@@ -29,8 +29,8 @@ pub struct CsvOptions {
 }
 
 impl CsvOptions {
-    fn delimiter_in(&self, path: &Path) -> u8 {
-        let is_tabbed = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("tsv"));
+    fn delimiter_in(&self, file: &Location) -> u8 {
+        let is_tabbed = file.to_string().to_ascii_lowercase().ends_with(".tsv");
         self.delimiter.unwrap_or(if is_tabbed { b'\t' } else { b',' })
     }
 }
@@ -44,16 +44,16 @@ impl Default for CsvOptions {
 /// How many rows of the first and the last file are looked at to see what a column holds.
 const ROWS_LOOKED_AT: usize = 10_000;
 
-pub(super) fn open(found: Found, options: &SourceOptions) -> Result<Source, SourceError> {
-    let names = common_header(&found, &options.csv)?;
-    let guesses = look_at(&found, &options.csv, &names)?;
+pub(super) fn open(stores: Stores, found: Found, options: &SourceOptions) -> Result<Source, SourceError> {
+    let names = common_header(&stores, &found, &options.csv)?;
+    let guesses = look_at(&stores, &found, &options.csv, &names)?;
     let suggested_types = names.iter().cloned().zip(guesses.iter().map(Guess::data_type)).collect();
     let unseen = names.iter().zip(&guesses).filter(|(_, guess)| !guess.seen);
     let empty_columns = unseen.map(|(name, _)| name.clone()).collect();
     let fields: Vec<Field> = names.iter().map(|name| Field::new(name, DataType::Utf8View, true)).collect();
 
     let (locations, ending) = locations(&found, &options.partitions)?;
-    let delimiter = found.files.first().map_or(b',', |file| options.csv.delimiter_in(&file.path));
+    let delimiter = found.files.first().map_or(b',', |file| options.csv.delimiter_in(&file.location));
     let format = CsvFormat::default()
         .with_has_header(true)
         .with_delimiter(delimiter)
@@ -68,21 +68,28 @@ pub(super) fn open(found: Found, options: &SourceOptions) -> Result<Source, Sour
         .with_listing_options(listing)
         .with_schema(Arc::new(Schema::new(fields)));
     let table = ListingTable::try_new(config).map_err(|error| SourceError::unreadable(error.strip_backtrace()))?;
-    Ok(Source { provider: Arc::new(table), files: found.files, format: Format::Csv, suggested_types, empty_columns })
+    Ok(Source {
+        provider: Arc::new(table),
+        files: found.files,
+        format: Format::Csv,
+        suggested_types,
+        empty_columns,
+        stores,
+    })
 }
 
 /// The header that all files share. Rows are read by position, so another order in one file would mix columns up.
-fn common_header(found: &Found, options: &CsvOptions) -> Result<Vec<String>, SourceError> {
+fn common_header(stores: &Stores, found: &Found, options: &CsvOptions) -> Result<Vec<String>, SourceError> {
     let mut common: Option<(Vec<String>, &InputFile)> = None;
     for file in &found.files {
-        let names = header(file, found.compression, options)?;
+        let names = header(stores, file, found.compression, options)?;
         match &common {
             None => common = Some((names, file)),
             Some((expected, first)) if *expected != names => {
                 return Err(SourceError::unreadable(format!(
                     "the headers of `{}` and `{}` differ: `{}` and `{}`",
-                    first.path.display(),
-                    file.path.display(),
+                    first.location,
+                    file.location,
                     expected.join(","),
                     names.join(",")
                 ))
@@ -95,40 +102,41 @@ fn common_header(found: &Found, options: &CsvOptions) -> Result<Vec<String>, Sou
 }
 
 fn header(
+    stores: &Stores,
     file: &InputFile,
     compression: FileCompressionType,
     options: &CsvOptions,
 ) -> Result<Vec<String>, SourceError> {
-    let mut reader = reader(file, compression, options)?;
-    let record = reader.byte_headers().map_err(|error| broken(file, compression, &error))?;
+    let mut reader = reader(stores, file, compression, options)?;
+    let record = reader.byte_headers().map_err(|error| broken(stores, file, compression, error))?;
     let mut names = Vec::new();
     for (index, name) in record.iter().enumerate() {
         let name = if index == 0 { name.strip_prefix(b"\xef\xbb\xbf").unwrap_or(name) } else { name };
         let name = std::str::from_utf8(name).map_err(|_| {
-            SourceError::unreadable(format!("the header of `{}` is not UTF-8", file.path.display()))
+            SourceError::unreadable(format!("the header of `{}` is not UTF-8", file.location))
                 .with_hint("save the file as UTF-8")
         })?;
         if names.iter().any(|known| known == name) {
-            return Err(SourceError::unreadable(format!("`{}` has two columns `{name}`", file.path.display()))
+            return Err(SourceError::unreadable(format!("`{}` has two columns `{name}`", file.location))
                 .with_hint("give each column a name of its own in the header"));
         }
         names.push(name.to_owned());
     }
     if names.is_empty() {
-        return Err(SourceError::unreadable(format!("`{}` is empty; it has no header", file.path.display()))
+        return Err(SourceError::unreadable(format!("`{}` is empty; it has no header", file.location))
             .with_hint("a CSV file begins with a line of column names"));
     }
     Ok(names)
 }
 
-fn look_at(found: &Found, options: &CsvOptions, names: &[String]) -> Result<Vec<Guess>, SourceError> {
+fn look_at(stores: &Stores, found: &Found, options: &CsvOptions, names: &[String]) -> Result<Vec<Guess>, SourceError> {
     let mut guesses = vec![Guess::default(); names.len()];
     let ends = [found.files.first(), found.files.last().filter(|_| found.files.len() > 1)];
     for file in ends.into_iter().flatten() {
-        let mut reader = reader(file, found.compression, options)?;
+        let mut reader = reader(stores, file, found.compression, options)?;
         let mut record = ByteRecord::new();
         for _ in 0..ROWS_LOOKED_AT {
-            if !reader.read_byte_record(&mut record).map_err(|error| broken(file, found.compression, &error))? {
+            if !reader.read_byte_record(&mut record).map_err(|error| broken(stores, file, found.compression, error))? {
                 break;
             }
             for (guess, value) in guesses.iter_mut().zip(record.iter()) {
@@ -229,80 +237,100 @@ fn is_timestamp(text: &str) -> bool {
 /// The first value of a column that does not fit its type, with its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BrokenValue {
-    pub file: std::path::PathBuf,
+    pub file: Location,
     pub line: u64,
     pub value: String,
 }
 
 /// Looks for the first value of `column` that `fits` refuses, reading the files in order.
-pub fn find_broken_value(
+pub async fn find_broken_value(
     source: &Source,
     options: &CsvOptions,
     column: &str,
-    fits: impl Fn(&str) -> bool,
+    fits: impl Fn(&str) -> bool + Send + 'static,
 ) -> Option<BrokenValue> {
-    for file in &source.files {
-        let name = file.path.to_string_lossy().to_lowercase();
-        let compression = match name.rsplit('.').next() {
-            Some("gz") => FileCompressionType::GZIP,
-            Some("zst") => FileCompressionType::ZSTD,
-            _ => FileCompressionType::UNCOMPRESSED,
-        };
-        let mut reader = reader(file, compression, options).ok()?;
-        let index = reader.headers().ok()?.iter().position(|name| name.trim_start_matches('\u{feff}') == column)?;
-        for record in reader.into_records() {
-            let Ok(record) = record else { break };
-            let Some(value) = record.get(index) else { continue };
-            let is_null = value.is_empty() || options.null_values.iter().any(|null| null == value);
-            if !is_null && !fits(value.trim()) {
-                let line = record.position().map_or(0, |position| line_of(file, compression, position));
-                return Some(BrokenValue { file: file.path.clone(), line, value: value.to_owned() });
-            }
+    let (stores, files, options, column) =
+        (source.stores.clone(), source.files.clone(), options.clone(), column.to_owned());
+    waiting(move || Ok(files.iter().find_map(|file| broken_value(&stores, file, &options, &column, &fits))))
+        .await
+        .ok()
+        .flatten()
+}
+
+fn broken_value(
+    stores: &Stores,
+    file: &InputFile,
+    options: &CsvOptions,
+    column: &str,
+    fits: &impl Fn(&str) -> bool,
+) -> Option<BrokenValue> {
+    let name = file.location.to_string().to_lowercase();
+    let compression = match name.rsplit('.').next() {
+        Some("gz") => FileCompressionType::GZIP,
+        Some("zst") => FileCompressionType::ZSTD,
+        _ => FileCompressionType::UNCOMPRESSED,
+    };
+    let mut reader = reader(stores, file, compression, options).ok()?;
+    let index = reader.headers().ok()?.iter().position(|name| name.trim_start_matches('\u{feff}') == column)?;
+    for record in reader.into_records() {
+        let Ok(record) = record else { break };
+        let Some(value) = record.get(index) else { continue };
+        let is_null = value.is_empty() || options.null_values.iter().any(|null| null == value);
+        if !is_null && !fits(value.trim()) {
+            let line = record.position().map_or(0, |position| line_of(stores, file, compression, position));
+            return Some(BrokenValue { file: file.location.clone(), line, value: value.to_owned() });
         }
     }
     None
 }
 
 fn reader(
+    stores: &Stores,
     file: &InputFile,
     compression: FileCompressionType,
     options: &CsvOptions,
 ) -> Result<Reader<Box<dyn Read>>, SourceError> {
-    let bytes = bytes_of(file, compression)?;
-    Ok(ReaderBuilder::new().delimiter(options.delimiter_in(&file.path)).quote(options.quote).from_reader(bytes))
+    let bytes = bytes_of(stores, file, compression)?;
+    Ok(ReaderBuilder::new().delimiter(options.delimiter_in(&file.location)).quote(options.quote).from_reader(bytes))
 }
 
-fn bytes_of(file: &InputFile, compression: FileCompressionType) -> Result<Box<dyn Read>, SourceError> {
-    let opened = File::open(&file.path).map_err(|error| unreadable(&file.path, &error))?;
+fn bytes_of(stores: &Stores, file: &InputFile, compression: FileCompressionType) -> Result<Box<dyn Read>, SourceError> {
+    let failed = |error: std::io::Error| unreadable(&file.location, &error);
+    let opened = open_file(stores, &file.location, file.bytes).and_then(OpenedFile::into_bytes).map_err(failed)?;
     Ok(if compression == FileCompressionType::GZIP {
         Box::new(flate2::read::MultiGzDecoder::new(opened))
     } else if compression == FileCompressionType::ZSTD {
-        Box::new(zstd::Decoder::new(opened).map_err(|error| unreadable(&file.path, &error))?)
+        Box::new(zstd::Decoder::new(opened).map_err(failed)?)
     } else {
         Box::new(opened)
     })
 }
 
 /// The line of a row behind the header. With Windows' line ends the reader counts a line once the next one has begun.
-fn line_of(file: &InputFile, compression: FileCompressionType, position: &::csv::Position) -> u64 {
+fn line_of(stores: &Stores, file: &InputFile, compression: FileCompressionType, position: &::csv::Position) -> u64 {
     let mut beginning = Vec::new();
     // A file that can no longer be read has lines all the same.
-    let _ = bytes_of(file, compression).map(|bytes| bytes.take(1 << 16).read_to_end(&mut beginning));
+    let _ = bytes_of(stores, file, compression).map(|bytes| bytes.take(1 << 16).read_to_end(&mut beginning));
     let end = beginning.iter().position(|byte| *byte == b'\n');
     position.line() + u64::from(end.is_some_and(|end| end > 0 && beginning[end - 1] == b'\r'))
 }
 
-fn broken(file: &InputFile, compression: FileCompressionType, error: &::csv::Error) -> SourceError {
-    let path = file.path.display();
-    match error.kind() {
+fn broken(stores: &Stores, file: &InputFile, compression: FileCompressionType, error: ::csv::Error) -> SourceError {
+    let (place, text) = (&file.location, error.to_string());
+    let unreadable = SourceError::unreadable(format!("`{place}` cannot be read: {text}"));
+    match error.into_kind() {
         ::csv::ErrorKind::UnequalLengths { pos, expected_len, len } => {
-            let line = pos.as_ref().map_or(0, |position| line_of(file, compression, position));
+            let line = pos.as_ref().map_or(0, |position| line_of(stores, file, compression, position));
             SourceError::unreadable(format!(
-                "line {line} of `{path}` has {len} values where the header has {expected_len}"
+                "line {line} of `{place}` has {len} values where the header has {expected_len}"
             ))
             .with_hint("mend the line; a value that holds the delimiter or a quote must stand in quotes")
         }
-        _ => SourceError::unreadable(format!("`{path}` cannot be read: {error}")),
+        ::csv::ErrorKind::Io(error) => match error.downcast::<object_store::Error>() {
+            Ok(answer) => explain_store_error("read", place, answer).into(),
+            Err(_) => unreadable,
+        },
+        _ => unreadable,
     }
 }
 

@@ -11,6 +11,7 @@ use datafusion::datasource::MemTable;
 
 use super::csv::guess;
 use super::{Format, Source};
+use crate::location::no_stores;
 
 /// The rows of one table as texts; nothing stands for NULL.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -63,6 +64,7 @@ pub fn given(given: &GivenRows, null_values: &[String], known: &Known) -> Result
         format: if is_csv { Format::Csv } else { Format::Parquet },
         suggested_types: Vec::new(),
         empty_columns: Vec::new(),
+        stores: no_stores(),
     };
     let (mut columns, mut bad): (Vec<ArrayRef>, Vec<BadValue>) = (Vec::new(), Vec::new());
     for field in &fields {

@@ -1,4 +1,5 @@
-//! Where the data lives: finds the files of a table, reads their schema, and offers them to DataFusion as raw rows.
+//! Where the data lives: finds the files of a table, on this machine or in an object store, reads their schema, and offers
+//! them to DataFusion as raw rows.
 //!
 //! One file per format. Nothing is renamed, cast or filtered here; that belongs to a table's definition and is done in
 //! `validate`. A catalog never writes.
@@ -11,12 +12,14 @@ mod parquet;
 mod periods;
 mod single;
 
-use std::path::Path;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::prelude::SessionContext;
+
+use crate::error::{Error, ErrorKind};
+use crate::location::{Location, Stores};
 
 pub use self::absent::{absent, empty, view_with_absent_columns, with_absent_columns};
 pub use self::csv::{BrokenValue, CsvOptions, find_broken_value, is_code};
@@ -38,6 +41,8 @@ pub struct Source {
     pub suggested_types: Vec<(String, DataType)>,
     /// For CSV, the columns without a value in the rows looked at; they are taken for text.
     pub empty_columns: Vec<String>,
+    /// Where files are read from that do not lie on this machine.
+    pub stores: Stores,
 }
 
 impl Source {
@@ -65,6 +70,17 @@ pub enum SourceError {
     Absent(String),
     /// The files are there and cannot be used.
     Unreadable { message: String, hint: Option<String> },
+    /// The store that has them did not answer, or refused.
+    Storage(Error),
+}
+
+impl From<Error> for SourceError {
+    fn from(error: Error) -> Self {
+        match error.kind() {
+            ErrorKind::Storage => SourceError::Storage(error),
+            _ => SourceError::Unreadable { message: error.message().to_owned(), hint: error.hint().map(str::to_owned) },
+        }
+    }
 }
 
 impl SourceError {
@@ -75,7 +91,7 @@ impl SourceError {
     fn with_hint(self, text: impl Into<String>) -> Self {
         match self {
             SourceError::Unreadable { message, .. } => SourceError::Unreadable { message, hint: Some(text.into()) },
-            absent @ SourceError::Absent(_) => absent,
+            other @ (SourceError::Absent(_) | SourceError::Storage(_)) => other,
         }
     }
 }
@@ -88,26 +104,53 @@ pub struct SourceOptions {
     pub partitions: Vec<(String, DataType)>,
 }
 
+/// The object stores of a session.
+pub fn stores(context: &SessionContext) -> Stores {
+    context.runtime_env().object_store_registry.clone()
+}
+
 /// Opens the files that `source` names below `data`.
 ///
 /// # Errors
-/// [`SourceError::Absent`] where there is nothing to read, [`SourceError::Unreadable`] where what is there cannot be used.
+/// [`SourceError::Absent`] where there is nothing to read, [`SourceError::Unreadable`] where what is there cannot be used,
+/// [`SourceError::Storage`] where a store refused.
 pub async fn open(
     context: &SessionContext,
-    data: &Path,
+    data: &Location,
     source: &str,
     options: &SourceOptions,
 ) -> Result<Source, SourceError> {
-    let found = find(data, source)?;
-    match found.format {
-        Format::Parquet => parquet::open(context, found, options).await,
-        Format::Csv => csv::open(found, options),
-    }
+    let (stores, data, source, options) = (stores(context), data.clone(), source.to_owned(), options.clone());
+    waiting(move || {
+        let found = find(&stores, &data, &source)?;
+        match found.format {
+            Format::Parquet => parquet::open(stores, found, &options),
+            Format::Csv => csv::open(stores, found, &options),
+        }
+    })
+    .await
 }
 
 /// The files of an opened source as they are now; to see whether they changed while a run read them.
-pub fn list(data: &Path, source: &str) -> Result<Vec<InputFile>, SourceError> {
-    find(data, source).map(|Found { files, .. }| files)
+///
+/// # Errors
+/// As [`open`].
+pub async fn list(context: &SessionContext, data: &Location, source: &str) -> Result<Vec<InputFile>, SourceError> {
+    let (stores, data, source) = (stores(context), data.clone(), source.to_owned());
+    waiting(move || find(&stores, &data, &source).map(|Found { files, .. }| files)).await
+}
+
+/// Does what waits for disks and stores on a thread that may wait.
+async fn waiting<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, SourceError> + Send + 'static,
+) -> Result<T, SourceError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(error) => Err(SourceError::unreadable(error.to_string())),
+        },
+    }
 }
 
 #[cfg(test)]
@@ -117,9 +160,9 @@ mod tests {
     use datafusion::arrow::util::pretty::pretty_format_batches;
     use datafusion::parquet::arrow::ArrowWriter;
 
-    async fn rows(data: &Path, source: &str, options: &SourceOptions) -> Result<String, SourceError> {
+    async fn rows(data: &std::path::Path, source: &str, options: &SourceOptions) -> Result<String, SourceError> {
         let context = SessionContext::new();
-        let opened = open(&context, data, source, options).await?;
+        let opened = open(&context, &data.to_owned().into(), source, options).await?;
         context.register_table("t", opened.provider).unwrap();
         let rows = context.sql("SELECT * FROM t ORDER BY 1").await.unwrap().collect().await.unwrap();
         Ok(pretty_format_batches(&rows).unwrap().to_string())
@@ -128,6 +171,7 @@ mod tests {
     fn reason(outcome: Result<String, SourceError>) -> String {
         match outcome {
             Err(SourceError::Unreadable { message, .. } | SourceError::Absent(message)) => message,
+            Err(SourceError::Storage(error)) => error.to_string(),
             Ok(rows) => panic!("read {rows}"),
         }
     }
@@ -191,7 +235,7 @@ mod tests {
         let read = rows(folder.path(), "", &SourceOptions::default()).await.unwrap();
         assert!(read.contains("| 1  |      |") && read.contains("| 2  | x    |"), "{read}");
         let context = SessionContext::new();
-        let opened = open(&context, folder.path(), "", &SourceOptions::default()).await.unwrap();
+        let opened = open(&context, &folder.path().to_owned().into(), "", &SourceOptions::default()).await.unwrap();
         assert_eq!(opened.schema().field(1).data_type(), &DataType::Utf8View);
         // Else a definition would look changed by the first file with a NULL.
         assert!(opened.schema().fields().iter().all(|field| field.is_nullable()));

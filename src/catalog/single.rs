@@ -2,7 +2,6 @@
 //!
 //! What a plan is for is not known here.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use datafusion::common::Result;
@@ -11,14 +10,15 @@ use datafusion::datasource::physical_plan::{FileGroup, FileScanConfig, FileScanC
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::physical_plan::ExecutionPlan;
 
-use super::files::location;
+use super::files::listing_url;
+use crate::location::Location;
 
 /// A plan with all other files left out; `None` where the plan has no scan that reads the file, or several scans.
 ///
 /// # Errors
 /// As DataFusion puts plans together.
-pub fn over_file(plan: &Arc<dyn ExecutionPlan>, file: &Path) -> Result<Option<Arc<dyn ExecutionPlan>>> {
-    let Ok(url) = location(file, false) else { return Ok(None) };
+pub fn over_file(plan: &Arc<dyn ExecutionPlan>, file: &Location) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    let Ok(url) = listing_url(file, false) else { return Ok(None) };
     let (mut scans, mut found) = (0, 0);
     let only = plan.clone().transform_down(|node| {
         let Some(scan) = node.downcast_ref::<DataSourceExec>() else { return Ok(Transformed::no(node)) };

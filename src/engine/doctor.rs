@@ -85,7 +85,9 @@ impl Engine {
             let lacks = model.lacking.get(name).into_iter().flat_map(|lacks| lacks.columns.values().flatten().cloned());
             let state = match profile(&self.context, table, columns, &model.project.calendar).await {
                 Ok(profile) => TableState::There { profile, lacks: lacks.collect() },
-                Err(error) => TableState::Unreadable { error: explain(model, &BTreeSet::from([name.clone()]), error) },
+                Err(error) => {
+                    TableState::Unreadable { error: explain(model, &BTreeSet::from([name.clone()]), error).await }
+                }
             };
             tables.insert(name.clone(), state);
         }

@@ -1,11 +1,12 @@
 //! The files that a run reads, pinned before it reads them, and what the results of a KPI rest on beside its definition.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 use chrono::{DateTime, Utc};
+use datafusion::prelude::SessionContext;
 
 use crate::catalog::{self, InputFile, SourceError};
+use crate::location::Location;
 use crate::model::{Kpi, Model, Origin, TableTests};
 use crate::store::{self, LogRecord};
 use crate::survey::{FileDays, tables_of};
@@ -38,19 +39,22 @@ impl Inputs {
     }
 
     /// The tables whose files are not what they were.
-    pub fn changed_since(&self, model: &Model) -> BTreeSet<String> {
-        let has_changed = |name: &String| match model.tables.get(name).map(|table| &table.origin) {
-            Some(Origin::Files { source, .. }) => {
-                let now = match catalog::list(&model.project.data, source) {
-                    // A table may be taken for empty while it has no files.
-                    Err(SourceError::Absent(_)) => Some(Vec::new()),
-                    now => now.ok(),
-                };
-                now.as_ref() != Some(&self.files[name])
+    pub async fn changed_since(&self, context: &SessionContext, model: &Model) -> BTreeSet<String> {
+        let mut changed = BTreeSet::new();
+        for (name, files) in &self.files {
+            let Some(Origin::Files { source, .. }) = model.tables.get(name).map(|table| &table.origin) else {
+                continue;
+            };
+            let now = match catalog::list(context, &model.project.data, source).await {
+                // A table may be taken for empty while it has no files.
+                Err(SourceError::Absent(_)) => Some(Vec::new()),
+                now => now.ok(),
+            };
+            if now.as_ref() != Some(files) {
+                changed.insert(name.clone());
             }
-            Some(Origin::Query { .. }) | None => false,
-        };
-        self.files.keys().filter(|name| has_changed(name)).cloned().collect()
+        }
+        changed
     }
 
     /// A digest of all that a result rests on beside the definition of its KPI: the files behind it, and the tests that it
@@ -70,7 +74,7 @@ impl Inputs {
 
     /// The files for the record, each with what it is known to cover.
     pub fn records(&self, model: &Model, known: &FileDays) -> Vec<store::Input> {
-        let shown = |path: &Path| path.strip_prefix(&model.project.data).unwrap_or(path).display().to_string();
+        let shown = |location: &Location| location.below(&model.project.data).unwrap_or_else(|| location.to_string());
         let covers = |file: &InputFile| {
             let covers = known
                 .of_file(file)
@@ -81,10 +85,10 @@ impl Inputs {
         records
             .map(|(table, file)| store::Input {
                 table: table.clone(),
-                path: shown(&file.path),
+                path: shown(&file.location),
                 bytes: file.bytes,
                 modified: file.modified.map(|time| DateTime::<Utc>::from(time).to_rfc3339()),
-                etag: None,
+                etag: file.etag.clone(),
                 version: None,
                 rows: None,
                 covers: covers(file),
@@ -140,7 +144,11 @@ impl Inputs {
 /// A file of a record.
 fn file_of(model: &Model, input: &store::Input) -> InputFile {
     let modified = input.modified.as_deref().and_then(|time| DateTime::parse_from_rfc3339(time).ok());
-    InputFile { path: model.project.data.join(&input.path), bytes: input.bytes, modified: modified.map(Into::into) }
+    // A name that a record has noted was one when it was noted.
+    let location =
+        Location::parse(&input.path, &model.project.data).unwrap_or_else(|_| model.project.data.join(&input.path));
+    let (bytes, etag) = (input.bytes, input.etag.clone());
+    InputFile { location, bytes, modified: modified.map(Into::into), etag }
 }
 
 fn digest_of(table: &str, files: &[InputFile], tests: Option<&TableTests>) -> String {
@@ -148,7 +156,8 @@ fn digest_of(table: &str, files: &[InputFile], tests: Option<&TableTests>) -> St
     hasher.update(format!("{tests:?}\0").as_bytes());
     for file in files {
         let modified = file.modified.map(|time| DateTime::<Utc>::from(time).to_rfc3339()).unwrap_or_default();
-        hasher.update(format!("{table}\0{}\0{}\0{modified}\0", file.path.display(), file.bytes).as_bytes());
+        hasher.update(format!("{table}\0{}\0{}\0{modified}\0", file.location, file.bytes).as_bytes());
+        hasher.update(file.etag.as_deref().unwrap_or_default().as_bytes());
     }
     hasher.finalize().to_hex().to_string()
 }

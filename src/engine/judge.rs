@@ -69,7 +69,7 @@ impl Judge<'_> {
                 return Ok(());
             }
             Err(error) => {
-                let error = engine.explain(kpi, error);
+                let error = engine.explain(kpi, error).await;
                 run.event(&ManifestEvent::new(Phase::Execute, Status::Failed).kpi(&name).error(&error)).await?;
                 judged.outcomes.insert(name, KpiOutcome::Failed { error });
                 return Ok(());
@@ -98,7 +98,7 @@ impl Judge<'_> {
     pub async fn withhold_what_moved(&mut self, run: &mut Run) -> Result<()> {
         let Judge { engine, inputs, judged, .. } = self;
         let model = engine.model();
-        let moved = inputs.changed_since(model);
+        let moved = inputs.changed_since(&engine.context, model).await;
         for name in model.order.iter().filter(|_| !moved.is_empty()) {
             if !matches!(judged.outcomes.get(name), Some(KpiOutcome::Published { .. })) {
                 continue;

@@ -102,7 +102,7 @@ impl Engine {
         self.refuse_mistakes()?;
         let model = self.model();
         let selected = self.select(select)?;
-        let store = Store::open_local(&model.project.output)?;
+        let store = self.store()?;
         let head = store.head().await?;
         let inputs = Inputs::pin(model);
         let unchanged = match force {
@@ -140,17 +140,18 @@ impl Engine {
             changed.touched = kept.periods.get(&changed.kpi).cloned();
         }
         let run_plan = plan::plan(model, Some(&changed), &kept.periods);
-        let context = self.preview_derived(&changed, &mut preview)?;
+        let context = self.preview_derived(&changed, &mut preview).await?;
         for pass in &run_plan.passes {
             let plan = pass.logical_plan(model, self.as_of.day).map_err(query_error)?;
-            let reads = self.reads(&context, plan, &self.spared(&pass.kpis, &self.days_of_rows(pass), &covered))?;
+            let reads =
+                self.reads(&context, plan, &self.spared(&pass.kpis, &self.days_of_rows(pass), &covered)).await?;
             let kind = ScanKind::Pass { cells: pass.cells(), measures: pass.measures() };
             let (table, kpis, days) = (pass.table.clone(), pass.kpis.clone(), self.days_of_rows(pass));
             preview.scans.push(Scan { table, kind, kpis, days, reads });
         }
         for rows in &run_plan.rows {
             let plan = rows.logical_plan(model, self.as_of.day).map_err(query_error)?;
-            let reads = self.reads(&context, plan, &self.spared(&rows.kpis, &rows.days, &covered))?;
+            let reads = self.reads(&context, plan, &self.spared(&rows.kpis, &rows.days, &covered)).await?;
             let (table, kpis, days) = (rows.table.clone(), rows.kpis.clone(), rows.days.clone());
             preview.scans.push(Scan { table, kind: ScanKind::Rows, kpis, days, reads });
         }
@@ -172,13 +173,13 @@ impl Engine {
     }
 
     /// The derived tables that are made once, and a session in which they are.
-    fn preview_derived(&self, kpis: &BTreeSet<String>, preview: &mut Preview) -> Result<SessionContext> {
+    async fn preview_derived(&self, kpis: &BTreeSet<String>, preview: &mut Preview) -> Result<SessionContext> {
         let model = self.model();
         let mut context = self.context.clone();
         let mut rows = RowsAtHand::new();
         for (name, plan) in derived_tables(model, kpis) {
             let schema = Arc::new(plan.schema().as_arrow().clone());
-            let reads = self.reads(&context, plan, &BTreeSet::new())?;
+            let reads = self.reads(&context, plan, &BTreeSet::new()).await?;
             let reading = below(model, kpis).into_iter().filter(|kpi| tables_of(model, kpi).contains(&name));
             let (kpis, days) = (reading.map(|kpi| kpi.name.clone()).collect(), DayRanges::all());
             preview.scans.push(Scan { table: name.clone(), kind: ScanKind::Derived, kpis, days, reads });
@@ -230,7 +231,12 @@ impl Engine {
     }
 
     /// What a plan reads of which tables, once it is optimized, without the files that need not be read.
-    fn reads(&self, context: &SessionContext, plan: LogicalPlan, spared: &BTreeSet<&InputFile>) -> Result<Vec<Read>> {
+    async fn reads(
+        &self,
+        context: &SessionContext,
+        plan: LogicalPlan,
+        spared: &BTreeSet<&InputFile>,
+    ) -> Result<Vec<Read>> {
         let plan = context.state().optimize(&plan).map_err(query_error)?;
         let mut columns: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         let noted = plan.apply(|node| {
@@ -243,22 +249,25 @@ impl Engine {
             Ok(TreeNodeRecursion::Continue)
         });
         noted.map_err(query_error)?;
-        let read = |(table, columns): (String, BTreeSet<String>)| {
-            let known = self.model().tables.get(&table)?;
+        let mut reads = Vec::new();
+        for (table, columns) in columns {
+            let Some(known) = self.model().tables.get(&table) else { continue };
             let columns: Vec<String> = columns.into_iter().collect();
-            let Origin::Files { opened, .. } = &known.origin else {
-                return Some(Read { table, files: 0, bytes: 0, columns, sizes: None, is_derived: true });
-            };
-            let files: Vec<&InputFile> = opened.files.iter().filter(|file| !spared.contains(file)).collect();
-            Some(Read {
-                files: files.len(),
-                bytes: files.iter().map(|file| file.bytes).sum(),
-                sizes: catalog::column_sizes(opened, &files, &columns),
-                is_derived: false,
-                table,
-                columns,
-            })
-        };
-        Ok(columns.into_iter().filter_map(read).collect())
+            reads.push(match &known.origin {
+                Origin::Query { .. } => Read { table, files: 0, bytes: 0, columns, sizes: None, is_derived: true },
+                Origin::Files { opened, .. } => {
+                    let files: Vec<&InputFile> = opened.files.iter().filter(|file| !spared.contains(file)).collect();
+                    Read {
+                        files: files.len(),
+                        bytes: files.iter().map(|file| file.bytes).sum(),
+                        sizes: catalog::column_sizes(opened, &files, &columns).await,
+                        is_derived: false,
+                        table,
+                        columns,
+                    }
+                }
+            });
+        }
+        Ok(reads)
     }
 }

@@ -202,26 +202,28 @@ impl Engine {
         let Some(written) = model.tests.tables.get(table) else { return Vec::new() };
         let tests: Vec<&DataTest> = written.tests.iter().filter(|test| with_keys || !test.is_of_key).collect();
         let verdicts = table_tests(context, model, table, &tests).await;
-        let explained = |verdict: Verdict| match verdict {
+        let explained = async |verdict: Verdict| match verdict {
             Verdict::Broken { error } => {
-                Verdict::Broken { error: explain(model, &BTreeSet::from([table.to_owned()]), error) }
+                Verdict::Broken { error: explain(model, &BTreeSet::from([table.to_owned()]), error).await }
             }
             other => other,
         };
-        let mut outcomes: Vec<TestOutcome> = (tests.iter().zip(verdicts))
-            .map(|(test, (verdict, _))| TestOutcome {
+        let mut outcomes = Vec::with_capacity(tests.len());
+        for (test, (verdict, _)) in tests.iter().zip(verdicts) {
+            outcomes.push(TestOutcome {
                 kind: TestKind::Data,
                 subject: table.to_owned(),
                 name: test.name.clone(),
                 place: test.place.clone(),
                 severity: test.severity,
-                verdict: explained(verdict),
-            })
-            .collect();
+                verdict: explained(verdict).await,
+            });
+        }
         outcomes.extend(written.skipped.iter().map(|test| skipped(TestKind::Data, table, test)));
         if let Some(freshness) = &written.freshness {
             let outcome = freshness_test(context, model, table, freshness, self.as_of).await;
-            outcomes.push(TestOutcome { verdict: explained(outcome.verdict), ..outcome });
+            let verdict = explained(outcome.verdict).await;
+            outcomes.push(TestOutcome { verdict, ..outcome });
         }
         outcomes
     }
@@ -238,7 +240,7 @@ impl Engine {
             match result {
                 Ok(result) => outcomes.extend(self.test_result(&result).await),
                 Err(error) => {
-                    let error = self.explain(&model.kpis[&name], error);
+                    let error = self.explain(&model.kpis[&name], error).await;
                     let broken = |assertion| outcome_of(&name, assertion, Verdict::Broken { error: error.again() });
                     outcomes.extend(model.tests.assertions[&name].iter().map(broken));
                 }

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
-use datafusion::object_store::PutPayload;
 use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
@@ -23,9 +22,7 @@ use datafusion::parquet::file::writer::SerializedFileWriter;
 
 use super::{as_one_batch, cannot_encode};
 use crate::error::{Error, Result};
-
-/// The bytes of a file, as stores hand them out.
-pub type Bytes = <PutPayload as IntoIterator>::Item;
+use crate::location::Bytes;
 
 /// So many rows lie in a group, or up to twice as many.
 const ROWS_IN_A_GROUP: usize = 8_192;

@@ -25,6 +25,7 @@ use datafusion::logical_expr::{AggregateUDF, BinaryExpr, Expr, LogicalPlan, Oper
 
 use crate::catalog::{CsvOptions, Periods, Source, is_code};
 use crate::functions;
+use crate::location::Location;
 use crate::time::{Calendar, Grain};
 
 pub use purpose::{Benchmark, Objective, with_larger};
@@ -100,8 +101,19 @@ pub struct Project {
     pub description: Option<String>,
     pub calendar: Calendar,
     pub currency: Option<String>,
-    pub data: PathBuf,
-    pub output: PathBuf,
+    /// Where relative sources start.
+    pub data: Location,
+    /// Where results are published.
+    pub output: Location,
+    /// Where sources may lie beside `data`.
+    pub allowed_locations: Vec<Location>,
+}
+
+impl Project {
+    /// Whether tables may read a place.
+    pub fn allows(&self, location: &Location) -> bool {
+        [&self.data].into_iter().chain(&self.allowed_locations).any(|around| location.below(around).is_some())
+    }
 }
 
 /// A table with data: cleaned, typed, and with the standard filter applied.

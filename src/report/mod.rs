@@ -2,12 +2,14 @@
 //! them. Pure; nothing is read, written or printed here.
 
 mod benchmark;
+mod difference;
 mod glossary;
 mod number;
 mod scorecard;
 mod values;
 
 pub use benchmark::format_benchmark;
+pub use difference::{Difference, ValueDifference, difference, is_same_value};
 pub use glossary::{glossary, glossary_of, shape_word, short_glossary};
 pub use number::{format_change, format_number, format_period};
 pub use scorecard::{Headline, Scorecard, ScorecardRow, headline, scorecard_row};

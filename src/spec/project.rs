@@ -26,10 +26,13 @@ pub struct ProjectSpec {
     pub fiscal_year_starts: Option<Spanned<u32>>,
     /// The reporting currency, as an ISO 4217 code; units of `currency` show it.
     pub currency: Option<Spanned<String>>,
-    /// Where relative table sources start: a folder, relative to this file. Default: `../data`.
+    /// Where relative table sources start: a folder, relative to this file, or a URL such as `s3://bucket/exports`. Default:
+    /// `../data`.
     pub data: Option<Spanned<String>>,
-    /// Where results are published: a folder, relative to this file. Default: `../out`.
+    /// Where results are published: a folder, relative to this file, or a URL such as `s3://bucket/kpi`. Default: `../out`.
     pub output: Option<Spanned<String>>,
+    /// Folders and URLs that tables may read beside `data`; other sources are refused.
+    pub allowed_locations: Option<Vec<Spanned<String>>>,
     /// Values for `{{ name }}` in expressions.
     #[serde(default)]
     pub settings: Pairs<Spanned<SettingValue>>,

@@ -171,6 +171,7 @@ impl Draft<'_> {
             kpis,
             removed,
             inputs: self.inputs.clone(),
+            restores: None,
         })
     }
 

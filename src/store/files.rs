@@ -6,12 +6,12 @@
 
 use std::fmt;
 use std::fs;
+use std::time::SystemTime;
 
 use futures::future::BoxFuture;
 
 use crate::error::Result;
-/// The shared buffers of `object_store`, under their own name.
-pub(crate) use crate::materialize::parquet::Bytes;
+pub(crate) use crate::location::Bytes;
 
 /// A place to keep files. An operation that returned `Ok` survives a power cut.
 ///
@@ -25,6 +25,9 @@ pub(crate) trait Files: fmt::Debug + Send + Sync {
 
     /// Names and sizes of the files directly in a folder, in no order; none if there is no such folder.
     fn list<'a>(&'a self, folder: &'a str) -> BoxFuture<'a, Result<Vec<Listed>>>;
+
+    /// All files below a folder, named by their whole paths; none if there is no such folder.
+    fn list_below<'a>(&'a self, folder: &'a str) -> BoxFuture<'a, Result<Vec<Listed>>>;
 
     /// Makes a file that must not be there yet. Others see nothing or the whole, and of several that create the same
     /// path at the same time exactly one gets [`Created::Done`].
@@ -59,6 +62,8 @@ pub(crate) struct Traits {
 pub(crate) struct Listed {
     pub(crate) name: String,
     pub(crate) bytes: u64,
+    /// When it was written, if the place knows.
+    pub(crate) modified: Option<SystemTime>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -83,6 +83,18 @@ impl Files for LocalFiles {
         })
     }
 
+    fn list_below<'a>(&'a self, folder: &'a str) -> BoxFuture<'a, Result<Vec<Listed>>> {
+        let name = folder.to_owned();
+        self.blocking(folder, move |_, target| {
+            let mut all = Vec::new();
+            match list_tree(target, &name, &mut all) {
+                Ok(()) => Ok(all),
+                Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+                Err(error) => Err(failed("list", target, error)),
+            }
+        })
+    }
+
     fn create<'a>(&'a self, path: &'a str, bytes: Bytes) -> BoxFuture<'a, Result<Created>> {
         self.blocking(path, move |files, target| {
             let temporary = write_temporary(target, &bytes)?;
@@ -154,10 +166,28 @@ fn list_folder(folder: &Path) -> io::Result<Vec<Listed>> {
         let Ok(metadata) = entry.metadata() else { continue };
         // A name that is not Unicode is none of ours.
         if let (true, Ok(name)) = (metadata.is_file(), entry.file_name().into_string()) {
-            listed.push(Listed { name, bytes: metadata.len() });
+            listed.push(Listed { name, bytes: metadata.len(), modified: metadata.modified().ok() });
         }
     }
     Ok(listed)
+}
+
+/// The files of a folder and of those in it. Links are not followed: what they lead to is none of ours.
+fn list_tree(folder: &Path, name: &str, listed: &mut Vec<Listed>) -> io::Result<()> {
+    let files = list_folder(folder)?;
+    listed.extend(files.into_iter().map(|file| Listed { name: format!("{name}/{}", file.name), ..file }));
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        if let (true, Ok(inner)) = (is_folder, entry.file_name().into_string()) {
+            match list_tree(&entry.path(), &format!("{name}/{inner}"), listed) {
+                // It vanished between the two looks.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                other => other?,
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Writes and flushes a file beside the target, so that giving it its name stays within one file system.

@@ -109,7 +109,7 @@ pub(super) fn record_path(version: u64) -> String {
 }
 
 /// Temporary files and strangers have no version.
-fn version_of(name: &str) -> Option<u64> {
+pub(super) fn version_of(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(".json")?;
     (digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit())).then(|| digits.parse().ok()).flatten()
 }

@@ -30,6 +30,7 @@
 //! `files`. What this module deliberately does not do: decide what is computed, audit results, or clean up what dead
 //! runs left behind.
 
+mod clean;
 mod commit;
 mod failpoint;
 mod files;
@@ -40,6 +41,7 @@ mod manifest;
 mod objects;
 mod publish;
 mod record;
+mod restore;
 mod stage;
 #[cfg(test)]
 mod tests;
@@ -54,6 +56,7 @@ use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::object_store::{self, ObjectStore};
 
+pub use self::clean::{CleanOptions, Cleaned, USUAL_AGE, YOUNGEST};
 pub use self::commit::{BuildSummary, Summary};
 pub use self::lease::Holder;
 pub use self::manifest::{Manifest, ManifestEvent, Phase, RunStart, Status};
@@ -67,6 +70,7 @@ use self::manifest::ManifestWriter;
 use self::objects::ObjectFiles;
 use self::stage::Written;
 use crate::error::{Error, Result};
+use crate::location::{Location, Stores, store_of};
 use crate::materialize::parquet::{self, Stored};
 
 /// The results in one output folder. Cheap to clone; several may be open on one folder, in one process or many.
@@ -91,6 +95,20 @@ pub struct RunInfo {
 }
 
 impl Store {
+    /// A store at a place, which need not exist; it is made when a run begins.
+    ///
+    /// # Errors
+    /// `Storage` where the environment does not say how to reach it.
+    pub fn open(location: &Location, stores: &Stores) -> Result<Store> {
+        match location {
+            Location::Local(path) => Store::open_local(path),
+            Location::Remote(remote) => {
+                let files = ObjectFiles::new(store_of(stores, remote)?, remote.object_key()?);
+                Ok(Store { files: Arc::new(files.shown_as(remote.clone())) })
+            }
+        }
+    }
+
     /// A store in a local folder, which need not exist; it is made when a run begins.
     pub fn open_local(path: &Path) -> Result<Store> {
         let absolute = std::path::absolute(path).map_err(|source| {
@@ -166,6 +184,22 @@ impl Store {
     /// anything to do.
     pub async fn repair_published(&self) -> Result<bool> {
         publish::follow_head(&*self.files).await
+    }
+
+    /// What no version needs any more, and with `keep` what older versions alone need. Nothing is deleted.
+    ///
+    /// # Errors
+    /// `Config` where the options ask for too much, `Storage` where the place cannot be listed or a record cannot be read.
+    pub async fn find_needless(&self, options: &CleanOptions) -> Result<Cleaned> {
+        clean::find(&*self.files, options, std::time::SystemTime::now()).await
+    }
+
+    /// Deletes what [`Store::find_needless`] has found.
+    ///
+    /// # Errors
+    /// `Storage` with the first file that cannot be deleted; those before it are gone.
+    pub async fn delete_needless(&self, found: Cleaned) -> Result<Cleaned> {
+        clean::delete(&*self.files, found).await
     }
 
     /// Begins a run: pins the newest version, takes the lease, and leaves the first trace.
@@ -347,6 +381,30 @@ impl Run {
                 self.delete_written_except(&by).await;
                 self.end(Status::Abandoned).await;
                 Ok(CommitOutcome::Lost { by, contested })
+            }
+            Err(error) => {
+                self.note(ManifestEvent::new(Phase::Commit, Status::Failed).error(&error)).await;
+                self.end(Status::Failed).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Commits a version that has again what an earlier one had, then brings the plain copies up to date.
+    ///
+    /// # Errors
+    /// `Storage` where files of that version are gone or nobody knows whether the commit arrived, `Conflict` where others
+    /// commit again and again.
+    pub async fn restore(mut self, earlier: &LogRecord) -> Result<(LogRecord, Option<Error>)> {
+        match restore::restore(&*self.files, earlier, &self.id, &self.info.program).await {
+            Ok(record) => {
+                log::leave_hint(&*self.files, record.version).await;
+                let committed = ManifestEvent::new(Phase::Commit, Status::Done);
+                self.note(committed.reason(format!("version {}, as version {}", record.version, earlier.version)))
+                    .await;
+                let unpublished = self.publish().await;
+                self.end(Status::Done).await;
+                Ok((record, unpublished))
             }
             Err(error) => {
                 self.note(ManifestEvent::new(Phase::Commit, Status::Failed).error(&error)).await;

@@ -3,24 +3,40 @@
 //! A finished upload is durable and appears whole; conditional creation is the store's own. There are no locks and no
 //! appending: the manifest is uploaded again as it grows. Retries and timeouts are those of the store's client.
 
+use std::fmt;
 use std::sync::Arc;
 
 use datafusion::object_store::path::{Path, PathPart};
-use datafusion::object_store::{self, ObjectStore, ObjectStoreExt, PutMode};
+use datafusion::object_store::{self, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode};
+use futures::TryStreamExt;
 use futures::future::{BoxFuture, FutureExt};
 
 use super::files::{Bytes, Created, Files, Listed, Lock, Traits};
 use crate::error::{Error, Result};
+use crate::location::{Remote, explain_store_error};
 
-#[derive(Debug)]
 pub(crate) struct ObjectFiles {
     objects: Arc<dyn ObjectStore>,
     prefix: Path,
+    /// What the prefix is called outside of its store.
+    place: Option<Remote>,
+}
+
+impl fmt::Debug for ObjectFiles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The store's client knows credentials.
+        f.debug_struct("ObjectFiles").field("prefix", &self.prefix).finish_non_exhaustive()
+    }
 }
 
 impl ObjectFiles {
     pub(crate) fn new(objects: Arc<dyn ObjectStore>, prefix: Path) -> Self {
-        ObjectFiles { objects, prefix }
+        ObjectFiles { objects, prefix, place: None }
+    }
+
+    /// The same with a URL, for messages.
+    pub(crate) fn shown_as(self, place: Remote) -> Self {
+        ObjectFiles { place: Some(place), ..self }
     }
 
     fn resolve(&self, path: &str) -> Path {
@@ -28,26 +44,14 @@ impl ObjectFiles {
     }
 
     fn failed(&self, action: &str, path: &str, source: object_store::Error) -> Error {
-        let hint = match &source {
-            object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => {
-                Some("check the credentials, and that they may list, read and write there")
-            }
-            object_store::Error::NotImplemented { .. } | object_store::Error::NotSupported { .. } => {
-                Some("use a store that can create an object only if it is absent")
-            }
-            _ => None,
-        };
-        let error = Error::storage(format!("cannot {action} `{}`", self.locate(path))).with_source(source);
-        match hint {
-            Some(hint) => error.with_hint(hint),
-            None => error,
-        }
+        explain_store_error(action, self.locate(path), source)
     }
 }
 
 impl Files for ObjectFiles {
     fn locate(&self, path: &str) -> String {
-        self.resolve(path).to_string()
+        let key = self.resolve(path);
+        self.place.as_ref().map_or_else(|| key.to_string(), |place| place.with_key(&key).to_string())
     }
 
     fn read<'a>(&'a self, path: &'a str) -> BoxFuture<'a, Result<Option<Bytes>>> {
@@ -69,7 +73,28 @@ impl Files for ObjectFiles {
                     .objects
                     .into_iter()
                     .filter_map(|object| {
-                        Some(Listed { name: object.location.filename()?.to_string(), bytes: object.size })
+                        let modified = Some(object.last_modified.into());
+                        Some(Listed { name: object.location.filename()?.to_string(), bytes: object.size, modified })
+                    })
+                    .collect()),
+                Err(object_store::Error::NotFound { .. }) => Ok(Vec::new()),
+                Err(error) => Err(self.failed("list", folder, error)),
+            }
+        }
+        .boxed()
+    }
+
+    fn list_below<'a>(&'a self, folder: &'a str) -> BoxFuture<'a, Result<Vec<Listed>>> {
+        async move {
+            let below = self.resolve(folder);
+            let listed = self.objects.list(Some(&below)).try_collect::<Vec<ObjectMeta>>().await;
+            let name = |object: &ObjectMeta| Some(object.location.as_ref().strip_prefix(below.as_ref())?.to_owned());
+            match listed {
+                Ok(found) => Ok(found
+                    .into_iter()
+                    .filter_map(|object| {
+                        let name = format!("{folder}{}", name(&object)?);
+                        Some(Listed { name, bytes: object.size, modified: Some(object.last_modified.into()) })
                     })
                     .collect()),
                 Err(object_store::Error::NotFound { .. }) => Ok(Vec::new()),

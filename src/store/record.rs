@@ -37,6 +37,9 @@ pub struct LogRecord {
     pub removed: Vec<String>,
     /// What the run read. Entries that were carried over came from the inputs of the version that committed them.
     pub inputs: Vec<Input>,
+    /// The version whose results this one brings back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restores: Option<u64>,
 }
 
 /// The result of one KPI.

@@ -269,6 +269,7 @@ fn the_wire_format_is_stable() {
         kpis: [("a".to_string(), entry)].into(),
         removed: vec![],
         inputs: vec![input],
+        restores: None,
     };
     let compact = serde_json::to_string(&record).unwrap();
     assert_eq!(
@@ -685,6 +686,9 @@ impl Files for FaultyFiles {
     fn list<'a>(&'a self, folder: &'a str) -> BoxFuture<'a, Result<Vec<Listed>>> {
         self.perhaps(self.files.list(folder)).boxed()
     }
+    fn list_below<'a>(&'a self, folder: &'a str) -> BoxFuture<'a, Result<Vec<Listed>>> {
+        self.perhaps(self.files.list_below(folder)).boxed()
+    }
     fn replace<'a>(&'a self, path: &'a str, bytes: Bytes) -> BoxFuture<'a, Result<()>> {
         self.perhaps(self.files.replace(path, bytes)).boxed()
     }
@@ -796,6 +800,91 @@ async fn a_store_without_conditional_writes_is_refused() {
     let careless = FaultyFiles::around(&memory, Fault::IgnoresConditions);
     let error = careless.as_store().begin(leased()).await.unwrap_err();
     assert!(error.message().contains("conditional writes"), "{error}");
+}
+
+// ---- going back, and clearing away ----
+
+async fn restored(store: &Store, version: u64) -> LogRecord {
+    let earlier = store.record(version).await.unwrap().unwrap();
+    let (record, unpublished) = store.begin(leased()).await.unwrap().restore(&earlier).await.unwrap();
+    assert!(unpublished.is_none());
+    record
+}
+
+#[tokio::test]
+async fn an_earlier_version_comes_back_as_a_new_one() {
+    for (place, store, _guard) in places() {
+        run(&store, &[("a", 1), ("old", 1), ("same", 1)]).await.unwrap();
+        commit_in(store.begin(unleased()).await.unwrap(), &[("a", 2), ("b", 2)], &["old"]).await.unwrap();
+        // A run that began before must not undo what it has not seen.
+        let behind = store.begin(unleased()).await.unwrap();
+        let record = restored(&store, 1).await;
+        assert_eq!((record.version, record.restores, record.parent), (3, Some(1), Some(2)), "{place}");
+        assert_eq!(record.removed, ["b"], "{place}");
+        assert_eq!(record.kpis["same"].committed_in, 1, "{place}: it never changed");
+        assert_eq!(visible(&store).await, named(&[("a", 1), ("old", 1), ("same", 1)]), "{place}");
+        assert_published(&store).await;
+        let lost = commit_in(behind, &[("a", 5)], &[]).await.unwrap();
+        assert!(matches!(lost, CommitOutcome::Lost { .. }), "{place}: {lost:?}");
+        run(&store, &[("a", 6)]).await.unwrap();
+        assert_eq!(visible(&store).await, named(&[("a", 6), ("old", 1), ("same", 1)]), "{place}");
+    }
+}
+
+/// What a look in eight days would find.
+async fn needless_in_eight_days(store: &Store, keep: Option<u64>) -> Cleaned {
+    let then = std::time::SystemTime::now() + std::time::Duration::from_secs(8 * 24 * 60 * 60);
+    clean::find(&*store.files, &CleanOptions { keep, ..CleanOptions::default() }, then).await.unwrap()
+}
+
+#[tokio::test]
+async fn only_what_no_version_names_is_cleared_away() {
+    for (place, store, _guard) in places() {
+        run(&store, &[("a", 1), ("b", 1)]).await.unwrap();
+        run(&store, &[("a", 2)]).await.unwrap();
+        let mut dead = store.begin(unleased()).await.unwrap();
+        candidate(&mut dead, "a", 3).await.unwrap();
+        drop(dead);
+        let now = store.find_needless(&CleanOptions::default()).await.unwrap();
+        assert_eq!(now, Cleaned::default(), "{place}: all of it is young");
+
+        let found = needless_in_eight_days(&store, None).await;
+        assert_eq!((found.versions.len(), found.files.len()), (0, 1), "{place}: {found:?}");
+        store.delete_needless(found).await.unwrap();
+        assert_eq!(needless_in_eight_days(&store, None).await, Cleaned::default(), "{place}");
+        let first = store.record(1).await.unwrap().unwrap();
+        assert!(store.has_files(&first.kpis["a"]).await.unwrap(), "{place}: version 1 is still there");
+
+        // With it goes only what it alone names: `b` is still the one of version 1.
+        let found = needless_in_eight_days(&store, Some(1)).await;
+        assert_eq!(found.versions, [1], "{place}");
+        assert!(found.files[0].0.starts_with("_kpi/log/"), "{place}: the record goes first, {found:?}");
+        store.delete_needless(found).await.unwrap();
+        assert_eq!(visible(&store).await, named(&[("a", 2), ("b", 1)]), "{place}");
+        assert_eq!(store.record(1).await.unwrap(), None, "{place}");
+        assert!(!store.has_files(&first.kpis["a"]).await.unwrap(), "{place}");
+        run(&store, &[("a", 3)]).await.unwrap();
+        assert_eq!(store.head().await.unwrap().unwrap().version, 3, "{place}");
+        assert_published(&store).await;
+    }
+}
+
+#[tokio::test]
+async fn a_run_at_work_and_the_newest_version_are_never_cleared_away() {
+    let (_folder, store) = local();
+    run(&store, &[("a", 1)]).await.unwrap();
+    for (keep, hours) in [(None, 1), (Some(0), 48)] {
+        let older_than = std::time::Duration::from_secs(hours * 60 * 60);
+        let error = store.find_needless(&CleanOptions { keep, older_than }).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config, "{error}");
+    }
+    let found = needless_in_eight_days(&store, Some(1)).await;
+    assert_eq!(found, Cleaned::default(), "{found:?}");
+    // A record that cannot be read may name anything.
+    run(&store, &[("a", 2)]).await.unwrap();
+    store.files.replace("_kpi/log/00000000000000000001.json", Bytes::from_static(b"{")).await.unwrap();
+    let then = std::time::SystemTime::now() + std::time::Duration::from_secs(8 * 24 * 60 * 60);
+    assert!(clean::find(&*store.files, &CleanOptions::default(), then).await.is_err());
 }
 
 // ---- processes that die ----

@@ -1,7 +1,6 @@
 //! Which days the rows of a table cover, found file by file: what a file covers stays true as long as the file is the same.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use chrono::NaiveDate;
@@ -23,6 +22,7 @@ use crate::compile::{Bounds, column, day_of, days_are_in_order, joined_rows};
 use crate::days::{DayRanges, maybe_text};
 use crate::error::Result;
 use crate::execute::{collect, query_error};
+use crate::location::Location;
 use crate::model::{Aggregate, Conversions, JoinPath, Model, Origin, Placement, Subject, Table};
 use crate::session;
 
@@ -139,16 +139,16 @@ impl Covered {
 
 /// What files cover, by the key of [`Events`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct FileDays(BTreeMap<String, BTreeMap<PathBuf, (InputFile, Covered)>>);
+pub struct FileDays(BTreeMap<String, BTreeMap<Location, (InputFile, Covered)>>);
 
 impl FileDays {
     pub fn insert(&mut self, key: &str, file: InputFile, covered: Covered) {
-        self.0.entry(key.to_owned()).or_default().insert(file.path.clone(), (file, covered));
+        self.0.entry(key.to_owned()).or_default().insert(file.location.clone(), (file, covered));
     }
 
     /// What a file covers, if it is the one that was looked at.
     pub fn of(&self, key: &str, file: &InputFile) -> Option<Covered> {
-        let (known, covered) = self.0.get(key)?.get(&file.path)?;
+        let (known, covered) = self.0.get(key)?.get(&file.location)?;
         (known == file).then_some(*covered)
     }
 
@@ -224,7 +224,7 @@ async fn by_file(
     let physical = context.state().create_physical_plan(whole).await.map_err(query_error)?;
     let mut parts = Vec::with_capacity(unknown.len());
     for file in unknown {
-        match over_file(&physical, &file.path).map_err(query_error)? {
+        match over_file(&physical, &file.location).map_err(query_error)? {
             Some(part) => parts.push((file, part)),
             None => return Ok(None),
         }

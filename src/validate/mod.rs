@@ -43,7 +43,9 @@ use datafusion::prelude::SessionContext;
 
 use crate::catalog::Periods;
 use crate::diagnostic::{Diagnostic, Sources, Span, nearest};
+use crate::error::{Error, Result};
 use crate::load::{DocumentKind, LoadedDocument, LoadedProject};
+use crate::location::{Location, plain_path};
 use crate::model::{Dimension, Kpi, Model, Project, Shape, Tests};
 use crate::spec::{Document, ProjectSpec, SettingValue, Spanned};
 use crate::time::Calendar;
@@ -102,7 +104,7 @@ async fn validate_with(loaded: &LoadedProject, context: &SessionContext, given: 
     };
     let mentioned = given.map(|given| (given, given::mentioned(&language, &documents.tables, &documents.kpis)));
     let specs = tables::Specs { tables: &documents.tables, broken: &documents.broken.tables, given: mentioned };
-    let tables = tables::tables(context, &language, &project.data, &specs, &mut problems).await;
+    let tables = tables::tables(context, &language, &project, &specs, &mut problems).await;
     let state = context.state();
     let kpi_context = kpis::Context {
         session: context,
@@ -436,9 +438,6 @@ fn check_name(kind: &str, name: &Spanned<String>, problems: &mut Problems) {
 
 fn project(loaded: &LoadedProject, spec: Option<&ProjectSpec>, problems: &mut Problems) -> Project {
     let mut calendar = Calendar::default();
-    let folder = |text: Option<&Spanned<String>>, default: &str, base: &Path| {
-        plain_path(&base.join(text.map_or(default, |text| text.value.as_str())))
-    };
     let Some(spec) = spec else {
         let has_other = !loaded.documents.is_empty();
         if has_other && !loaded.broken.iter().any(|broken| broken.kind == DocumentKind::Project) {
@@ -452,8 +451,9 @@ fn project(loaded: &LoadedProject, spec: Option<&ProjectSpec>, problems: &mut Pr
             description: None,
             calendar,
             currency: None,
-            data: folder(None, "../data", &base),
-            output: folder(None, "../out", &base),
+            data: folder("../data", &base),
+            output: folder("../out", &base),
+            allowed_locations: Vec::new(),
         };
     };
     if let Some(zone) = &spec.time_zone {
@@ -492,25 +492,36 @@ fn project(loaded: &LoadedProject, spec: Option<&ProjectSpec>, problems: &mut Pr
         .and_then(|document| loaded.sources.get(document.file).path.parent().map(|folder| loaded.root.join(folder)))
         .unwrap_or_else(|| loaded.root.clone());
     let text = |text: &Option<Spanned<String>>| text.as_ref().map(|text| text.value.trim().to_owned());
-    for location in [&spec.data, &spec.output].into_iter().flatten() {
-        if let Some((scheme, _)) = location.value.split_once("://") {
-            problems.add(
-                Diagnostic::error(
-                    "not-yet-supported",
-                    format!("`{scheme}://` is no place that this version of kpi knows"),
-                )
-                .at(location.span)
-                .hint("name a folder"),
-            );
+    let mut place = |text: &Spanned<String>| match located(&text.value, &base) {
+        Ok(location) => Some(location),
+        Err(error) => {
+            problems.add(location_problem(error).at(text.span));
+            None
         }
+    };
+    let data = spec.data.as_ref().and_then(&mut place);
+    let output = spec.output.as_ref().and_then(&mut place);
+    let allowed = spec.allowed_locations.iter().flatten().filter_map(&mut place).collect();
+    if let (Some(location), Some(written)) = (&output, &spec.output)
+        && !location.is_writable()
+    {
+        problems.add(
+            Diagnostic::error(
+                "wrong-value",
+                format!("results cannot be kept at `{location}`: a web server only reads"),
+            )
+            .at(written.span)
+            .hint("name a folder, or a place in an object store such as s3://bucket/kpi"),
+        );
     }
     Project {
         name: spec.project.value.clone(),
         description: text(&spec.description),
         calendar,
         currency: text(&spec.currency),
-        data: folder(spec.data.as_ref(), "../data", &base),
-        output: folder(spec.output.as_ref(), "../out", &base),
+        data: data.unwrap_or_else(|| folder("../data", &base)),
+        output: output.unwrap_or_else(|| folder("../out", &base)),
+        allowed_locations: allowed,
     }
 }
 
@@ -520,20 +531,23 @@ fn calendar_table(context: &SessionContext, periods: &Periods) {
     let _ = context.register_table(crate::catalog::PERIODS, table);
 }
 
-/// A path without `.` and `..`, for people.
-fn plain_path(path: &Path) -> std::path::PathBuf {
-    use std::path::Component;
-    let mut plain = std::path::PathBuf::new();
-    for component in path.components() {
-        match component {
-            Component::CurDir => {}
-            Component::ParentDir if matches!(plain.components().next_back(), Some(Component::Normal(_))) => {
-                plain.pop();
-            }
-            other => plain.push(other),
-        }
-    }
-    if plain.as_os_str().is_empty() { std::path::PathBuf::from(".") } else { plain }
+/// A place that a definition names; paths start at the folder of its file.
+fn located(text: &str, base: &Path) -> Result<Location> {
+    Location::parse(text, &Location::Local(base.to_owned()))
+}
+
+fn folder(name: &str, base: &Path) -> Location {
+    Location::Local(plain_path(&base.join(name)))
+}
+
+/// The code of a source that a store does not let be read now, which is no mistake in a definition.
+pub const UNREACHABLE_SOURCE: &str = "unreachable-source";
+
+/// What is wrong with a place that a definition names.
+fn location_problem(error: Error) -> Diagnostic {
+    let mut diagnostic = Diagnostic::error("wrong-location", error.message());
+    diagnostic.hint = error.hint().map(str::to_owned);
+    diagnostic
 }
 
 fn unknown_zone(zone: &Spanned<String>) -> Diagnostic {

@@ -22,10 +22,12 @@ use super::joins::joins;
 use super::lacking::needs;
 use super::queries::{find_word, in_dependency_order, invalid_query, parse_query, unrepeatable, used_tables};
 use super::reads::{marked, merge, of_plan};
-use super::{Problems, typing};
+use super::{Problems, location_problem, typing};
 use crate::catalog::{self, CsvOptions, Format, Source, SourceError, SourceOptions};
 use crate::diagnostic::{Diagnostic, nearest};
-use crate::model::{Join, JoinPath, Lacks, Origin, Reads, Table, files_relation, join_alias};
+use crate::error::Error;
+use crate::location::Location;
+use crate::model::{Join, JoinPath, Lacks, Origin, Project, Reads, Table, files_relation, join_alias};
 use crate::session;
 use crate::spec::{ColumnSpec, MissingColumns, MissingFiles, Spanned, TableSpec};
 use crate::time::Grain;
@@ -97,7 +99,7 @@ pub(super) struct Specs<'a> {
 pub(super) async fn tables(
     context: &SessionContext,
     language: &Language<'_>,
-    data: &std::path::Path,
+    project: &Project,
     all: &Specs<'_>,
     problems: &mut Problems,
 ) -> Tables {
@@ -115,7 +117,7 @@ pub(super) async fn tables(
     }
     let is_sound = |name: &String| !all.broken.contains(name);
     for (name, spec) in specs.iter().filter(|(name, spec)| spec.query.is_none() && is_sound(name)) {
-        let state = from_files(context, language, data, all, spec, problems).await;
+        let state = from_files(context, language, project, all, spec, problems).await;
         register(context, &mut tables, name, state);
     }
     for (name, spec) in
@@ -149,7 +151,7 @@ fn register(context: &SessionContext, tables: &mut Tables, name: &str, state: St
 async fn from_files(
     context: &SessionContext,
     language: &Language<'_>,
-    data: &std::path::Path,
+    project: &Project,
     all: &Specs<'_>,
     spec: &TableSpec,
     problems: &mut Problems,
@@ -165,7 +167,13 @@ async fn from_files(
     let Some(options) = source_options(spec, problems) else { return State::Broken };
     let opened = match &all.given {
         Some((given, mentioned)) => given.source(spec, mentioned),
-        None => catalog::open(context, data, source, &options).await,
+        None => match allowed(project, source) {
+            Ok(()) => catalog::open(context, &project.data, source, &options).await,
+            Err(diagnostic) => {
+                problems.add(diagnostic);
+                return State::Broken;
+            }
+        },
     };
     let (opened, why_absent) = match opened {
         Err(SourceError::Absent(reason)) => without_files(language, spec, reason),
@@ -177,6 +185,10 @@ async fn from_files(
             let mut diagnostic = Diagnostic::error("unreadable-source", message).at(source.span);
             diagnostic.hint = hint;
             problems.add(diagnostic);
+            State::Broken
+        }
+        Err(SourceError::Storage(error)) => {
+            problems.add(unreachable(&error).at(source.span));
             State::Broken
         }
         // Without a row and without a type nobody knows what the columns hold.
@@ -209,6 +221,29 @@ async fn from_files(
             let lacks = Lacks { files: why_absent, columns };
             let known = Known { origin, reads: Reads::new(), lacks, absent: names_of(&absent) };
             finish(context, language, spec, raw, Some((&opened, &options.csv)), known, problems)
+        }
+    }
+}
+
+/// What a store answered, or why it did not, in one line.
+fn unreachable(error: &Error) -> Diagnostic {
+    let cause = error.cause().unwrap_or_default();
+    let cause = cause.lines().next().map(|line| format!(": {line}")).unwrap_or_default();
+    let mut diagnostic = Diagnostic::error("unreachable-source", format!("{}{cause}", error.message()));
+    diagnostic.hint = error.hint().map(str::to_owned);
+    diagnostic
+}
+
+/// Whether the project lets its tables read a source: a definition must not reach what nobody meant it to.
+fn allowed(project: &Project, source: &Spanned<String>) -> Result<(), Diagnostic> {
+    let location = Location::parse(source, &project.data).map_err(location_problem);
+    let location = location.map_err(|diagnostic| diagnostic.at(source.span))?;
+    match project.allows(&location) {
+        true => Ok(()),
+        false => {
+            Err(Diagnostic::error("forbidden-location", format!("`{location}` lies outside of `{}`", project.data))
+                .at(source.span)
+                .hint("name a place below it, or add the one meant to `allowed_locations` of the project"))
         }
     }
 }

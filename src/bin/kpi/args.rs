@@ -3,6 +3,7 @@
 //! Wrong words end here, with clap's exit code 2. Whether a KPI exists is not known here.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use chrono::NaiveDate;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -71,6 +72,21 @@ pub enum Command {
     /// Show what a run would do now: what has changed, which KPIs share a scan, and what each scan reads
     #[command(before_help = "Example: kpi plan tag:sales")]
     Plan(PlanArguments),
+    /// List the versions that runs have published, the newest first
+    #[command(before_help = "Example: kpi history close_rate")]
+    History(HistoryArguments),
+    /// Show what differs between two versions: values, and the definitions and files that made them other ones
+    #[command(before_help = "Example: kpi diff 41 42 close_rate")]
+    Diff(DiffArguments),
+    /// Publish again what an earlier version had, as a new version
+    #[command(before_help = "Example: kpi rollback 41")]
+    Rollback(RollbackArguments),
+    /// Compute what the last run was asked for and did not publish
+    #[command(before_help = "Example: kpi retry")]
+    Retry(RetryArguments),
+    /// Show which files no version needs any more, and delete them if asked
+    #[command(before_help = "Example: kpi clean --keep 30 --yes")]
+    Clean(CleanArguments),
     /// Show every mistake in the definitions, and advice where there is none, without reading data beyond its columns
     #[command(before_help = "Example: kpi check")]
     Check(CheckArguments),
@@ -133,6 +149,64 @@ pub struct PlanArguments {
     #[arg(long)]
     pub force: bool,
     /// Print the plan as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct HistoryArguments {
+    /// Only versions that brought this KPI, with its values then
+    pub kpi: Option<String>,
+    /// At most so many
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub limit: usize,
+    /// Print the versions as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct DiffArguments {
+    /// The earlier version
+    pub from: u64,
+    /// The later version
+    pub to: u64,
+    /// Only these KPIs, with all their values that differ
+    #[arg(value_name = "KPI")]
+    pub kpis: Vec<String>,
+    /// Print the differences as JSON, all values among them
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct RollbackArguments {
+    /// The version to go back to
+    pub version: u64,
+}
+
+#[derive(Debug, Args)]
+pub struct RetryArguments {
+    /// Publish nothing if any KPI fails; without it the others are published
+    #[arg(long)]
+    pub fail_fast: bool,
+    /// Print the report as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct CleanArguments {
+    /// Keep only so many of the newest versions; without it all stay
+    #[arg(long, value_name = "N")]
+    pub keep: Option<u64>,
+    /// How old a file must be, such as 30d or 36h; never less than 24 hours
+    #[arg(long, value_name = "AGE", default_value = "7d", value_parser = age)]
+    pub older_than: Duration,
+    /// Delete what is shown
+    #[arg(long)]
+    pub yes: bool,
+    /// Print the files as JSON
     #[arg(long)]
     pub json: bool,
 }
@@ -311,6 +385,18 @@ fn day(text: &str) -> Result<NaiveDate, String> {
 fn grain(text: &str) -> Result<Grain, String> {
     let names = Grain::ALL.map(Grain::name).join(", ");
     text.parse().map_err(|()| format!("it is one of {names}"))
+}
+
+/// `30d` or `36h`.
+fn age(text: &str) -> Result<Duration, String> {
+    let wrong = || "write an age as 30d or 36h".to_owned();
+    let text = text.trim();
+    let (number, hours) = match text.strip_suffix('d') {
+        Some(days) => (days, 24),
+        None => (text.strip_suffix('h').ok_or_else(wrong)?, 1),
+    };
+    let number: u64 = number.trim().parse().map_err(|_| wrong())?;
+    number.checked_mul(hours * 3600).map(Duration::from_secs).ok_or_else(wrong)
 }
 
 /// `8GB`, `512MiB`, `1.5g` or plain bytes.

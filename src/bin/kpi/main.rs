@@ -51,6 +51,11 @@ async fn run(arguments: Arguments, printer: &Printer) -> Result<u8> {
     match command {
         Command::Run(arguments) => commands::run(&options, &arguments, printer).await,
         Command::Plan(arguments) => commands::plan(&options, &arguments, printer).await,
+        Command::History(arguments) => commands::history(&options, &arguments, printer).await,
+        Command::Diff(arguments) => commands::diff(&options, &arguments, printer).await,
+        Command::Rollback(arguments) => commands::rollback(&options, &arguments, printer).await,
+        Command::Retry(arguments) => commands::retry(&options, &arguments, printer).await,
+        Command::Clean(arguments) => commands::clean(&options, &arguments, printer).await,
         Command::Check(arguments) => commands::check(&options, &arguments, printer).await,
         Command::Doctor(arguments) => commands::doctor(&options, &arguments, printer).await,
         Command::Test(arguments) => commands::test(&options, &arguments, printer).await,

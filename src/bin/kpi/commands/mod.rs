@@ -1,12 +1,17 @@
 //! The commands, one file and one function each. A new one is a file here and a variant in `args`.
 
 mod check;
+mod clean;
+mod diff;
 mod docs;
 mod doctor;
 mod generate;
+mod history;
 mod init;
 mod ls;
 mod plan;
+mod retry;
+mod rollback;
 mod run;
 mod schema;
 mod show;
@@ -14,12 +19,17 @@ mod sql;
 mod test;
 
 pub use check::check;
+pub use clean::clean;
+pub use diff::diff;
 pub use docs::docs;
 pub use doctor::doctor;
 pub use generate::generate;
+pub use history::history;
 pub use init::init;
 pub use ls::ls;
 pub use plan::plan;
+pub use retry::retry;
+pub use rollback::rollback;
 pub use run::run;
 pub use schema::schema;
 pub use show::show;
@@ -30,6 +40,7 @@ use std::collections::BTreeMap;
 
 use kpi::error::{Error, Result};
 use kpi::model::{Model, Skipped};
+use kpi::secrets::without_secrets;
 use serde_json::{Value, json};
 
 use crate::printer::Printer;
@@ -121,7 +132,7 @@ fn error_json(error: &Error) -> Value {
         "message": error.message(),
         "hint": error.hint(),
         "context": Value::Object(context.collect()),
-        "cause": std::error::Error::source(error).map(ToString::to_string),
+        "cause": std::error::Error::source(error).map(|cause| without_secrets(&cause.to_string()).into_owned()),
     })
 }
 
@@ -129,4 +140,24 @@ fn error_json(error: &Error) -> Value {
 fn count(number: usize, noun: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{} {noun}{plural}", kpi::report::format_number(Some(number as f64), None, None))
+}
+
+/// As people say sizes.
+fn shown_bytes(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["bytes", "kB", "MB", "GB", "TB"];
+    let mut size = bytes as f64;
+    let mut unit = 0;
+    while size >= 1000.0 && unit + 1 < UNITS.len() {
+        size /= 1000.0;
+        unit += 1;
+    }
+    if unit == 0 || size >= 100.0 { format!("{size:.0} {}", UNITS[unit]) } else { format!("{size:.1} {}", UNITS[unit]) }
+}
+
+/// A moment of a record as people read it, in UTC: `2025-03-31 06:00`.
+fn shown_time(moment: &str) -> String {
+    match chrono::DateTime::parse_from_rfc3339(moment) {
+        Ok(moment) => moment.to_utc().format("%Y-%m-%d %H:%M").to_string(),
+        Err(_) => moment.to_owned(),
+    }
 }

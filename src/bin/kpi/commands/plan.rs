@@ -10,7 +10,7 @@ use kpi::engine::{Changed, Engine, EngineOptions, Preview, Read, Scan, ScanKind}
 use kpi::error::Result;
 use serde_json::{Value, json};
 
-use super::{SCHEMA_VERSION, count, print_json};
+use super::{SCHEMA_VERSION, count, print_json, shown_bytes};
 use crate::args::PlanArguments;
 use crate::printer::Printer;
 
@@ -131,11 +131,11 @@ fn read_in_words(Read { table, files, bytes, columns, sizes, is_derived }: &Read
     if *is_derived {
         return format!("`{table}` as it was made: {columns}");
     }
-    let of_files = format!("{}, {}", count(*files, "file"), in_bytes(*bytes));
+    let of_files = format!("{}, {}", count(*files, "file"), shown_bytes(*bytes));
     match sizes {
         Some(sizes) => {
             let groups = count(sizes.row_groups, "row group");
-            format!("{} of `{table}` ({of_files}, {groups}): {columns}", in_bytes(sizes.bytes))
+            format!("{} of `{table}` ({of_files}, {groups}): {columns}", shown_bytes(sizes.bytes))
         }
         None => format!("`{table}` ({of_files}): {columns}"),
     }
@@ -147,18 +147,6 @@ fn some_of(names: &[&str]) -> String {
         0 => shown,
         more => format!("{shown} and {more} more"),
     }
-}
-
-/// As people say sizes.
-fn in_bytes(bytes: u64) -> String {
-    const UNITS: [&str; 5] = ["bytes", "kB", "MB", "GB", "TB"];
-    let mut size = bytes as f64;
-    let mut unit = 0;
-    while size >= 1000.0 && unit + 1 < UNITS.len() {
-        size /= 1000.0;
-        unit += 1;
-    }
-    if unit == 0 || size >= 100.0 { format!("{size:.0} {}", UNITS[unit]) } else { format!("{size:.1} {}", UNITS[unit]) }
 }
 
 fn preview_json(preview: &Preview) -> Value {

@@ -1,13 +1,13 @@
 //! `kpi run`: compute, audit, publish; the scorecard on standard output and what happened below it on standard error.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use kpi::engine::{Engine, EngineOptions, KpiOutcome, RunOptions, RunReport};
 use kpi::error::{ErrorKind, Result};
 use kpi::execute::Progress;
+use kpi::location::Location;
 use kpi::model::Model;
 use kpi::report::ScorecardRow;
 use serde_json::{Value, json};
@@ -168,7 +168,8 @@ fn tell(printer: &Printer, report: &RunReport, model: &Model) {
 }
 
 /// A folder as one would type it here.
-fn folder(path: &Path) -> String {
+fn folder(location: &Location) -> String {
+    let Some(path) = location.as_path() else { return location.to_string() };
     let here = std::env::current_dir().and_then(|here| here.canonicalize());
     match (here, path.canonicalize()) {
         (Ok(here), Ok(path)) => format!("{}/", path.strip_prefix(&here).unwrap_or(&path).display()),
@@ -185,7 +186,7 @@ fn report_json(report: &RunReport) -> Value {
         "version": report.version,
         "is_new": report.is_new,
         "exit_code": report.exit_code(),
-        "output": report.output.display().to_string(),
+        "output": report.output.to_string(),
         "elapsed_seconds": report.elapsed.as_secs_f64(),
         "kpis": kpis,
         "removed": report.removed,
