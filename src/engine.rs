@@ -45,7 +45,8 @@ use crate::report::{self, KPI_VALUES, Scorecard};
 use crate::session::{self, SessionOptions};
 use crate::spec::Document;
 use crate::store::{
-    AuditStatus, Commit, CommitOutcome, LogRecord, ManifestEvent, Phase, Run, RunInfo, Status, Store, Summary,
+    AuditStatus, Commit, CommitOutcome, EventListener, LogRecord, ManifestEvent, Phase, Run, RunInfo, Status, Store,
+    Summary,
 };
 use crate::survey::{AsOf, FileDays, Partner, Survey, broken_keys, partners, repeated_targets, survey, tables_of};
 use crate::time::Grain;
@@ -114,6 +115,8 @@ pub struct RunOptions {
     pub force: bool,
     /// Notified when the run shall stop.
     pub stop: Arc<Notify>,
+    /// Who is told of each step, as it goes into the run's manifest.
+    pub events: EventListener,
 }
 
 /// What a run did.
@@ -322,7 +325,8 @@ impl Engine {
         let selected = self.select(&options.select)?;
 
         let store = self.store()?;
-        let mut run = store.begin(self.run_info(&selected)).await?;
+        let info = RunInfo { listener: options.events.clone(), ..self.run_info(&selected) };
+        let mut run = store.begin(info).await?;
         let inputs = Inputs::pin(model);
         let judged = self.computed_and_judged(&store, &mut run, options, &selected, &inputs, listener).await;
         match judged {
@@ -618,6 +622,7 @@ impl Engine {
             kpis: selected.iter().cloned().collect(),
             settings: self.settings.clone(),
             without_lease: false,
+            listener: EventListener::default(),
         }
     }
 

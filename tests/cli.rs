@@ -16,6 +16,7 @@ mod lacking;
 mod signals;
 mod testing;
 mod unchanged;
+mod versions;
 
 /// A project in a folder of its own, and the transcript of what was run in it.
 struct Project {
@@ -111,7 +112,9 @@ impl Project {
         let text = text.replace(&self.folder.path().display().to_string(), "[PROJECT]");
         let text = between(&text, " (", " s)\n", "[SECONDS]");
         let text = between(&text, "\"elapsed_seconds\": ", ",", "[SECONDS]");
-        between(&text, "\"run_id\": \"", "\"", "[RUN]")
+        let text = between(&text, "\"run_id\": \"", "\"", "[RUN]");
+        let text = shaped(&text, "0000-00-00 00:00", "[DATE AND TIME.]");
+        between(&between(&text, "of run ", ":", "[RUN]"), "run ", " published all", "[RUN]")
     }
 
     /// The plain copies that readers open, by name.
@@ -136,6 +139,28 @@ impl Project {
             self.transcript
         );
     }
+}
+
+/// Replaces what has the shape of another text, with any digits for its digits, by a word of the same length or less.
+fn shaped(text: &str, shape: &str, word: &str) -> String {
+    let is_like = |candidate: &[u8]| {
+        candidate.len() == shape.len()
+            && candidate.iter().zip(shape.bytes()).all(|(byte, like)| match like {
+                b'0' => byte.is_ascii_digit(),
+                other => *byte == other,
+            })
+    };
+    let bytes = text.as_bytes();
+    let mut replaced = String::new();
+    let mut from = 0;
+    for at in text.char_indices().map(|(at, _)| at) {
+        if at >= from && is_like(&bytes[at..(at + shape.len()).min(bytes.len())]) {
+            replaced.push_str(&text[from..at]);
+            replaced.push_str(word);
+            from = at + shape.len();
+        }
+    }
+    replaced + &text[from..]
 }
 
 /// Replaces numbers and names between two texts on one line.

@@ -78,9 +78,7 @@ impl Engine {
         let store = self.store()?;
         let mut records = Vec::new();
         let mut next = store.head().await?;
-        if let (Some(kpi), Some(head)) = (kpi, &next) {
-            self.find_published(head, kpi)?;
-        }
+        let known: BTreeSet<String> = next.iter().flat_map(|head| head.kpis.keys()).cloned().collect();
         while let Some(record) = next {
             if records.len() == limit {
                 break;
@@ -98,7 +96,13 @@ impl Engine {
                 records.push(record);
             }
         }
-        Ok(records)
+        match kpi {
+            // One that is new was not published yet.
+            Some(kpi) if records.is_empty() && limit > 0 && !self.model().kpis.contains_key(kpi) => {
+                Err(unknown(kpi, known.iter().map(String::as_str)))
+            }
+            _ => Ok(records),
+        }
     }
 
     /// What differs between two versions, of some KPIs or of all.
@@ -201,11 +205,6 @@ impl Engine {
             return Ok((run, unfinished));
         }
         Err(Error::config("there was no run yet").with_hint("`kpi run` computes everything"))
-    }
-
-    fn find_published(&self, head: &LogRecord, kpi: &str) -> Result<()> {
-        let is_known = head.kpis.contains_key(kpi) || self.model().kpis.contains_key(kpi);
-        if is_known { Ok(()) } else { Err(unknown(kpi, head.kpis.keys().map(String::as_str))) }
     }
 }
 

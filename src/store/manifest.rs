@@ -4,6 +4,7 @@
 //! log. So a torn last line is normal, and lines of a newer program are passed over.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -79,6 +80,30 @@ pub enum Status {
     /// Written by a newer program.
     #[serde(other)]
     Unknown,
+}
+
+/// Who is told of each event of a run as it is written.
+#[derive(Clone, Default)]
+pub struct EventListener(Option<Arc<Listening>>);
+
+type Listening = dyn Fn(&ManifestEvent) + Send + Sync;
+
+impl EventListener {
+    pub fn new(listener: impl Fn(&ManifestEvent) + Send + Sync + 'static) -> Self {
+        EventListener(Some(Arc::new(listener)))
+    }
+
+    fn tell(&self, event: &ManifestEvent) {
+        if let Some(listener) = &self.0 {
+            listener(event);
+        }
+    }
+}
+
+impl fmt::Debug for EventListener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "a listener" } else { "nobody" })
+    }
 }
 
 /// What a run set out to do.
@@ -177,11 +202,17 @@ pub(super) struct ManifestWriter {
     /// How much of it lies in the store.
     written: usize,
     written_at: Instant,
+    listener: EventListener,
 }
 
 impl ManifestWriter {
     /// Makes the manifest with its first line. It also tries out whether the store keeps two writers apart.
-    pub(super) async fn create(files: Arc<dyn Files>, run_id: &str, first: ManifestEvent) -> Result<Self> {
+    pub(super) async fn create(
+        files: Arc<dyn Files>,
+        run_id: &str,
+        first: ManifestEvent,
+        listener: EventListener,
+    ) -> Result<Self> {
         let path = path_of(run_id);
         let mut writer = ManifestWriter {
             files,
@@ -190,6 +221,7 @@ impl ManifestWriter {
             whole: Vec::new(),
             written: 0,
             written_at: Instant::now(),
+            listener,
         };
         writer.push(first)?;
         let create = || writer.files.create(&writer.path, writer.whole.clone().into());
@@ -236,6 +268,7 @@ impl ManifestWriter {
         serde_json::to_writer(&mut self.whole, &event)
             .map_err(|source| Error::internal("an event cannot be written as JSON").with_source(source))?;
         self.whole.push(b'\n');
+        self.listener.tell(&event);
         Ok(())
     }
 }

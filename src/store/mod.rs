@@ -59,7 +59,7 @@ use datafusion::object_store::{self, ObjectStore};
 pub use self::clean::{CleanOptions, Cleaned, USUAL_AGE, YOUNGEST};
 pub use self::commit::{BuildSummary, Summary};
 pub use self::lease::Holder;
-pub use self::manifest::{Manifest, ManifestEvent, Phase, RunStart, Status};
+pub use self::manifest::{EventListener, Manifest, ManifestEvent, Phase, RunStart, Status};
 pub use self::record::{Audit, AuditStatus, DataFile, Entry, FORMAT_VERSION, Input, LogRecord};
 
 use self::commit::{Decision, Draft};
@@ -92,6 +92,8 @@ pub struct RunInfo {
     pub settings: BTreeMap<String, String>,
     /// Start although another run may be at work. Safe: at worst one of them computes in vain.
     pub without_lease: bool,
+    /// Who is told of each step.
+    pub listener: EventListener,
 }
 
 impl Store {
@@ -222,7 +224,7 @@ impl Store {
             parent: parent.as_ref().map(|record| record.version),
             holder,
         });
-        let manifest = match ManifestWriter::create(self.files.clone(), &id, first).await {
+        let manifest = match ManifestWriter::create(self.files.clone(), &id, first, info.listener.clone()).await {
             Ok(manifest) => manifest,
             Err(error) => {
                 lease.release(&*self.files).await;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::Project;
 
 /// A run that takes minutes if nobody stops it.
-fn slow_project() -> Project {
+pub fn slow_project() -> Project {
     let mut project = Project::published_shop();
     let rows: String = (7..3000).map(|id| format!("{id},2025-04-03,web,5\n")).collect();
     project.append("data/orders.csv", &rows);

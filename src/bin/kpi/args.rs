@@ -46,8 +46,11 @@ pub struct GlobalArguments {
     #[arg(long, global = true, value_name = "SIZE", value_parser = bytes)]
     pub memory_limit: Option<usize>,
     /// Threads that queries use [default: one per core]
-    #[arg(long, global = true, value_name = "N", hide = true)]
-    pub threads: Option<usize>,
+    #[arg(long, alias = "threads", global = true, value_name = "N", value_parser = jobs)]
+    pub jobs: Option<usize>,
+    /// Notes, warnings and errors for people, or one JSON object a line for programs
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
+    pub log_format: LogFormat,
     /// When to use colors
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub color: Color,
@@ -62,6 +65,13 @@ pub enum Color {
     Auto,
     Always,
     Never,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    Text,
+    /// With a time, a level, the run's id, and each step of a run
+    Json,
 }
 
 #[derive(Debug, Subcommand)]
@@ -124,14 +134,23 @@ pub enum Command {
     Schema,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct RunArguments {
     /// Names of KPIs, tag:NAME for all with a tag, objective:NAME for all that serve it; without any, all of them
     #[arg(value_name = "KPI|tag:NAME|objective:NAME")]
     pub select: Vec<String>,
-    /// Publish nothing if any KPI fails; without it the others are published
+    /// Publish nothing if any KPI fails
     #[arg(long)]
     pub fail_fast: bool,
+    /// Publish all KPIs that do not fail, as without a word
+    #[arg(long, conflicts_with = "fail_fast")]
+    pub keep_going: bool,
+    /// Stop after so long, as with Ctrl-C; such as 30m or 2h
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub timeout: Option<Duration>,
+    /// Write what came of the run to this file, for the textfile collector of Prometheus
+    #[arg(long, value_name = "FILE")]
+    pub metrics: Option<PathBuf>,
     /// Compute also what an earlier run has published and nothing has changed since
     #[arg(long)]
     pub force: bool,
@@ -348,7 +367,7 @@ impl GlobalArguments {
     pub fn engine_options(&self) -> EngineOptions {
         EngineOptions {
             project: self.project.clone().unwrap_or_else(nearest_project),
-            session: SessionOptions { memory_limit: self.memory_limit, threads: self.threads },
+            session: SessionOptions { memory_limit: self.memory_limit, threads: self.jobs },
             as_of: self.as_of,
             settings: self.set.iter().cloned().collect(),
         }
@@ -385,6 +404,24 @@ fn day(text: &str) -> Result<NaiveDate, String> {
 fn grain(text: &str) -> Result<Grain, String> {
     let names = Grain::ALL.map(Grain::name).join(", ");
     text.parse().map_err(|()| format!("it is one of {names}"))
+}
+
+/// `90s`, `30m` or `2h`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || "write a time as 90s, 30m or 2h".to_owned();
+    let text = text.trim();
+    let seconds = match text.char_indices().next_back() {
+        Some((end, 's')) => (&text[..end], 1),
+        Some((end, 'm')) => (&text[..end], 60),
+        Some((end, 'h')) => (&text[..end], 3600),
+        _ => return Err(wrong()),
+    };
+    let number: u64 = seconds.0.trim().parse().map_err(|_| wrong())?;
+    number.checked_mul(seconds.1).filter(|seconds| *seconds > 0).map(Duration::from_secs).ok_or_else(wrong)
+}
+
+fn jobs(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|jobs| *jobs > 0).ok_or_else(|| "write a number of threads from 1 on".to_owned())
 }
 
 /// `30d` or `36h`.

@@ -21,7 +21,7 @@ use printer::Printer;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let printer = Printer::new(arguments.global.color, arguments.global.quiet);
+    let printer = Printer::new(arguments.global.color, arguments.global.quiet, arguments.global.log_format);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

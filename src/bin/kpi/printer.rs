@@ -4,24 +4,31 @@
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use kpi::diagnostic::{Diagnostic, Sources, render_text};
+use kpi::diagnostic::{Diagnostic, Sources, render_text, to_json};
 use kpi::error::{Error, Result};
+use kpi::store::{ManifestEvent, Status};
+use serde_json::{Value, json};
 
-use crate::args::Color;
+use crate::args::{Color, LogFormat};
 
 /// What is known about both streams.
 #[derive(Debug, Clone, Copy)]
 pub struct Printer {
     color: Color,
     quiet: bool,
+    log: LogFormat,
 }
 
+/// The run that lines of the log belong to.
+static RUN: OnceLock<String> = OnceLock::new();
+
 impl Printer {
-    pub fn new(color: Color, quiet: bool) -> Printer {
-        Printer { color, quiet }
+    pub fn new(color: Color, quiet: bool, log: LogFormat) -> Printer {
+        Printer { color, quiet, log }
     }
 
     /// Results, for standard output.
@@ -39,29 +46,75 @@ impl Printer {
 
     /// Something nice to know.
     pub fn note(&self, text: impl Display) {
-        if !self.quiet {
-            self.line(text);
+        match self.log {
+            _ if self.quiet => {}
+            LogFormat::Text => self.line(text),
+            LogFormat::Json => self.log("info", json!({ "message": text.to_string() })),
         }
     }
 
     pub fn warning(&self, text: impl Display) {
-        self.line(format_args!("{} {text}", self.paint("warning:", "1;33")));
+        match self.log {
+            LogFormat::Text => self.line(format_args!("{} {text}", self.paint("warning:", "1;33"))),
+            LogFormat::Json => self.log("warning", json!({ "message": text.to_string() })),
+        }
     }
 
     pub fn error(&self, error: &Error) {
-        self.failure(error);
+        match self.log {
+            LogFormat::Text => self.failure(error),
+            LogFormat::Json => {
+                let exit_code = error.kind().exit_code();
+                let fields = json!({ "message": error.to_string(), "hint": error.hint(), "exit_code": exit_code });
+                self.log("error", fields);
+            }
+        }
     }
 
     /// A failure, with a word in front if it is about one thing of many.
     pub fn failure(&self, text: impl Display) {
-        self.line(format_args!("{} {text}", self.paint("error:", "1;31")));
+        match self.log {
+            LogFormat::Text => self.line(format_args!("{} {text}", self.paint("error:", "1;31"))),
+            LogFormat::Json => self.log("error", json!({ "message": text.to_string() })),
+        }
     }
 
     /// Mistakes in definitions, for standard error.
     pub fn diagnostics(&self, diagnostics: &[Diagnostic], sources: &Sources) {
-        if !diagnostics.is_empty() {
-            self.line(render_text(diagnostics, sources, self.colors_errors()));
+        match self.log {
+            _ if diagnostics.is_empty() => {}
+            LogFormat::Text => self.line(render_text(diagnostics, sources, self.colors_errors())),
+            LogFormat::Json => {
+                for diagnostic in to_json(diagnostics, sources).as_array().into_iter().flatten() {
+                    let level = diagnostic["severity"].as_str().unwrap_or("error").to_owned();
+                    self.log(&level, json!({ "diagnostic": diagnostic, "message": diagnostic["message"] }));
+                }
+            }
         }
+    }
+
+    /// A step of a run, for programs that read the log.
+    pub fn event(&self, event: &ManifestEvent) {
+        // One run is made by a process.
+        let _ = RUN.set(event.run_id.clone());
+        let level = match event.status {
+            Status::Failed => "error",
+            Status::Withheld | Status::Abandoned => "warning",
+            _ => "info",
+        };
+        if self.log == LogFormat::Json && (!self.quiet || level != "info") {
+            self.log(level, json!({ "event": event }));
+        }
+    }
+
+    /// A line of the log: when, how bad, of which run, and what.
+    fn log(&self, level: &str, fields: Value) {
+        let ts = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+        let mut line = json!({ "ts": ts, "level": level, "run_id": RUN.get() });
+        if let (Some(line), Value::Object(fields)) = (line.as_object_mut(), fields) {
+            line.extend(fields);
+        }
+        self.line(line);
     }
 
     /// Whether standard output shows colors.
@@ -76,7 +129,7 @@ impl Printer {
 
     /// A line on standard error that changes while work goes on; invisible where nobody watches.
     pub fn progress(&self) -> ProgressBar {
-        if self.quiet || !io::stderr().is_terminal() {
+        if self.quiet || self.log == LogFormat::Json || !io::stderr().is_terminal() {
             return ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
         }
         let bar = ProgressBar::new_spinner();

@@ -9,6 +9,7 @@ mod generate;
 mod history;
 mod init;
 mod ls;
+mod metrics;
 mod plan;
 mod retry;
 mod rollback;

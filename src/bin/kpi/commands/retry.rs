@@ -17,6 +17,7 @@ pub async fn retry(options: &EngineOptions, arguments: &RetryArguments, printer:
         return Ok(0);
     }
     printer.note(format_args!("of run {id}: {}", select.join(", ")));
-    let arguments = RunArguments { select, fail_fast: arguments.fail_fast, force: false, json: arguments.json };
+    let (fail_fast, json) = (arguments.fail_fast, arguments.json);
+    let arguments = RunArguments { select, fail_fast, json, ..RunArguments::default() };
     run(options, &arguments, printer).await
 }

@@ -1,6 +1,7 @@
 //! `kpi run`: compute, audit, publish; the scorecard on standard output and what happened below it on standard error.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -10,10 +11,12 @@ use kpi::execute::Progress;
 use kpi::location::Location;
 use kpi::model::Model;
 use kpi::report::ScorecardRow;
+use kpi::store::EventListener;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use super::ls::better;
+use super::metrics::write_metrics;
 use super::{SCHEMA_VERSION, count, error_json, lines_on_data, print_json, skipped_json, tell_skipped};
 use crate::args::RunArguments;
 use crate::printer::Printer;
@@ -26,8 +29,33 @@ pub async fn run(options: &EngineOptions, arguments: &RunArguments, printer: &Pr
 
     let engine = Engine::open(options).await?;
     printer.diagnostics(&engine.diagnostics(), engine.sources());
+    let mut report = None;
+    let code = run_and_tell(&engine, arguments, printer, stop, &interrupted, &mut report).await;
+    if let Some(file) = &arguments.metrics {
+        let exit_code = code.as_ref().copied().unwrap_or_else(|error| error.kind().exit_code());
+        let written = write_metrics(file, &engine.model().project.name, report.as_ref(), exit_code);
+        // What became of the run is the worse news.
+        match (&code, written) {
+            (Ok(_), Err(error)) => return Err(error),
+            (Err(_), Err(error)) => printer.warning(&error),
+            (_, Ok(())) => {}
+        }
+    }
+    code
+}
+
+async fn run_and_tell(
+    engine: &Engine,
+    arguments: &RunArguments,
+    printer: &Printer,
+    stop: Arc<Notify>,
+    interrupted: &AtomicU8,
+    done: &mut Option<RunReport>,
+) -> Result<u8> {
     let (fail_fast, force) = (arguments.fail_fast, arguments.force);
-    let run_options = RunOptions { select: arguments.select.clone(), fail_fast, force, stop };
+    let teller = *printer;
+    let events = EventListener::new(move |event| teller.event(event));
+    let run_options = RunOptions { select: arguments.select.clone(), fail_fast, force, stop: stop.clone(), events };
     let progress = printer.progress();
     let listener = |event: Progress<'_>| match event {
         Progress::Pass { table, kpis, number, of } => {
@@ -35,10 +63,23 @@ pub async fn run(options: &EngineOptions, arguments: &RunArguments, printer: &Pr
         }
         Progress::Kpi { name, number, of } => progress.set_message(format!("KPI {number} of {of}: `{name}`")),
     };
-    let report = engine.run(&run_options, &listener).await;
+    let time_is_up = async {
+        match arguments.timeout {
+            Some(timeout) => tokio::time::sleep(timeout).await,
+            None => std::future::pending().await,
+        }
+        printer.note("stopping, since the time of `--timeout` is up");
+        stop.notify_one();
+        // The run ends by itself.
+        std::future::pending::<Infallible>().await
+    };
+    let report = tokio::select! {
+        report = engine.run(&run_options, &listener) => report,
+        never = time_is_up => match never {},
+    };
     progress.finish_and_clear();
     let report = match report {
-        Ok(report) => report,
+        Ok(report) => done.insert(report),
         Err(error) if error.kind() == ErrorKind::Interrupted => {
             printer.error(&error);
             return Ok(interrupted.load(Ordering::Relaxed).max(ErrorKind::Interrupted.exit_code()));
@@ -46,7 +87,7 @@ pub async fn run(options: &EngineOptions, arguments: &RunArguments, printer: &Pr
         Err(error) => return Err(error),
     };
     let printed = if arguments.json {
-        print_json(printer, &report_json(&report))
+        print_json(printer, &report_json(report))
     } else if report.scorecard.rows.is_empty() {
         Ok(())
     } else {
@@ -54,7 +95,7 @@ pub async fn run(options: &EngineOptions, arguments: &RunArguments, printer: &Pr
         let gap = if printer.is_terminal() { "\n" } else { "" };
         printer.data(scorecard_table(printer, &report.scorecard, &engine.model().project) + gap)
     };
-    tell(printer, &report, engine.model());
+    tell(printer, report, engine.model());
     printed.map(|()| report.exit_code())
 }
 
