@@ -53,7 +53,7 @@ use crate::time::Grain;
 use crate::validate::{UNREACHABLE_SOURCE, Validated, advice, validate};
 use candidate::make_ready;
 use derived::with_derived_tables;
-pub use doctor::{Examination, KpiState, Missing, TableState};
+pub use doctor::{Examination, KpiState, Missing, OutputState, TableState};
 use inputs::Inputs;
 use judge::{Found, Judge, Judged};
 pub use preview::{Changed, Preview, Read, Scan, ScanKind};

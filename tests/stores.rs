@@ -254,6 +254,8 @@ fn a_project_works_at(place: &Place) {
     same_as_on_disk(place, &files, "at first");
     let (_, notes) = project.succeeds(&["run"]);
     assert!(notes.contains("nothing has changed since version 1"), "{name}: {notes}");
+    let (doctor, _) = project.succeeds(&["doctor"]);
+    assert!(doctor.contains("keeps two runs apart; version 1"), "{name}: {doctor}");
 
     // One object is written again, and only its month is computed.
     let march = "orders/month=2025-03/part one.csv".to_owned();
@@ -328,6 +330,7 @@ fn a_store_that_overwrites_what_is_there_is_refused() {
     let project = Project::new("s3://lake", "s3://lake/out", "rates.csv", &place.environment);
     let notes = project.fails(&["run"], 4);
     assert!(notes.contains("ignores conditional writes"), "{notes}");
+    project.fails(&["doctor"], 4);
     assert!(
         !server.objects().keys().any(|name| name.contains("_kpi/log/") || name.contains("published")),
         "nothing is published"

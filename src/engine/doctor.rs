@@ -8,6 +8,7 @@ use super::{Engine, explain};
 use crate::error::Error;
 use crate::model::{Model, Need, Reads};
 use crate::profile::{TableProfile, profile};
+use crate::store::Probe;
 
 /// What an examination of the data found.
 #[derive(Debug)]
@@ -18,6 +19,18 @@ pub struct Examination {
     pub kpis: BTreeMap<String, KpiState>,
     /// What would make further KPIs work; what helps most comes first.
     pub missing: Vec<Missing>,
+    pub output: OutputState,
+}
+
+/// The place of the results, as it was found.
+#[derive(Debug)]
+pub enum OutputState {
+    /// A folder that the first run makes.
+    NotThere,
+    /// A run could publish there.
+    Ready(Probe),
+    /// A run would fail.
+    Broken(Error),
 }
 
 /// A table as it was found.
@@ -97,7 +110,18 @@ impl Engine {
             tables.insert(name.clone(), TableState::Absent { reason });
         }
         let kpis = kpi_states(model, &tables);
-        Examination { missing: missing(model, &kpis), tables, kpis }
+        Examination { missing: missing(model, &kpis), tables, kpis, output: self.try_output().await }
+    }
+}
+
+impl Engine {
+    /// Whether a run could publish. A folder that is not there is not made.
+    async fn try_output(&self) -> OutputState {
+        if self.model().project.output.as_path().is_some_and(|path| !path.exists()) {
+            return OutputState::NotThere;
+        }
+        let probe = async { self.store()?.probe().await };
+        probe.await.map_or_else(OutputState::Broken, OutputState::Ready)
     }
 }
 

@@ -39,6 +39,7 @@ mod local;
 mod log;
 mod manifest;
 mod objects;
+mod probe;
 mod publish;
 mod record;
 mod restore;
@@ -60,6 +61,7 @@ pub use self::clean::{CleanOptions, Cleaned, USUAL_AGE, YOUNGEST};
 pub use self::commit::{BuildSummary, Summary};
 pub use self::lease::Holder;
 pub use self::manifest::{EventListener, Manifest, ManifestEvent, Phase, RunStart, Status};
+pub use self::probe::{CLOCK_TOLERANCE, Probe};
 pub use self::record::{Audit, AuditStatus, DataFile, Entry, FORMAT_VERSION, Input, LogRecord};
 
 use self::commit::{Decision, Draft};
@@ -186,6 +188,14 @@ impl Store {
     /// anything to do.
     pub async fn repair_published(&self) -> Result<bool> {
         publish::follow_head(&*self.files).await
+    }
+
+    /// Tries out whether a run could publish here. Nothing stays behind, but for folders on a disk.
+    ///
+    /// # Errors
+    /// `Storage` with the first thing that a run would fail at.
+    pub async fn probe(&self) -> Result<Probe> {
+        probe::probe(&*self.files).await
     }
 
     /// What no version needs any more, and with `keep` what older versions alone need. Nothing is deleted.

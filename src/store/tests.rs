@@ -887,6 +887,27 @@ async fn a_run_at_work_and_the_newest_version_are_never_cleared_away() {
     assert!(clean::find(&*store.files, &CleanOptions::default(), then).await.is_err());
 }
 
+// ---- trying out ----
+
+#[tokio::test]
+async fn a_place_is_tried_out_without_a_trace() {
+    for (place, store, _guard) in places() {
+        assert_eq!(store.probe().await.unwrap().version, None, "{place}");
+        run(&store, &[("a", 1)]).await.unwrap();
+        let before: Vec<String> = store.files.list_below("_kpi").await.unwrap().into_iter().map(|it| it.name).collect();
+        let probe = store.probe().await.unwrap();
+        assert_eq!(probe.version, Some(1), "{place}");
+        assert!(probe.clock_apart.is_none_or(|apart| apart < CLOCK_TOLERANCE), "{place}");
+        let after: Vec<String> = store.files.list_below("_kpi").await.unwrap().into_iter().map(|it| it.name).collect();
+        assert_eq!(before, after, "{place}");
+    }
+    let memory = Store::open_objects(Arc::new(InMemory::new()), object_store::path::Path::default());
+    let careless = FaultyFiles::around(&memory, Fault::IgnoresConditions);
+    let error = careless.as_store().probe().await.unwrap_err();
+    assert!(error.message().contains("conditional writes"), "{error}");
+    assert!(memory.files.list_below("_kpi").await.unwrap().is_empty(), "nothing stays behind");
+}
+
 // ---- processes that die ----
 
 /// The child of the test below: a run in the folder that the environment names. By itself it does nothing.

@@ -5,12 +5,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use comfy_table::Cell;
-use kpi::engine::{Engine, EngineOptions, Examination, KpiState, Missing, TableState};
+use kpi::engine::{Engine, EngineOptions, Examination, KpiState, Missing, OutputState, TableState};
 use kpi::error::Result;
-use kpi::model::Need;
+use kpi::model::{Model, Need};
+use kpi::store::CLOCK_TOLERANCE;
 use serde_json::{Value, json};
 
-use super::{SCHEMA_VERSION, count, print_json};
+use super::{SCHEMA_VERSION, count, error_json, print_json};
 use crate::args::DoctorArguments;
 use crate::printer::Printer;
 use crate::table::{Column, table};
@@ -21,7 +22,7 @@ pub async fn doctor(options: &EngineOptions, arguments: &DoctorArguments, printe
     let examination = engine.examine().await;
     match arguments.json {
         true => print_json(printer, &report_json(&examination))?,
-        false => printer.data(report(&examination, printer))?,
+        false => printer.data(report(&examination, printer) + &results(&examination, engine.model()))?,
     }
     if mistakes > 0 {
         let mistakes = count(mistakes, "mistake");
@@ -29,10 +30,35 @@ pub async fn doctor(options: &EngineOptions, arguments: &DoctorArguments, printe
     }
     let is_broken = |state: &TableState| matches!(state, TableState::Unreadable { .. });
     Ok(match mistakes {
+        0 if matches!(examination.output, OutputState::Broken(_)) => 4,
         0 if examination.tables.values().any(is_broken) => 1,
         0 => 0,
         _ => 2,
     })
+}
+
+/// Whether a run could publish, in words.
+fn results(examination: &Examination, model: &Model) -> String {
+    let place = &model.project.output;
+    let line = match &examination.output {
+        OutputState::NotThere => format!("`{place}` is not there yet; the first run makes it"),
+        OutputState::Ready(probe) => {
+            let version = probe.version.map_or("no version yet".into(), |version| format!("version {version}"));
+            let clock = match probe.clock_apart {
+                Some(apart) if apart > CLOCK_TOLERANCE => format!(
+                    "; its clock is {:.0} s apart from that of this machine: set the clocks, or leases and ages are wrong",
+                    apart.as_secs_f64()
+                ),
+                _ => String::new(),
+            };
+            format!("`{place}` can be written and read, and keeps two runs apart; {version}{clock}")
+        }
+        OutputState::Broken(error) => {
+            let error = error.to_string().replace('\n', "\n  ");
+            format!("a run could not publish to `{place}`: {error}")
+        }
+    };
+    format!("\nResults\n  {line}\n")
 }
 
 /// What helps most comes first; more than this nobody reads.
@@ -244,8 +270,18 @@ fn report_json(examination: &Examination) -> Value {
             "breakdowns": missing.breakdowns,
         })
     });
+    let output = match &examination.output {
+        OutputState::NotThere => json!({ "state": "not_there" }),
+        OutputState::Ready(probe) => json!({
+            "state": "ready",
+            "version": probe.version,
+            "clock_apart_seconds": probe.clock_apart.map(|apart| apart.as_secs_f64()),
+        }),
+        OutputState::Broken(error) => json!({ "state": "broken", "error": error_json(error) }),
+    };
     json!({
         "schema_version": SCHEMA_VERSION,
+        "output": output,
         "tables": tables.collect::<Vec<_>>(),
         "kpis": kpis.collect::<Vec<_>>(),
         "missing": missing.collect::<Vec<_>>(),
