@@ -631,14 +631,30 @@ impl Engine {
         format!("{}, complete until {}", self.as_of.day, self.as_of.complete_until)
     }
 
-    fn refuse_mistakes(&self) -> Result<()> {
+    /// Where the project's document has a mistake, nobody knows where data and results are meant to lie, or what a day is.
+    fn refuse_unsound_project(&self) -> Result<()> {
+        match self.model().project.is_sound {
+            true => Ok(()),
+            false => Err(Error::config("the project's document has a mistake, so nothing else counts")
+                .with_hint("`kpi check` shows it")),
+        }
+    }
+
+    /// Why nothing can be said, if all that is wrong is that a store cannot be reached.
+    pub fn unreachable(&self) -> Option<Error> {
         let diagnostics = self.diagnostics();
-        let errors: Vec<&Diagnostic> = diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).collect();
-        match errors.len() {
+        let mut errors = diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).peekable();
+        let first = errors.peek()?.message.clone();
+        let is_unreachable = errors.all(|error| error.code == UNREACHABLE_SOURCE);
+        is_unreachable.then(|| Error::storage("what tables read cannot be reached").with_context("reason", first))
+    }
+
+    fn refuse_mistakes(&self) -> Result<()> {
+        if self.unreachable().is_some() {
+            return Err(Error::storage("what tables read cannot be reached, so nothing ran"));
+        }
+        match self.diagnostics().iter().filter(|diagnostic| diagnostic.is_error()).count() {
             0 => Ok(()),
-            _ if errors.iter().all(|error| error.code == UNREACHABLE_SOURCE) => {
-                Err(Error::storage("what tables read cannot be reached, so nothing ran"))
-            }
             1 => Err(Error::config("the definitions have a mistake, so nothing ran")),
             count => Err(Error::config(format!("the definitions have {count} mistakes, so nothing ran"))),
         }
@@ -652,6 +668,9 @@ impl Engine {
     pub fn select(&self, words: &[String]) -> Result<BTreeSet<String>> {
         let model = self.model();
         if words.is_empty() {
+            if let Some(error) = self.unreachable().filter(|_| model.defined().next().is_none()) {
+                return Err(error);
+            }
             if model.defined().next().is_none() {
                 let mut error = Error::config("there is no KPI that can run");
                 if let Some(skipped) = model.skipped.first() {
@@ -716,6 +735,9 @@ impl Engine {
         if let Some(skipped) = model.skipped.iter().find(|skipped| skipped.kpi == name) {
             return Err(Error::config(format!("`{name}` cannot run: {}", skipped.reason)));
         }
+        if let Some(error) = self.unreachable().filter(|_| self.is_written(name)) {
+            return Err(error);
+        }
         if self.is_written(name) {
             return Err(Error::config(format!("the definition of `{name}`, or of what it needs, has mistakes"))
                 .with_hint("run `kpi check` to see them"));
@@ -729,6 +751,7 @@ impl Engine {
 
     /// What a question means, and what must be known of the data before it is answered.
     async fn prepare(&self, question: &Question) -> Result<Prepared> {
+        self.refuse_unsound_project()?;
         let (model, kpi, cell) = self.understand(question)?;
         let survey = self.look_at(&model, &kpi).await?;
         let since = self.first_period(&model, question, &cell);
@@ -807,6 +830,7 @@ impl Engine {
     /// # Errors
     /// `Storage` where the environment does not say how to reach it.
     pub fn store(&self) -> Result<Store> {
+        self.refuse_unsound_project()?;
         Store::open(&self.model().project.output, &catalog::stores(&self.context))
     }
 

@@ -348,6 +348,9 @@ fn who_is_refused_or_reaches_nobody_is_told() {
         "{notes}"
     );
     assert!(notes.contains("error: what tables read cannot be reached, so nothing ran"), "{notes}");
+    for command in [&["check"][..], &["show", "revenue"], &["sql", "revenue"], &["doctor"], &["docs"], &["test"]] {
+        project.fails(command, 4);
+    }
 
     let mut forbidden = place.environment.clone();
     forbidden.retain(|(name, _)| !name.starts_with("AWS_ACCESS") && !name.starts_with("AWS_SECRET"));
@@ -396,6 +399,114 @@ fn a_definition_reads_what_its_project_allows() {
         tables(&format!("\"{source}\""));
         let notes = project.fails(&["run"], 2);
         assert!(notes.contains("wrong-location") && notes.contains(words), "{source}: {notes}");
+    }
+}
+
+/// Links can lead out of what a project allows, or back to where they stand.
+#[cfg(unix)]
+#[test]
+fn links_lead_neither_out_nor_round() {
+    use std::os::unix::fs::symlink;
+    let project = Project::new("../data", "../out", "rates.csv", &[]);
+    let folder = project.folder.path();
+    let table =
+        "table: rates\nsource: rates\ntime: day\n---\nkpi: rate\nfrom: rates\nvalue: sum(rate)\ngrains: [month]\n";
+    write_files(folder, &[("kpis/lake.yaml", table), ("data/rates/a.csv", RATES), ("outside/b.csv", RATES)]);
+    let link = folder.join("data/rates/link");
+    for (target, words) in [
+        ("../rates", "leads back to where it stands"),
+        ("../../outside", "outside of `data`"),
+        ("../../data", "leads back to where it stands"),
+    ] {
+        symlink(target, &link).unwrap();
+        let notes = project.fails(&["run"], 2);
+        assert!(notes.contains(words), "{target}: {notes}");
+        fs::remove_file(&link).unwrap();
+    }
+    symlink("a.csv", folder.join("data/rates/b.csv")).unwrap();
+    let notes = project.fails(&["run"], 2);
+    assert!(notes.contains("are one file"), "{notes}");
+    fs::remove_file(folder.join("data/rates/b.csv")).unwrap();
+    // Allowed, and each row counts once.
+    symlink("../../outside", &link).unwrap();
+    fs::write(folder.join("kpis/project.yaml"), "project: lake\nallowed_locations: [../outside]\n").unwrap();
+    project.succeeds(&["run"]);
+    let (shown, _) = project.succeeds(&["show", "rate", "--format", "csv"]);
+    assert!(shown.contains("2025-01-01,2025-02-01,overall,3"), "{shown}");
+}
+
+/// While the project's document has a mistake, nobody knows where anything is meant to lie: nothing is taken from the usual
+/// places, and nothing is done there.
+#[test]
+fn a_mistake_in_the_project_stops_every_command() {
+    let project = Project::new("../data", "../out", "rates.csv", &[]);
+    let folder = project.folder.path();
+    let table =
+        "table: rates\nsource: rates.csv\ntime: day\n---\nkpi: rate\nfrom: rates\nvalue: sum(rate)\ngrains: [month]\n";
+    write_files(folder, &[("kpis/lake.yaml", table), ("data/rates.csv", RATES)]);
+    project.succeeds(&["run"]);
+    project.succeeds(&["run", "--force"]);
+    let versions = || fs::read_dir(folder.join("out/_kpi/log")).unwrap().count();
+    let before = versions();
+    for wrong in
+        ["outptu: ../out2", "data: s3://key:secret@lake", "output: s3://res/k?X-Amz-Signature=abc", "time_zone: Mars"]
+    {
+        fs::write(folder.join("kpis/project.yaml"), format!("project: lake\n{wrong}\n")).unwrap();
+        for command in [
+            &["run"][..],
+            &["plan"],
+            &["show", "rate"],
+            &["sql", "rate"],
+            &["history"],
+            &["diff", "1", "2"],
+            &["rollback", "1"],
+            &["retry"],
+            &["clean", "--keep", "1", "--yes"],
+            &["doctor"],
+            &["check"],
+            &["test"],
+        ] {
+            project.fails(command, 2);
+        }
+    }
+    assert_eq!(versions(), before);
+}
+
+/// A path beside a project whose data lies in a store.
+#[test]
+fn local_files_stand_beside_data_in_a_store() {
+    let server = Server::start(Quirk::None);
+    let place = s3("s3", &server.url());
+    for (name, bytes) in data() {
+        place.put(&name, &bytes);
+    }
+    let project = Project::new("s3://lake", "../out", "../reference/rates.csv", &place.environment);
+    write_files(project.folder.path(), &[("reference/rates.csv", RATES)]);
+    assert!(project.fails(&["run"], 2).contains("forbidden-location"));
+    fs::write(
+        project.folder.path().join("kpis/project.yaml"),
+        "project: lake\ndata: s3://lake\nallowed_locations: [../reference]\n",
+    )
+    .unwrap();
+    project.succeeds(&["run"]);
+    let (_, notes) = project.succeeds(&["run"]);
+    assert!(notes.contains("nothing has changed"), "{notes}");
+}
+
+#[test]
+fn variables_that_no_client_can_use_are_named() {
+    let variables: [(&str, &str, &str); 3] = [
+        ("AWS_ENDPOINT_URL", "127.0.0.1:5000", "no address"),
+        ("AWS_ACCESS_KEY_ID", "AKIA\r", "control character"),
+        ("AWS_ENDPOINT_URL", "http://example.com", "unencrypted"),
+    ];
+    for (name, value, words) in variables {
+        let mut environment = s3("s3", "http://127.0.0.1:9").environment;
+        environment.retain(|(known, _)| *known != name);
+        environment.push((name, value.to_owned()));
+        let project = Project::new("../data", "s3://lake/out", "rates.csv", &environment);
+        let notes = project.fails(&["history"], 4);
+        assert!(notes.contains(words), "{name}={value}: {notes}");
     }
 }
 

@@ -54,11 +54,11 @@ pub fn is_csv(source: &str) -> bool {
     ending_of(source).is_some_and(|(_, format, _)| format == Format::Csv)
 }
 
-/// The files that a source names, from the place where the project's data lies.
-pub(super) fn find(stores: &Stores, data: &Location, source: &str) -> Result<Found, SourceError> {
-    match Location::parse(source, data).map_err(SourceError::from)? {
-        Location::Local(path) => find_here(&path, source),
-        Location::Remote(remote) => find_in_store(stores, &remote, source),
+/// The files that a source names, which lies at a place.
+pub(super) fn find(stores: &Stores, location: &Location, source: &str) -> Result<Found, SourceError> {
+    match location {
+        Location::Local(path) => find_here(path, source),
+        Location::Remote(remote) => find_in_store(stores, remote, source),
     }
 }
 
@@ -72,7 +72,7 @@ fn find_here(path: &Path, source: &str) -> Result<Found, SourceError> {
             .map_err(|error| SourceError::unreadable(format!("`{source}` is no valid pattern: {}", error.msg)))?;
         for entry in matches {
             let path = entry.map_err(|error| unreadable(error.path().display(), error.error()))?;
-            if path.is_dir() { walk(&path, &mut paths)? } else { paths.push(path) }
+            if path.is_dir() { walk(&path, &mut paths, &mut Vec::new())? } else { paths.push(path) }
         }
     } else {
         let metadata = fs::metadata(path).map_err(|error| match error.kind() {
@@ -82,7 +82,7 @@ fn find_here(path: &Path, source: &str) -> Result<Found, SourceError> {
             _ => unreadable(path.display(), &error),
         })?;
         if metadata.is_dir() {
-            walk(path, &mut paths)?;
+            walk(path, &mut paths, &mut Vec::new())?;
             folder = Some(path.to_owned());
         } else {
             paths.push(path.to_owned());
@@ -231,15 +231,37 @@ fn ending_of(name: &str) -> Option<(&'static str, Format, FileCompressionType)> 
     ENDINGS.into_iter().filter(|(ending, ..)| name.ends_with(ending)).max_by_key(|(ending, ..)| ending.len())
 }
 
-fn walk(folder: &Path, paths: &mut Vec<PathBuf>) -> Result<(), SourceError> {
-    for entry in fs::read_dir(folder).map_err(|error| unreadable(folder.display(), &error))? {
-        let entry = entry.map_err(|error| unreadable(folder.display(), &error))?;
+/// The files below a folder. Links are followed; `around` are the folders that they led to on the way here.
+fn walk(folder: &Path, paths: &mut Vec<PathBuf>, around: &mut Vec<PathBuf>) -> Result<(), SourceError> {
+    let failed = |error| unreadable(folder.display(), &error);
+    if around.is_empty() {
+        around.push(fs::canonicalize(folder).map_err(failed)?);
+    }
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
         let name = entry.file_name();
         if name.to_string_lossy().starts_with(['.', '_']) {
             continue;
         }
         let path = entry.path();
-        if path.is_dir() { walk(&path, paths)? } else { paths.push(path) }
+        let is_link = entry.file_type().is_ok_and(|kind| kind.is_symlink());
+        if !path.is_dir() {
+            paths.push(path);
+        } else if is_link {
+            let target = fs::canonicalize(&path).map_err(failed)?;
+            if around.iter().any(|around| around.starts_with(&target)) {
+                return Err(SourceError::unreadable(format!(
+                    "the link `{}` leads back to where it stands",
+                    path.display()
+                ))
+                .with_hint("take it away; its rows would count again and again"));
+            }
+            around.push(target);
+            walk(&path, paths, around)?;
+            around.pop();
+        } else {
+            walk(&path, paths, around)?;
+        }
     }
     Ok(())
 }

@@ -109,20 +109,20 @@ pub fn stores(context: &SessionContext) -> Stores {
     context.runtime_env().object_store_registry.clone()
 }
 
-/// Opens the files that `source` names below `data`.
+/// Opens the files at a place, which `source` names.
 ///
 /// # Errors
 /// [`SourceError::Absent`] where there is nothing to read, [`SourceError::Unreadable`] where what is there cannot be used,
 /// [`SourceError::Storage`] where a store refused.
 pub async fn open(
     context: &SessionContext,
-    data: &Location,
+    location: &Location,
     source: &str,
     options: &SourceOptions,
 ) -> Result<Source, SourceError> {
-    let (stores, data, source, options) = (stores(context), data.clone(), source.to_owned(), options.clone());
+    let (stores, location, source, options) = (stores(context), location.clone(), source.to_owned(), options.clone());
     waiting(move || {
-        let found = find(&stores, &data, &source)?;
+        let found = find(&stores, &location, &source)?;
         match found.format {
             Format::Parquet => parquet::open(stores, found, &options),
             Format::Csv => csv::open(stores, found, &options),
@@ -135,9 +135,9 @@ pub async fn open(
 ///
 /// # Errors
 /// As [`open`].
-pub async fn list(context: &SessionContext, data: &Location, source: &str) -> Result<Vec<InputFile>, SourceError> {
-    let (stores, data, source) = (stores(context), data.clone(), source.to_owned());
-    waiting(move || find(&stores, &data, &source).map(|Found { files, .. }| files)).await
+pub async fn list(context: &SessionContext, location: &Location, source: &str) -> Result<Vec<InputFile>, SourceError> {
+    let (stores, location, source) = (stores(context), location.clone(), source.to_owned());
+    waiting(move || find(&stores, &location, &source).map(|Found { files, .. }| files)).await
 }
 
 /// Does what waits for disks and stores on a thread that may wait.
@@ -162,7 +162,7 @@ mod tests {
 
     async fn rows(data: &std::path::Path, source: &str, options: &SourceOptions) -> Result<String, SourceError> {
         let context = SessionContext::new();
-        let opened = open(&context, &data.to_owned().into(), source, options).await?;
+        let opened = open(&context, &data.join(source).into(), source, options).await?;
         context.register_table("t", opened.provider).unwrap();
         let rows = context.sql("SELECT * FROM t ORDER BY 1").await.unwrap().collect().await.unwrap();
         Ok(pretty_format_batches(&rows).unwrap().to_string())

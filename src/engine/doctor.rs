@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Engine, explain};
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::model::{Model, Need, Reads};
 use crate::profile::{TableProfile, profile};
 use crate::store::Probe;
@@ -83,7 +83,11 @@ pub struct Missing {
 
 impl Engine {
     /// Looks at every table and says what it is good for. A table that cannot be read is in the answer.
-    pub async fn examine(&self) -> Examination {
+    ///
+    /// # Errors
+    /// `Config` where the project's document has a mistake.
+    pub async fn examine(&self) -> Result<Examination> {
+        self.refuse_unsound_project()?;
         let model = self.model();
         let mut read = Reads::new();
         for kpi in model.kpis.values() {
@@ -110,7 +114,7 @@ impl Engine {
             tables.insert(name.clone(), TableState::Absent { reason });
         }
         let kpis = kpi_states(model, &tables);
-        Examination { missing: missing(model, &kpis), tables, kpis, output: self.try_output().await }
+        Ok(Examination { missing: missing(model, &kpis), tables, kpis, output: self.try_output().await })
     }
 }
 

@@ -45,7 +45,9 @@ impl Inputs {
             let Some(Origin::Files { source, .. }) = model.tables.get(name).map(|table| &table.origin) else {
                 continue;
             };
-            let now = match catalog::list(context, &model.project.data, source).await {
+            // What it names was a place when it was opened.
+            let Ok(location) = model.project.locate(source) else { continue };
+            let now = match catalog::list(context, &location, source).await {
                 // A table may be taken for empty while it has no files.
                 Err(SourceError::Absent(_)) => Some(Vec::new()),
                 now => now.ok(),
@@ -145,8 +147,7 @@ impl Inputs {
 fn file_of(model: &Model, input: &store::Input) -> InputFile {
     let modified = input.modified.as_deref().and_then(|time| DateTime::parse_from_rfc3339(time).ok());
     // A name that a record has noted was one when it was noted.
-    let location =
-        Location::parse(&input.path, &model.project.data).unwrap_or_else(|_| model.project.data.join(&input.path));
+    let location = model.project.locate(&input.path).unwrap_or_else(|_| model.project.data.join(&input.path));
     let (bytes, etag) = (input.bytes, input.etag.clone());
     InputFile { location, bytes, modified: modified.map(Into::into), etag }
 }

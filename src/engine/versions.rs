@@ -32,8 +32,10 @@ pub enum KpiDifference {
     Came { rows: u64 },
     /// Only the earlier version has it.
     Went { rows: u64 },
-    /// Both have it, computed at different times; the values may be the same.
-    Computed { values: Difference, reasons: Vec<Reason> },
+    /// Both have it, written at different times; the values may be the same.
+    Written { values: Difference, reasons: Vec<Reason> },
+    /// The values of one of them cannot be read any more.
+    Lost { reason: String },
 }
 
 /// Why a KPI was computed again.
@@ -77,17 +79,14 @@ impl Engine {
     pub async fn history(&self, kpi: Option<&str>, limit: usize) -> Result<Vec<LogRecord>> {
         let store = self.store()?;
         let mut records = Vec::new();
-        let mut next = store.head().await?;
-        let known: BTreeSet<String> = next.iter().flat_map(|head| head.kpis.keys()).cloned().collect();
-        while let Some(record) = next {
+        let head = store.head().await?;
+        let known: BTreeSet<String> = head.iter().flat_map(|head| head.kpis.keys()).cloned().collect();
+        for version in store.versions().await? {
             if records.len() == limit {
                 break;
             }
-            next = match record.version {
-                // Versions behind it may have been cleared away.
-                1 => None,
-                version => store.record(version - 1).await?,
-            };
+            // It was cleared away in this moment.
+            let Some(record) = store.record(version).await? else { continue };
             let brings = |kpi: &str| {
                 let has_it = record.kpis.get(kpi).is_some_and(|entry| entry.committed_in == record.version);
                 has_it || record.removed.iter().any(|removed| removed == kpi)
@@ -124,8 +123,14 @@ impl Engine {
                 (None, Some(entry)) => Some(KpiDifference::Came { rows: entry.rows }),
                 (Some(entry), None) => Some(KpiDifference::Went { rows: entry.rows }),
                 (Some(before), Some(after)) if before.files != after.files => {
-                    let values = difference(&rows(&store, &from, name).await?, &rows(&store, &to, name).await?)?;
-                    Some(KpiDifference::Computed { values, reasons: self.reasons(name, before, after, &tables) })
+                    let both = (rows(&store, &from, name).await, rows(&store, &to, name).await);
+                    Some(match both {
+                        (Ok(old), Ok(new)) => KpiDifference::Written {
+                            values: difference(&old, &new)?,
+                            reasons: self.reasons(name, before, after, &tables),
+                        },
+                        (Err(error), _) | (_, Err(error)) => KpiDifference::Lost { reason: error.message().to_owned() },
+                    })
                 }
                 _ => None,
             };
@@ -148,8 +153,11 @@ impl Engine {
         if before.input_digest != after.input_digest {
             // What it reads is known of definitions that are still there.
             let read = self.model().kpis.get(name).map(|kpi| tables_of(self.model(), kpi)).unwrap_or_default();
-            let tables = tables.keys().filter(|table| read.contains(*table)).cloned().collect();
-            reasons.push(Reason::Inputs { tables });
+            let tables: Vec<String> = tables.keys().filter(|table| read.contains(*table)).cloned().collect();
+            // Another definition may read other tables, of which no file has changed.
+            if !tables.is_empty() || reasons.is_empty() {
+                reasons.push(Reason::Inputs { tables });
+            }
         }
         if before.as_of != after.as_of {
             reasons.push(Reason::AsOf { from: before.as_of.clone(), to: after.as_of.clone() });
@@ -224,6 +232,7 @@ async fn version(store: &Store, version: u64) -> Result<LogRecord> {
     let error = Error::config(format!("there is no version {version}"));
     Err(match head {
         Some(head) if version > head.version => error.with_hint(format!("the newest one is {}", head.version)),
+        Some(_) if version == 0 => error.with_hint("versions count from 1"),
         Some(_) => error.with_hint("it was cleared away; `kpi history` lists those that are there"),
         None => error.with_hint("nothing was published yet; `kpi run` does"),
     })

@@ -178,7 +178,8 @@ impl Remote {
             return Err(Error::config(format!("`http://{host}` sends what it holds unencrypted"))
                 .with_hint(format!("write `https://{host}`")));
         }
-        if is_web && path.contains(['?', '#']) {
+        let is_asked = path.split(['/']).any(|part| part.split_once('?').is_some_and(|(_, query)| query.contains('=')));
+        if is_asked || is_web && path.contains(['?', '#']) {
             return Err(Error::config(format!("the URL of `{host}` has more than a path"))
                 .with_hint("name the file itself; a signed or computed address changes, and may hold a credential"));
         }
@@ -276,6 +277,7 @@ mod tests {
             "s3://bucket/a/b.parquet",
             "s3://bucket/region=EU west/x+y%z é.parquet",
             "gs://bucket/2025-??/*.csv",
+            "gs://bucket/2025-0?/region=EU/*.csv",
             "az://container/a",
             "abfss://container@account.dfs.core.windows.net/a/b",
             "https://example.com/a b.csv",
@@ -299,6 +301,7 @@ mod tests {
         told("http://example.com/a.csv", "write `https://example.com`");
         told("https://example.com/a.csv?sig=x", "has more than a path");
         told("s3://bucket/a/../b", "`..`");
+        told("s3://bucket/a?X-Amz-Signature=SECRET", "has more than a path");
         assert!(!shown("s3://key:secret@bucket/a").contains("secret"));
     }
 

@@ -99,7 +99,7 @@ fn make(url: &Url, name: &str) -> Result<Arc<dyn ObjectStore>> {
         "file" => Ok(Arc::new(LocalFileSystem::new())),
         "s3" | "s3a" => s3(name)?.build().map(|store| Arc::new(store) as _),
         "gs" => google(name).build().map(|store| Arc::new(store) as _),
-        "az" | "abfs" | "abfss" => azure(name).build().map(|store| Arc::new(store) as _),
+        "az" | "abfs" | "abfss" => azure(name)?.build().map(|store| Arc::new(store) as _),
         "http" | "https" => {
             let options = client().with_allow_http(url.scheme() == "http");
             let builder = HttpBuilder::new().with_url(name).with_client_options(options).with_retry(retry());
@@ -133,7 +133,30 @@ fn client() -> ClientOptions {
     ClientOptions::new().with_connect_timeout(Duration::from_secs(5)).with_timeout(Duration::from_secs(60))
 }
 
+/// Values that a client cannot even send, or not to anybody.
+fn refuse_unusable_variables(beginning: &str) -> Result<()> {
+    for (name, value) in
+        std::env::vars_os().filter_map(|(name, value)| name.into_string().ok().zip(value.into_string().ok()))
+    {
+        if !name.starts_with(beginning) {
+            continue;
+        }
+        if value.contains(char::is_control) {
+            return Err(Error::storage(format!("`{name}` holds a line break or another control character"))
+                .with_hint("set it again, without what came along with a copy"));
+        }
+        let is_address = name.contains("ENDPOINT") && !name.contains("METADATA") && !value.is_empty();
+        let is_web = |url: &Url| matches!(url.scheme(), "http" | "https") && url.host_str().is_some();
+        if is_address && value.parse::<bool>().is_err() && !Url::parse(&value).is_ok_and(|url| is_web(&url)) {
+            return Err(Error::storage(format!("`{name}` is `{value}`, which is no address"))
+                .with_hint("write it with its beginning, such as https://s3.example.com"));
+        }
+    }
+    Ok(())
+}
+
 fn s3(name: &str) -> Result<AmazonS3Builder> {
+    refuse_unusable_variables("AWS_")?;
     let mut builder = AmazonS3Builder::from_env();
     let is_set = |builder: &AmazonS3Builder, key| builder.get_config_value(&key).is_some_and(|value| !value.is_empty());
     let has_credentials = [
@@ -186,11 +209,12 @@ fn google(name: &str) -> GoogleCloudStorageBuilder {
     GoogleCloudStorageBuilder::from_env().with_url(name).with_client_options(options).with_retry(retry())
 }
 
-fn azure(name: &str) -> MicrosoftAzureBuilder {
+fn azure(name: &str) -> Result<MicrosoftAzureBuilder> {
+    refuse_unusable_variables("AZURE_")?;
     let endpoint = std::env::var("AZURE_STORAGE_ENDPOINT").or_else(|_| std::env::var("AZURE_ENDPOINT"));
     let is_emulator = is_variable_true("AZURE_STORAGE_USE_EMULATOR");
     let options = client().with_allow_http(is_emulator || endpoint.is_ok_and(|endpoint| is_here(&endpoint)));
-    MicrosoftAzureBuilder::from_env().with_url(name).with_client_options(options).with_retry(retry())
+    Ok(MicrosoftAzureBuilder::from_env().with_url(name).with_client_options(options).with_retry(retry()))
 }
 
 fn is_variable_true(name: &str) -> bool {
@@ -211,13 +235,16 @@ fn is_here(url: &str) -> bool {
 pub fn explain_store_error(action: &str, place: impl fmt::Display, source: object_store::Error) -> Error {
     use object_store::Error as Answer;
     let hint = match &source {
-        Answer::PermissionDenied { .. } => Some("allow these credentials to list, read and write there"),
+        Answer::PermissionDenied { .. } => Some("it may not be read or written without other credentials"),
         Answer::Unauthenticated { .. } => Some("check the credentials; the store knows none such"),
         Answer::NotFound { .. } => Some("check the names of the bucket or container and of what should lie in it"),
         Answer::NotImplemented { .. } | Answer::NotSupported { .. } => Some("the store cannot do what kpi needs of it"),
         Answer::Generic { source, .. } => {
             let text = source.to_string();
             match () {
+                () if text.contains("NoSuchBucket") || text.contains("ContainerNotFound") => {
+                    Some("there is no such bucket or container")
+                }
                 () if text.contains("169.254.") || text.contains("metadata") => {
                     Some("no credentials were found; set those of the provider in the environment")
                 }

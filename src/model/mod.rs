@@ -24,6 +24,7 @@ use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::{AggregateUDF, BinaryExpr, Expr, LogicalPlan, Operator, lit};
 
 use crate::catalog::{CsvOptions, Periods, Source, is_code};
+use crate::error::Result;
 use crate::functions;
 use crate::location::Location;
 use crate::time::{Calendar, Grain};
@@ -101,6 +102,10 @@ pub struct Project {
     pub description: Option<String>,
     pub calendar: Calendar,
     pub currency: Option<String>,
+    /// Whether all that its document says was understood; else nobody knows where data and results are meant to lie.
+    pub is_sound: bool,
+    /// The folder that its document stands in.
+    pub folder: PathBuf,
     /// Where relative sources start.
     pub data: Location,
     /// Where results are published.
@@ -110,6 +115,26 @@ pub struct Project {
 }
 
 impl Project {
+    /// The place that a source names. Where the data lies in an object store, `/a`, `./a` and `../a` are paths of this
+    /// machine, from the folder of the project's document.
+    ///
+    /// # Errors
+    /// `Config` where it names none.
+    pub fn locate(&self, source: &str) -> Result<Location> {
+        let is_path = ["/", "./", "../"].iter().any(|beginning| source.starts_with(beginning));
+        let location = match &self.data {
+            Location::Remote(_) if is_path => Location::parse(source, &Location::Local(self.folder.clone()))?,
+            data => Location::parse(source, data)?,
+        };
+        Ok(match &location {
+            // What lies elsewhere is named as a whole, so that a record of it can be read again.
+            Location::Local(path) if location.below(&self.data).is_none() => {
+                Location::Local(std::path::absolute(path).unwrap_or_else(|_| path.clone()))
+            }
+            _ => location,
+        })
+    }
+
     /// Whether tables may read a place.
     pub fn allows(&self, location: &Location) -> bool {
         [&self.data].into_iter().chain(&self.allowed_locations).any(|around| location.below(around).is_some())

@@ -79,6 +79,11 @@ pub(super) async fn find(files: &dyn Files, options: &CleanOptions, now: SystemT
         records.push((version, file.clone()));
     }
     records.sort_by_key(|(version, _)| *version);
+    // What the record of a missing version names, nobody knows.
+    if let Some(pair) = records.windows(2).find(|pair| pair[0].0 + 1 < pair[1].0) {
+        return Err(Error::storage(format!("version {} is missing from the log", pair[0].0 + 1))
+            .with_hint("restore its record from a backup; until then nothing is cleared away"));
+    }
     let mut is_behind_kept = false;
     for (version, file) in records {
         // A record goes only with all before it, so that the log has no gap.

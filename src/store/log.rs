@@ -95,9 +95,15 @@ async fn hinted(files: &dyn Files) -> Result<Option<LogRecord>> {
     }
 }
 
+/// The numbers of all versions that have a record, the newest first.
+pub(super) async fn versions(files: &dyn Files) -> Result<Vec<u64>> {
+    let mut versions: Vec<u64> = files.list(LOG).await?.iter().filter_map(|file| version_of(&file.name)).collect();
+    versions.sort_unstable_by(|one, other| other.cmp(one));
+    Ok(versions)
+}
+
 async fn listed(files: &dyn Files) -> Result<Option<LogRecord>> {
-    let newest = files.list(LOG).await?.iter().filter_map(|file| version_of(&file.name)).max();
-    match newest {
+    match versions(files).await?.first().copied() {
         Some(version) => record(files, version).await,
         None => Ok(None),
     }

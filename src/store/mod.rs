@@ -136,6 +136,14 @@ impl Store {
         log::record(&*self.files, version).await
     }
 
+    /// The numbers of all versions that are kept, the newest first.
+    ///
+    /// # Errors
+    /// `Storage` where the place cannot be listed.
+    pub async fn versions(&self) -> Result<Vec<u64>> {
+        log::versions(&*self.files).await
+    }
+
     /// The rows of a KPI in a version, checked against the record, in at least one batch; `None` if the version does not
     /// have the KPI.
     pub async fn read_kpi(&self, record: &LogRecord, kpi: &str) -> Result<Option<Vec<RecordBatch>>> {

@@ -882,9 +882,17 @@ async fn a_run_at_work_and_the_newest_version_are_never_cleared_away() {
     assert_eq!(found, Cleaned::default(), "{found:?}");
     // A record that cannot be read may name anything.
     run(&store, &[("a", 2)]).await.unwrap();
-    store.files.replace("_kpi/log/00000000000000000001.json", Bytes::from_static(b"{")).await.unwrap();
+    let first = "_kpi/log/00000000000000000001.json";
+    let whole = store.files.read(first).await.unwrap().unwrap();
+    store.files.replace(first, Bytes::from_static(b"{")).await.unwrap();
     let then = std::time::SystemTime::now() + std::time::Duration::from_secs(8 * 24 * 60 * 60);
     assert!(clean::find(&*store.files, &CleanOptions::default(), then).await.is_err());
+    // Nor does anybody know what one has named that is missing.
+    store.files.replace(first, whole).await.unwrap();
+    run(&store, &[("a", 3)]).await.unwrap();
+    store.files.delete("_kpi/log/00000000000000000002.json").await.unwrap();
+    let error = clean::find(&*store.files, &CleanOptions::default(), then).await.unwrap_err();
+    assert!(error.message().contains("version 2 is missing"), "{error}");
 }
 
 // ---- trying out ----

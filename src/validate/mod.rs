@@ -87,7 +87,12 @@ pub async fn validate_given(loaded: &LoadedProject, context: &SessionContext, gi
 async fn validate_with(loaded: &LoadedProject, context: &SessionContext, given: Option<&Given>) -> Validated {
     let mut problems = Problems::default();
     let documents = Documents::sort(loaded, &mut problems);
-    let project = project(loaded, documents.project, &mut problems);
+    let mistakes = problems.count();
+    let mut project = project(loaded, documents.project, &mut problems);
+    let is_broken = loaded.broken.iter().any(|broken| broken.kind == DocumentKind::Project);
+    let is_project = |document: &&LoadedDocument| matches!(document.document, Document::Project(_));
+    let is_whole = loaded.documents.iter().filter(is_project).all(|document| document.taken_out.is_empty());
+    project.is_sound = problems.count() == mistakes && !is_broken && is_whole;
     let settings: BTreeMap<String, SettingValue> = (documents.project.into_iter())
         .flat_map(|project| project.settings.iter())
         .map(|(name, value)| (name.value.clone(), value.value.clone()))
@@ -451,9 +456,11 @@ fn project(loaded: &LoadedProject, spec: Option<&ProjectSpec>, problems: &mut Pr
             description: None,
             calendar,
             currency: None,
+            is_sound: true,
             data: folder("../data", &base),
             output: folder("../out", &base),
             allowed_locations: Vec::new(),
+            folder: base,
         };
     };
     if let Some(zone) = &spec.time_zone {
@@ -522,6 +529,8 @@ fn project(loaded: &LoadedProject, spec: Option<&ProjectSpec>, problems: &mut Pr
         data: data.unwrap_or_else(|| folder("../data", &base)),
         output: output.unwrap_or_else(|| folder("../out", &base)),
         allowed_locations: allowed,
+        is_sound: true,
+        folder: base,
     }
 }
 

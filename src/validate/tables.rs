@@ -5,6 +5,7 @@
 //! has one row at a time, is not decided here; a run looks at the data.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -23,7 +24,7 @@ use super::lacking::needs;
 use super::queries::{find_word, in_dependency_order, invalid_query, parse_query, unrepeatable, used_tables};
 use super::reads::{marked, merge, of_plan};
 use super::{Problems, location_problem, typing};
-use crate::catalog::{self, CsvOptions, Format, Source, SourceError, SourceOptions};
+use crate::catalog::{self, CsvOptions, Format, InputFile, Source, SourceError, SourceOptions};
 use crate::diagnostic::{Diagnostic, nearest};
 use crate::error::Error;
 use crate::location::Location;
@@ -168,13 +169,19 @@ async fn from_files(
     let opened = match &all.given {
         Some((given, mentioned)) => given.source(spec, mentioned),
         None => match allowed(project, source) {
-            Ok(()) => catalog::open(context, &project.data, source, &options).await,
+            Ok(location) => catalog::open(context, &location, source, &options).await,
             Err(diagnostic) => {
                 problems.add(diagnostic);
                 return State::Broken;
             }
         },
     };
+    if let Ok(opened) = &opened
+        && let Some(diagnostic) = wrong_links(project, &opened.files)
+    {
+        problems.add(diagnostic.at(source.span));
+        return State::Broken;
+    }
     let (opened, why_absent) = match opened {
         Err(SourceError::Absent(reason)) => without_files(language, spec, reason),
         other => (other, None),
@@ -225,6 +232,30 @@ async fn from_files(
     }
 }
 
+/// What is wrong with files that links lead to: they lie outside of what the project allows, or are read twice.
+fn wrong_links(project: &Project, files: &[InputFile]) -> Option<Diagnostic> {
+    let whole = |location: &Location| std::fs::canonicalize(location.as_path()?).ok();
+    let around: Vec<PathBuf> =
+        [&project.data].into_iter().chain(&project.allowed_locations).filter_map(whole).collect();
+    let mut seen: BTreeMap<PathBuf, &Location> = BTreeMap::new();
+    for file in files {
+        // What is gone by now is found out by whoever reads it.
+        let Some(path) = whole(&file.location) else { continue };
+        if !around.iter().any(|around| path.starts_with(around)) {
+            let message =
+                format!("`{}` is a link to `{}`, outside of `{}`", file.location, path.display(), project.data);
+            return Some(Diagnostic::error("forbidden-location", message).hint(
+                "put the files below it, or add the place that the link leads to to `allowed_locations` of the project",
+            ));
+        }
+        if let Some(other) = seen.insert(path, &file.location) {
+            let message = format!("`{other}` and `{}` are one file, whose rows would count twice", file.location);
+            return Some(Diagnostic::error("unreadable-source", message).hint("take away one of the links to it"));
+        }
+    }
+    None
+}
+
 /// What a store answered, or why it did not, in one line.
 fn unreachable(error: &Error) -> Diagnostic {
     let cause = error.cause().unwrap_or_default();
@@ -235,11 +266,10 @@ fn unreachable(error: &Error) -> Diagnostic {
 }
 
 /// Whether the project lets its tables read a source: a definition must not reach what nobody meant it to.
-fn allowed(project: &Project, source: &Spanned<String>) -> Result<(), Diagnostic> {
-    let location = Location::parse(source, &project.data).map_err(location_problem);
-    let location = location.map_err(|diagnostic| diagnostic.at(source.span))?;
+fn allowed(project: &Project, source: &Spanned<String>) -> Result<Location, Diagnostic> {
+    let location = project.locate(source).map_err(|error| location_problem(error).at(source.span))?;
     match project.allows(&location) {
-        true => Ok(()),
+        true => Ok(location),
         false => {
             Err(Diagnostic::error("forbidden-location", format!("`{location}` lies outside of `{}`", project.data))
                 .at(source.span)

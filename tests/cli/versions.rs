@@ -54,7 +54,7 @@ fn differences_as_json_name_every_value() {
     assert_eq!((march["before"].as_f64(), march["after"].as_f64()), (Some(300.0), Some(340.0)));
     assert_eq!(march["members"]["channel"], "web");
     let versions: Value = serde_json::from_str(&project.kpi(&["history", "--json"], 0)).unwrap();
-    assert_eq!(versions["versions"][0]["new"], serde_json::json!(["growth", "revenue", "web_share"]));
+    assert_eq!(versions["versions"][0]["written"], serde_json::json!(["growth", "revenue", "web_share"]));
 }
 
 /// A retry asks for what the last run could not publish, and for nothing else.

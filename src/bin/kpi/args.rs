@@ -46,7 +46,7 @@ pub struct GlobalArguments {
     #[arg(long, global = true, value_name = "SIZE", value_parser = bytes)]
     pub memory_limit: Option<usize>,
     /// Threads that queries use [default: one per core]
-    #[arg(long, alias = "threads", global = true, value_name = "N", value_parser = jobs)]
+    #[arg(long, alias = "threads", global = true, value_name = "N", value_parser = at_least_one)]
     pub jobs: Option<usize>,
     /// Notes, warnings and errors for people, or one JSON object a line for programs
     #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
@@ -177,7 +177,7 @@ pub struct HistoryArguments {
     /// Only versions that brought this KPI, with its values then
     pub kpi: Option<String>,
     /// At most so many
-    #[arg(long, value_name = "N", default_value_t = 20)]
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = at_least_one)]
     pub limit: usize,
     /// Print the versions as JSON
     #[arg(long)]
@@ -420,8 +420,8 @@ fn duration(text: &str) -> Result<Duration, String> {
     number.checked_mul(seconds.1).filter(|seconds| *seconds > 0).map(Duration::from_secs).ok_or_else(wrong)
 }
 
-fn jobs(text: &str) -> Result<usize, String> {
-    text.parse().ok().filter(|jobs| *jobs > 0).ok_or_else(|| "write a number of threads from 1 on".to_owned())
+fn at_least_one(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|number| *number > 0).ok_or_else(|| "write a number from 1 on".to_owned())
 }
 
 /// `30d` or `36h`.

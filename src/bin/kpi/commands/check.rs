@@ -64,7 +64,12 @@ pub async fn check(options: &EngineOptions, arguments: &CheckArguments, printer:
             printer.note("`kpi check --advice` says what to do about the advice");
         }
     }
-    Ok(if errors > 0 { 2 } else { 0 })
+    Ok(match errors {
+        0 => 0,
+        // No mistake in a definition.
+        _ if engine.unreachable().is_some() => 4,
+        _ => 2,
+    })
 }
 
 /// A line for each piece of advice by its place, and one on what to do about it.

@@ -31,8 +31,8 @@ pub async fn diff(options: &EngineOptions, arguments: &DiffArguments, printer: &
 fn text(found: &VersionDifference, model: &Model, at_most: usize) -> String {
     let VersionDifference { from, to, kpis, tables } = found;
     let same_values = |found: &KpiDifference| match found {
-        KpiDifference::Computed { values, .. } => values.values.is_empty(),
-        KpiDifference::Came { .. } | KpiDifference::Went { .. } => false,
+        KpiDifference::Written { values, .. } => values.values.is_empty(),
+        KpiDifference::Came { .. } | KpiDifference::Went { .. } | KpiDifference::Lost { .. } => false,
     };
     let (same, other): (Vec<_>, Vec<_>) = kpis.iter().partition(|(_, found)| same_values(found));
     let mut text = format!(
@@ -51,7 +51,8 @@ fn text(found: &VersionDifference, model: &Model, at_most: usize) -> String {
         let _ = match found {
             KpiDifference::Came { rows } => writeln!(text, "\n{name}: new, {}", count(*rows as usize, "value")),
             KpiDifference::Went { rows } => writeln!(text, "\n{name}: gone, {}", count(*rows as usize, "value")),
-            KpiDifference::Computed { values, reasons } => {
+            KpiDifference::Lost { reason } => writeln!(text, "\n{name}: cannot be compared, since {reason}"),
+            KpiDifference::Written { values, reasons } => {
                 let _ = writeln!(text, "\n{name}: {}", words(values));
                 for reason in reasons {
                     let _ = writeln!(text, "  because {}", because(reason, tables));
@@ -62,7 +63,7 @@ fn text(found: &VersionDifference, model: &Model, at_most: usize) -> String {
     }
     if !same.is_empty() {
         let names: Vec<&str> = same.iter().map(|(name, _)| name.as_str()).collect();
-        let _ = writeln!(text, "\nComputed again, with the same values: {}", names.join(", "));
+        let _ = writeln!(text, "\nWritten anew, with the same values: {}", names.join(", "));
     }
     text
 }
@@ -120,8 +121,9 @@ fn values_of(
     let unit = kpi.and_then(|kpi| kpi.unit.as_deref());
     let currency = model.project.currency.as_deref();
     let number = |value: Option<Option<f64>>| match value {
+        Some(None) => "no value".to_owned(),
         Some(value) => format_number(value, unit, currency),
-        None => "none".to_owned(),
+        None => "no row".to_owned(),
     };
     let shown: Vec<[String; 4]> = found
         .values
@@ -156,7 +158,7 @@ fn place(value: &ValueDifference, model: &Model) -> String {
     let mut place = format!("{} {period}", value.grain);
     let members = serde_json::from_str::<serde_json::Map<String, Value>>(&value.members).unwrap_or_default();
     for (name, member) in members {
-        let member = member.as_str().map_or_else(|| "NULL".to_owned(), str::to_owned);
+        let member = member.as_str().map_or_else(|| "(none)".to_owned(), str::to_owned);
         let _ = write!(place, ", {name} = {member}");
     }
     place
@@ -174,7 +176,8 @@ fn kpi_json(name: &str, found: &KpiDifference) -> Value {
     match found {
         KpiDifference::Came { rows } => json!({ "kpi": name, "difference": "new", "values": rows }),
         KpiDifference::Went { rows } => json!({ "kpi": name, "difference": "gone", "values": rows }),
-        KpiDifference::Computed { values, reasons } => {
+        KpiDifference::Lost { reason } => json!({ "kpi": name, "difference": "lost", "reason": reason }),
+        KpiDifference::Written { values, reasons } => {
             let reason = |reason: &Reason| match reason {
                 Reason::Definition => json!({ "reason": "definition" }),
                 Reason::Inputs { tables } => json!({ "reason": "inputs", "tables": tables }),
@@ -195,7 +198,7 @@ fn kpi_json(name: &str, found: &KpiDifference) -> Value {
             };
             json!({
                 "kpi": name,
-                "difference": "computed",
+                "difference": "written",
                 "changed": values.changed,
                 "new": values.added,
                 "gone": values.gone,

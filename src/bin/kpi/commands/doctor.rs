@@ -19,7 +19,7 @@ use crate::table::{Column, table};
 pub async fn doctor(options: &EngineOptions, arguments: &DoctorArguments, printer: &Printer) -> Result<u8> {
     let engine = Engine::open(options).await?;
     let mistakes = engine.diagnostics().iter().filter(|diagnostic| diagnostic.is_error()).count();
-    let examination = engine.examine().await;
+    let examination = engine.examine().await?;
     match arguments.json {
         true => print_json(printer, &report_json(&examination))?,
         false => printer.data(report(&examination, printer) + &results(&examination, engine.model()))?,
@@ -30,6 +30,7 @@ pub async fn doctor(options: &EngineOptions, arguments: &DoctorArguments, printe
     }
     let is_broken = |state: &TableState| matches!(state, TableState::Unreadable { .. });
     Ok(match mistakes {
+        _ if engine.unreachable().is_some() => 4,
         0 if matches!(examination.output, OutputState::Broken(_)) => 4,
         0 if examination.tables.values().any(is_broken) => 1,
         0 => 0,

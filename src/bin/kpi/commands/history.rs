@@ -30,6 +30,11 @@ pub async fn history(options: &EngineOptions, arguments: &HistoryArguments, prin
         None => of_all(&records, printer),
     };
     printer.data(text)?;
+    for pair in records.windows(2).filter(|_| kpi.is_none()) {
+        for missing in pair[1].version + 1..pair[0].version {
+            printer.warning(format_args!("version {missing} is missing from the log"));
+        }
+    }
     Ok(0)
 }
 
@@ -39,7 +44,7 @@ fn of_all(records: &[LogRecord], printer: &Printer) -> String {
         ("Published", Column::Word),
         ("Looked at from", Column::Text(14)),
         ("KPIs", Column::Number),
-        ("New", Column::Number),
+        ("Written", Column::Number),
         ("Removed", Column::Number),
         ("Values", Column::Number),
         ("", Column::Word),
@@ -109,7 +114,7 @@ fn of_kpis(record: &LogRecord) -> impl Iterator<Item = (&String, &kpi::store::En
     record.kpis.iter().filter(|(name, _)| *name != KPI_VALUES)
 }
 
-/// The KPIs that are new in a version.
+/// The KPIs whose results a version brought.
 fn brought(record: &LogRecord) -> Vec<&String> {
     of_kpis(record).filter(|(_, entry)| entry.committed_in == record.version).map(|(name, _)| name).collect()
 }
@@ -125,7 +130,7 @@ fn record_json(record: &LogRecord) -> Value {
         "as_of": record.as_of,
         "kpis": of_kpis(record).count(),
         "values": of_kpis(record).map(|(_, entry)| entry.rows).sum::<u64>(),
-        "new": brought(record),
+        "written": brought(record),
         "removed": record.removed.iter().filter(|kpi| *kpi != KPI_VALUES).collect::<Vec<_>>(),
     })
 }
