@@ -548,27 +548,74 @@ fn is_up(port: u16) -> bool {
     })
 }
 
-#[test]
-fn a_project_lives_in_moto() {
+fn moto() -> Option<PathBuf> {
     let install = |folder: &Path| {
         succeeds(Command::new("python3").args(["-m", "venv"]).arg(folder.join("venv")))
             && succeeds(Command::new(folder.join("venv/bin/pip")).args(["install", "--quiet", "moto[server]==5.2.5"]))
     };
-    let Some(folder) = installed("moto", install) else {
+    let folder = installed("moto", install);
+    if folder.is_none() {
         eprintln!("not tested: moto could not be installed with python3 and pip");
-        return;
-    };
+    }
+    folder.map(|folder| folder.join("venv/bin"))
+}
+
+fn quietly(command: &mut Command) -> Child {
+    Child(command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap())
+}
+
+#[test]
+fn a_project_lives_in_moto() {
+    let Some(programs) = moto() else { return };
     let port = free_port();
-    let mut command = Command::new(folder.join("venv/bin/moto_server"));
-    command.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
-    command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
-    let _moto = Child(command.spawn().unwrap());
+    let _moto = quietly(Command::new(programs.join("moto_server")).args(["-H", "127.0.0.1", "-p", &port.to_string()]));
     assert!(is_up(port), "moto does not answer");
     let endpoint = format!("http://127.0.0.1:{port}");
-    let mut bucket = Command::new(folder.join("venv/bin/python"));
+    let mut bucket = Command::new(programs.join("python"));
     bucket.args(["-c", "import sys, urllib.request as u; u.urlopen(u.Request(sys.argv[1], method='PUT'))"]);
     assert!(succeeds(bucket.arg(format!("{endpoint}/lake"))), "a bucket can be made");
     a_project_works_at(&s3("moto", &endpoint));
+
+    let project = Project::new("s3://nowhere", "../out", "rates.csv", &s3("moto", &endpoint).environment);
+    let notes = project.fails(&["run"], 4);
+    assert!(notes.contains("NoSuchBucket") && notes.contains("there is no such bucket"), "{notes}");
+}
+
+/// Who does not know the certificate of a server is told so; who does talks to it as to every other.
+#[test]
+fn a_project_lives_behind_tls() {
+    let Some(programs) = moto() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let (key, certificate) = (folder.path().join("key.pem"), folder.path().join("certificate.pem"));
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stores/certificate.py");
+    assert!(succeeds(Command::new(programs.join("python")).arg(script).args([&key, &certificate])));
+    let port = free_port();
+    let mut command = Command::new(programs.join("moto_server"));
+    command.args(["-H", "127.0.0.1", "-p", &port.to_string(), "-s", "-c"]).arg(&certificate).arg("-k").arg(&key);
+    let _moto = quietly(&mut command);
+    assert!(is_up(port), "moto does not answer");
+
+    let endpoint = format!("https://localhost:{port}");
+    let pem = fs::read(&certificate).unwrap();
+    let client =
+        object_store::ClientOptions::new().with_root_certificate(object_store::Certificate::from_pem(&pem).unwrap());
+    let builder = object_store::aws::AmazonS3Builder::new()
+        .with_url("s3://lake")
+        .with_endpoint(&endpoint)
+        .with_client_options(client)
+        .with_access_key_id("kpi-tests")
+        .with_secret_access_key(SECRET)
+        .with_region("us-east-1");
+    let mut place = Place { store: Box::new(builder.build().unwrap()), ..s3("tls", &endpoint) };
+    let mut bucket = Command::new(programs.join("python"));
+    bucket.args(["-c", "import sys, ssl, urllib.request as u; u.urlopen(u.Request(sys.argv[1], method='PUT'), context=ssl.create_default_context(cafile=sys.argv[2]))"]);
+    assert!(succeeds(bucket.arg(format!("{endpoint}/lake")).arg(&certificate)), "a bucket can be made");
+
+    let project = Project::new("s3://lake", "../out", "rates.csv", &place.environment);
+    let notes = project.fails(&["run"], 4);
+    assert!(notes.contains("certificate") && notes.contains("SSL_CERT_FILE"), "{notes}");
+    place.environment.push(("SSL_CERT_FILE", certificate.display().to_string()));
+    a_project_works_at(&place);
 }
 
 #[test]

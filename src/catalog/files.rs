@@ -109,7 +109,7 @@ const GLOB: [char; 3] = ['*', '?', '['];
 
 fn without_files(place: impl std::fmt::Display, is_glob: bool) -> SourceError {
     let what = if is_glob { "matches no data file" } else { "holds no data files" };
-    SourceError::Absent(format!("`{place}` {what} (.parquet, .csv, .csv.gz, .csv.zst)"))
+    SourceError::Absent(format!("`{place}` {what} (.parquet, .csv, .csv.gz, .csv.zst, .tsv, .txt)"))
 }
 
 fn find_in_store(stores: &Stores, remote: &Remote, source: &str) -> Result<Found, SourceError> {
@@ -149,8 +149,8 @@ fn find_in_store(stores: &Stores, remote: &Remote, source: &str) -> Result<Found
     let listed = match handle.block_on(listing) {
         Ok(listed) => listed,
         Err(object_store::Error::NotFound { source, .. }) => {
-            let error = crate::error::Error::storage(format!("cannot list `{remote}`")).with_source(source);
-            return Err(error.with_hint("check the name of the bucket or container").into());
+            let path = remote.key().to_owned();
+            return Err(failed("list", object_store::Error::NotFound { path, source }));
         }
         Err(error) => return Err(failed("list", error)),
     };

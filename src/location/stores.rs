@@ -240,8 +240,11 @@ pub fn explain_store_error(action: &str, place: impl fmt::Display, source: objec
         Answer::NotFound { .. } => Some("check the names of the bucket or container and of what should lie in it"),
         Answer::NotImplemented { .. } | Answer::NotSupported { .. } => Some("the store cannot do what kpi needs of it"),
         Answer::Generic { source, .. } => {
-            let text = source.to_string();
+            let text = format!("{source} {}", why_not_sent(source.as_ref()).unwrap_or_default());
             match () {
+                () if text.contains("certificate") => Some(
+                    "the server's certificate is not trusted here; name a file with its authority in SSL_CERT_FILE",
+                ),
                 () if text.contains("NoSuchBucket") || text.contains("ContainerNotFound") => {
                     Some("there is no such bucket or container")
                 }
@@ -255,16 +258,53 @@ pub fn explain_store_error(action: &str, place: impl fmt::Display, source: objec
         }
         _ => None,
     };
-    let error = Error::storage(format!("cannot {action} `{place}`")).with_source(source);
+    let reason = answer_in_xml(&source.to_string()).or_else(|| why_not_sent(&source));
+    let error = match reason {
+        Some(reason) => Error::storage(format!("cannot {action} `{place}`: {reason}")),
+        None => Error::storage(format!("cannot {action} `{place}`")).with_source(source),
+    };
     match hint {
         Some(hint) => error.with_hint(hint),
         None => error,
     }
 }
 
+/// Why a request did not even reach a server: the innermost cause, which the client leaves out.
+fn why_not_sent(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    if !error.to_string().contains("error sending request") {
+        return None;
+    }
+    let innermost = std::iter::successors(error.source(), |error| error.source()).last()?;
+    Some(innermost.to_string())
+}
+
+/// The code and the words of an answer, without the XML around them.
+fn answer_in_xml(text: &str) -> Option<String> {
+    let between = |tag: &str| {
+        let (_, rest) = text.split_once(&format!("<{tag}>"))?;
+        let (inside, _) = rest.split_once(&format!("</{tag}>"))?;
+        Some(inside.lines().next().unwrap_or_default().trim().to_owned()).filter(|inside| !inside.is_empty())
+    };
+    let code = between("Code")?;
+    Some(match between("Message").filter(|message| *message != code) {
+        Some(message) => format!("{code}, {}", message.trim_end_matches('.')),
+        None => code,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_is_told_without_its_xml() {
+        let text = "Error performing GET http://127.0.0.1/lake in 2ms - Server returned non-2xx status code: 404 Not Found: \
+                    <?xml version=\"1.0\" encoding=\"utf-8\"?>\n<Error>\n<Code>NoSuchBucket</Code>\n\
+                    <Message>The specified bucket does not exist.\nRequestId:1</Message></Error>";
+        assert_eq!(answer_in_xml(text).as_deref(), Some("NoSuchBucket, The specified bucket does not exist"));
+        assert_eq!(answer_in_xml("<Error><Code>SlowDown</Code></Error>").as_deref(), Some("SlowDown"));
+        assert_eq!(answer_in_xml("connection refused"), None);
+    }
 
     #[test]
     fn containers_of_one_account_are_two_stores() {
