@@ -320,6 +320,39 @@ mod tests {
         assert!(Location::parse("../other", &data).is_err());
     }
 
+    /// Whatever is written: no panic, and what is taken for a place can be asked of a store and is read again as it is shown.
+    #[test]
+    fn odd_texts_are_places_or_mistakes() {
+        const PIECES: [&str; 24] = [
+            "s3", "gs", "az", "abfss", "https", "http", "://", ":", "/", "//", "..", ".", "@", "?", "=", "#", "%2e",
+            "%", "é", "\u{0}", "*", "[", "bucket", "a b",
+        ];
+        let mut state = 42_u64;
+        let mut random = |below: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as usize % below
+        };
+        let mut places = 0;
+        for _ in 0..50_000 {
+            let beginning = ["", "s3://bucket/", "https://host/", "abfss://a@host/"][random(4)];
+            let rest: String = (0..random(9)).map(|_| PIECES[random(PIECES.len())]).collect();
+            let text = format!("{beginning}{rest}");
+            crate::secrets::without_secrets(&text);
+            let Ok(location) = parsed(&text) else { continue };
+            let Location::Remote(remote) = &location else { continue };
+            places += 1;
+            assert!(remote.url().is_ok(), "{text}");
+            if let Ok(key) = remote.object_key() {
+                assert_eq!(Key::from_url_path(remote.url().unwrap().path()).unwrap(), key, "{text}");
+            }
+            // Percent signs of a web server's names are written once more.
+            if !remote.is_web() {
+                assert_eq!(parsed(&location.to_string()).unwrap(), location, "{text}");
+            }
+        }
+        assert!(places > 1_000, "{places}");
+    }
+
     #[test]
     fn a_url_means_the_same_object() {
         let Location::Remote(remote) = parsed("s3://bucket/region=EU west/x+y%z é.parquet").unwrap() else { panic!() };
