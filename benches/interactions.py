@@ -135,23 +135,10 @@ def polars():
 
 
 def compare():
-    duckdb = duckdb_over_the_files()
-    wrong = 0
-    for kpi in WORKLOAD:
-        same = "".join(f" AND ours.{name} IS NOT DISTINCT FROM theirs.{name}" for name in kpi["by"])
-        rows, missing, different = duckdb.execute(
-            f"""SELECT count(*), count(*) FILTER (WHERE ours.period_start IS NULL OR theirs.period_start IS NULL),
-                       count(*) FILTER (WHERE abs(ours.value::DOUBLE - theirs.value::DOUBLE)
-                                        > 1e-9 * greatest(1, abs(theirs.value::DOUBLE))
-                                        OR (ours.value IS NULL) <> (theirs.value IS NULL))
-                FROM 'out/published/{kpi["name"]}.parquet' ours
-                FULL JOIN ({kpi["sql"]}) theirs ON ours.period_start = theirs.period_start::DATE{same}"""
-        ).fetchone()
-        wrong += missing + different
-        if missing or different:
-            print(f"{kpi['name']}: of {rows} values {missing} are on one side only, {different} differ")
-    print(f"DuckDB {duckdb.__version__}: " + ("all values agree" if wrong == 0 else f"{wrong} values differ"))
-    sys.exit(wrong > 0)
+    import compare
+
+    duckdb_over_the_files()
+    compare.compare((kpi["name"], kpi["by"], kpi["sql"]) for kpi in WORKLOAD)
 
 
 {"decode": decode, "alone": alone, "fused": fused, "polars": polars, "compare": compare}[sys.argv[1]]()

@@ -124,22 +124,10 @@ def fused(_):
 
 
 def compare(_):
+    import compare
+
     over_the_files()
-    wrong = 0
-    for name, dimension, query in queries():
-        rows, missing, different = duckdb.execute(
-            f"""SELECT count(*), count(*) FILTER (WHERE ours.period_start IS NULL OR theirs.period_start IS NULL),
-                       count(*) FILTER (WHERE abs(ours.value::DOUBLE - theirs.value::DOUBLE)
-                                        > 1e-9 * greatest(1, abs(theirs.value::DOUBLE)))
-                FROM 'out/published/{name}.parquet' ours
-                FULL JOIN ({query}) theirs
-                ON ours.period_start = theirs.period_start::DATE AND ours.{dimension} = theirs.{dimension}"""
-        ).fetchone()
-        wrong += missing + different
-        if missing or different:
-            print(f"{name}: of {rows} values {missing} are on one side only, {different} differ")
-    print(f"DuckDB {duckdb.__version__}: " + ("all values agree" if wrong == 0 else f"{wrong} values differ"))
-    sys.exit(wrong > 0)
+    compare.compare((name, [dimension], query) for name, dimension, query in queries())
 
 
 {"prepare": prepare, "alone": alone, "fused": fused, "compare": compare}[sys.argv[1]](sys.argv[2])

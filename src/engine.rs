@@ -668,10 +668,10 @@ impl Engine {
     pub fn select(&self, words: &[String]) -> Result<BTreeSet<String>> {
         let model = self.model();
         if words.is_empty() {
-            if let Some(error) = self.unreachable().filter(|_| model.defined().next().is_none()) {
-                return Err(error);
-            }
             if model.defined().next().is_none() {
+                if let Some(error) = self.unreachable() {
+                    return Err(error);
+                }
                 let mut error = Error::config("there is no KPI that can run");
                 if let Some(skipped) = model.skipped.first() {
                     error = error.with_context("skipped", format!("`{}`: {}", skipped.kpi, skipped.reason));
@@ -735,10 +735,10 @@ impl Engine {
         if let Some(skipped) = model.skipped.iter().find(|skipped| skipped.kpi == name) {
             return Err(Error::config(format!("`{name}` cannot run: {}", skipped.reason)));
         }
-        if let Some(error) = self.unreachable().filter(|_| self.is_written(name)) {
-            return Err(error);
-        }
         if self.is_written(name) {
+            if let Some(error) = self.unreachable() {
+                return Err(error);
+            }
             return Err(Error::config(format!("the definition of `{name}`, or of what it needs, has mistakes"))
                 .with_hint("run `kpi check` to see them"));
         }

@@ -128,6 +128,11 @@ impl From<PathBuf> for Location {
     }
 }
 
+/// Whether a host's name means the machine that this runs on, whose network nobody else hears.
+fn is_this_machine(host: &str) -> bool {
+    matches!(host, "localhost" | "127.0.0.1" | "[::1]")
+}
+
 /// A path without `.` and `..`.
 pub fn plain_path(path: &Path) -> PathBuf {
     let mut plain = PathBuf::new();
@@ -173,8 +178,7 @@ impl Remote {
             return Err(Error::config(format!("`{scheme}://{host}` names no container"))
                 .with_hint(format!("write `{scheme}://CONTAINER@{host}/...`")));
         }
-        let is_here = matches!(host, "localhost" | "127.0.0.1" | "[::1]");
-        if scheme == "http" && !is_here {
+        if scheme == "http" && !is_this_machine(host) {
             return Err(Error::config(format!("`http://{host}` sends what it holds unencrypted"))
                 .with_hint(format!("write `https://{host}`")));
         }

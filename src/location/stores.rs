@@ -19,8 +19,8 @@ use object_store::local::LocalFileSystem;
 use object_store::{ClientOptions, ObjectStore, RetryConfig};
 use url::{Position, Url};
 
-use super::Remote;
 use super::profile::AwsProfile;
+use super::{Remote, is_this_machine};
 use crate::error::{Error, Result};
 
 /// The stores of a session.
@@ -227,8 +227,7 @@ fn is_true(value: &str) -> bool {
 
 /// Whether a URL leads to this machine.
 fn is_here(url: &str) -> bool {
-    let host = Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned));
-    host.is_some_and(|host| matches!(host.as_str(), "localhost" | "127.0.0.1" | "[::1]"))
+    Url::parse(url).is_ok_and(|url| url.host_str().is_some_and(is_this_machine))
 }
 
 /// What a store's answer means, and what to do about it.

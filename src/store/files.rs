@@ -10,7 +10,7 @@ use std::time::SystemTime;
 
 use futures::future::BoxFuture;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 pub(crate) use crate::location::Bytes;
 
 /// A place to keep files. An operation that returned `Ok` survives a power cut.
@@ -56,6 +56,12 @@ pub(crate) struct Traits {
     pub(crate) extends_cheaply: bool,
     /// [`Files::create`] is known to refuse an existing file; elsewhere a run tries it out first.
     pub(crate) creates_exclusively: bool,
+}
+
+/// What is to be said of a place whose [`Files::create`] took a file that was there.
+pub(crate) fn ignores_conditions() -> Error {
+    Error::storage("the object store ignores conditional writes, so results are not safe in it")
+        .with_hint("enable them (`If-None-Match` on PUT), or choose a store that has them")
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

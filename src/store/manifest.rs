@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use chrono::Utc;
 use serde::{Deserialize, Serialize};
 
-use super::files::{Created, Files};
+use super::files::{Created, Files, ignores_conditions};
 use super::lease::Holder;
 use super::unique;
 use crate::error::{Error, Result};
@@ -231,8 +231,7 @@ impl ManifestWriter {
         }
         // Without this promise two runs could both commit the same version, and one would vanish without a trace.
         if !writer.files.traits().creates_exclusively && create().await? == Created::Done {
-            return Err(Error::storage("the object store ignores conditional writes, so results are not safe in it")
-                .with_hint("enable them (`If-None-Match` on PUT), or choose a store that has them"));
+            return Err(ignores_conditions());
         }
         writer.written = writer.whole.len();
         Ok(writer)

@@ -380,19 +380,14 @@ impl Run {
                 failpoint::hit("after_commit");
                 log::leave_hint(&*self.files, record.version).await;
                 let committed = ManifestEvent::new(Phase::Commit, Status::Done);
-                self.note(committed.reason(format!("version {}", record.version))).await;
-                // What other runs had done in our stead, and candidates that were staged anew.
-                self.delete_written_except(&record).await;
-                let unpublished = self.publish().await;
-                self.end(Status::Done).await;
+                let committed = committed.reason(format!("version {}", record.version));
+                let unpublished = self.follow(&record, committed).await;
                 Ok(CommitOutcome::Committed { record, unpublished })
             }
             Ok(Decision::AlreadyThere(record)) => {
                 let skipped = ManifestEvent::new(Phase::Commit, Status::Skipped);
-                self.note(skipped.reason(format!("version {} has it already", record.version))).await;
-                self.delete_written_except(&record).await;
-                let unpublished = self.publish().await;
-                self.end(Status::Done).await;
+                let skipped = skipped.reason(format!("version {} has it already", record.version));
+                let unpublished = self.follow(&record, skipped).await;
                 Ok(CommitOutcome::AlreadyThere { record, unpublished })
             }
             Ok(Decision::Lost { by, contested }) => {
@@ -420,10 +415,8 @@ impl Run {
             Ok(record) => {
                 log::leave_hint(&*self.files, record.version).await;
                 let committed = ManifestEvent::new(Phase::Commit, Status::Done);
-                self.note(committed.reason(format!("version {}, as version {}", record.version, earlier.version)))
-                    .await;
-                let unpublished = self.publish().await;
-                self.end(Status::Done).await;
+                let words = format!("version {}, as version {}", record.version, earlier.version);
+                let unpublished = self.follow(&record, committed.reason(words)).await;
                 Ok((record, unpublished))
             }
             Err(error) => {
@@ -482,6 +475,16 @@ impl Run {
         }
         let (program, as_of) = (self.info.program.clone(), self.info.as_of.clone());
         Ok(Draft { run_id: self.id.clone(), program, as_of, entries, removals, inputs: commit.inputs, summary })
+    }
+
+    /// Ends a run whose work is in a version, by itself or by another: with the plain copies of that version.
+    async fn follow(mut self, record: &LogRecord, event: ManifestEvent) -> Option<Error> {
+        self.note(event).await;
+        // What other runs had done in our stead, and candidates that were staged anew.
+        self.delete_written_except(record).await;
+        let unpublished = self.publish().await;
+        self.end(Status::Done).await;
+        unpublished
     }
 
     async fn publish(&mut self) -> Option<Error> {

@@ -4,7 +4,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::files::{Created, Files};
+use super::files::{Created, Files, ignores_conditions};
 use super::{log, unique};
 use crate::error::{Error, Result};
 
@@ -38,8 +38,7 @@ async fn try_out(files: &dyn Files, path: &str) -> Result<Option<Duration>> {
     let now = SystemTime::now();
     files.create(path, CONTENT.into()).await?;
     if files.create(path, CONTENT.into()).await? == Created::Done {
-        return Err(Error::storage("the object store ignores conditional writes, so results are not safe in it")
-            .with_hint("enable them (`If-None-Match` on PUT), or choose a store that has them"));
+        return Err(ignores_conditions());
     }
     if files.read(path).await?.as_deref() != Some(CONTENT) {
         return Err(Error::storage(format!("`{}` is not what was written", files.locate(path)))

@@ -10,6 +10,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use kpi::engine::{KpiOutcome, RunReport};
 use kpi::error::{Error, Result};
 
+use super::run::outcome_word;
+
 /// Writes the file.
 ///
 /// # Errors
@@ -59,7 +61,7 @@ fn metrics(project: &str, report: Option<&RunReport>, exit_code: u8, now: f64, s
     let version = report.version.map(|version| one(version as f64)).unwrap_or_default();
     add("kpi_version", "The newest version of the results.", &version);
     let words = ["published", "unchanged", "withheld", "failed"];
-    let count = |word: &str| report.kpis.iter().filter(|(_, outcome)| status(outcome) == word).count();
+    let count = |word: &str| report.kpis.iter().filter(|(_, outcome)| outcome_word(outcome) == word).count();
     let counts: Vec<(String, f64)> =
         words.iter().map(|word| (format!("{of_project},status=\"{word}\""), count(word) as f64)).collect();
     add("kpi_run_kpis", "KPIs of the last run, by what became of them.", &counts);
@@ -79,15 +81,6 @@ fn metrics(project: &str, report: Option<&RunReport>, exit_code: u8, now: f64, s
         latest().filter_map(|(row, latest)| Some((labels(&row.kpi, row.grain.name()), latest.value?))).collect();
     add("kpi_value", "The value of the last complete period.", &values);
     text
-}
-
-fn status(outcome: &KpiOutcome) -> &'static str {
-    match outcome {
-        KpiOutcome::Published { .. } => "published",
-        KpiOutcome::Unchanged { .. } => "unchanged",
-        KpiOutcome::Withheld { .. } => "withheld",
-        KpiOutcome::Failed { .. } => "failed",
-    }
 }
 
 fn label(text: &str) -> String {

@@ -126,6 +126,12 @@ fn doubt_lines(model: &Model) -> Vec<String> {
     lines
 }
 
+/// What was committed counts, and readers of the plain copies do not see it yet.
+fn warn_unpublished(printer: &Printer, error: &Error) {
+    printer
+        .warning(format_args!("the plain copies in `published/` are not up to date, the next run mends them: {error}"));
+}
+
 fn error_json(error: &Error) -> Value {
     let context = error.context().iter().map(|(key, value)| ((*key).to_owned(), json!(value)));
     json!({

@@ -4,7 +4,7 @@ use kpi::engine::{Engine, EngineOptions};
 use kpi::error::Result;
 use kpi::report::KPI_VALUES;
 
-use super::count;
+use super::{count, warn_unpublished};
 use crate::args::RollbackArguments;
 use crate::printer::Printer;
 
@@ -12,9 +12,7 @@ pub async fn rollback(options: &EngineOptions, arguments: &RollbackArguments, pr
     let engine = Engine::open(options).await?;
     let done = engine.roll_back(arguments.version).await?;
     if let Some(error) = &done.unpublished {
-        printer.warning(format_args!(
-            "the plain copies in `published/` are not up to date, the next run mends them: {error}"
-        ));
+        warn_unpublished(printer, error);
     }
     let kpis = done.record.kpis.keys().filter(|name| *name != KPI_VALUES).count();
     printer.note(format_args!(

@@ -17,7 +17,9 @@ use tokio::sync::Notify;
 
 use super::ls::better;
 use super::metrics::write_metrics;
-use super::{SCHEMA_VERSION, count, error_json, lines_on_data, print_json, skipped_json, tell_skipped};
+use super::{
+    SCHEMA_VERSION, count, error_json, lines_on_data, print_json, skipped_json, tell_skipped, warn_unpublished,
+};
 use crate::args::RunArguments;
 use crate::printer::Printer;
 use crate::scorecard::scorecard_table;
@@ -166,9 +168,7 @@ fn tell(printer: &Printer, report: &RunReport, model: &Model) {
         printer.warning(format_args!("{}: {warning}", names.join(", ")));
     }
     if let Some(error) = &report.unpublished {
-        printer.warning(format_args!(
-            "the plain copies in `published/` are not up to date, the next run mends them: {error}"
-        ));
+        warn_unpublished(printer, error);
     }
     let seconds = report.elapsed.as_secs_f64();
     let unchanged = match unchanged {
@@ -238,23 +238,35 @@ fn report_json(report: &RunReport) -> Value {
     })
 }
 
+/// What became of a KPI, as programs read it.
+pub(super) fn outcome_word(outcome: &KpiOutcome) -> &'static str {
+    match outcome {
+        KpiOutcome::Published { .. } => "published",
+        KpiOutcome::Unchanged { .. } => "unchanged",
+        KpiOutcome::Withheld { .. } => "withheld",
+        KpiOutcome::Failed { .. } => "failed",
+    }
+}
+
 fn outcome_json(name: &str, outcome: &KpiOutcome) -> Value {
     match outcome {
         KpiOutcome::Published { rows, is_in_part, warnings, changes } => json!({
             "kpi": name,
-            "outcome": "published",
+            "outcome": outcome_word(outcome),
             "rows": rows,
             "is_in_part": is_in_part,
             "warnings": warnings,
             "changes": changes,
         }),
         KpiOutcome::Unchanged { rows, warnings } => {
-            json!({ "kpi": name, "outcome": "unchanged", "rows": rows, "warnings": warnings })
+            json!({ "kpi": name, "outcome": outcome_word(outcome), "rows": rows, "warnings": warnings })
         }
         KpiOutcome::Withheld { reason, is_late } => {
-            json!({ "kpi": name, "outcome": "withheld", "reason": reason, "is_late": is_late })
+            json!({ "kpi": name, "outcome": outcome_word(outcome), "reason": reason, "is_late": is_late })
         }
-        KpiOutcome::Failed { error } => json!({ "kpi": name, "outcome": "failed", "error": error_json(error) }),
+        KpiOutcome::Failed { error } => {
+            json!({ "kpi": name, "outcome": outcome_word(outcome), "error": error_json(error) })
+        }
     }
 }
 
