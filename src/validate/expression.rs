@@ -226,6 +226,7 @@ impl Language<'_> {
             None => Span { start: text.span.end.saturating_sub(1), ..text.span },
         };
         let what = what.replace("found: EOF", "but the expression ends here");
+        let what = what.replace("recursion limit exceeded", "it is nested too deeply");
         Diagnostic::error("sql-syntax", format!("{claim}: {}", lower_first(&what))).at(span)
     }
 

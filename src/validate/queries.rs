@@ -10,7 +10,9 @@ use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement;
-use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, Statement as SqlStatement, visit_expressions_mut};
+use datafusion::sql::sqlparser::ast::{
+    Expr as SqlExpr, Query as SqlQuery, SetExpr, Statement as SqlStatement, Visit, Visitor, visit_expressions_mut,
+};
 
 use super::expression::{Language, UNREPEATABLE, list, swallowing_comparison, write_zone};
 use super::{Problems, typing};
@@ -63,6 +65,12 @@ pub(super) fn parse_query(language: &Language, query: &Spanned<String>, problems
                 }
                 ControlFlow::Continue(())
             });
+            if let Some(word) = writing_word(&sql) {
+                let written = word_in(&query.value.to_ascii_uppercase(), word);
+                let written = written.map_or(word, |at| &query.value[at..at + word.len()]);
+                problems.add(not_a_query(language, query, written));
+                return None;
+            }
             if let Some(mistake) = swallowing {
                 problems.add(mistake.at(find_word(language, query, "DISTINCT")));
                 return None;
@@ -71,13 +79,45 @@ pub(super) fn parse_query(language: &Language, query: &Spanned<String>, problems
         }
         _ => {
             let first = query.value.split_whitespace().next().unwrap_or_default();
-            problems.add(
-                Diagnostic::error("not-a-query", "a definition holds one SELECT and nothing else")
-                    .at(find_word(language, query, first))
-                    .hint("write `SELECT ... FROM ...`; a definition only reads"),
-            );
+            problems.add(not_a_query(language, query, first));
             None
         }
+    }
+}
+
+fn not_a_query(language: &Language, query: &Spanned<String>, word: &str) -> Diagnostic {
+    Diagnostic::error("not-a-query", "a definition holds one SELECT and nothing else")
+        .at(find_word(language, query, word))
+        .hint("write `SELECT ... FROM ...`; a definition only reads")
+}
+
+/// The word by which a part of a query would write something.
+fn writing_word(statement: &SqlStatement) -> Option<&'static str> {
+    struct Writing;
+
+    impl Visitor for Writing {
+        type Break = &'static str;
+
+        fn pre_visit_query(&mut self, query: &SqlQuery) -> ControlFlow<&'static str> {
+            word(&query.body).map_or(ControlFlow::Continue(()), ControlFlow::Break)
+        }
+    }
+
+    fn word(body: &SetExpr) -> Option<&'static str> {
+        match body {
+            SetExpr::Select(select) => select.into.is_some().then_some("INTO"),
+            SetExpr::SetOperation { left, right, .. } => word(left).or_else(|| word(right)),
+            SetExpr::Insert(_) => Some("INSERT"),
+            SetExpr::Update(_) => Some("UPDATE"),
+            SetExpr::Delete(_) => Some("DELETE"),
+            SetExpr::Merge(_) => Some("MERGE"),
+            SetExpr::Query(_) | SetExpr::Values(_) | SetExpr::Table(_) => None,
+        }
+    }
+
+    match statement.visit(&mut Writing) {
+        ControlFlow::Break(word) => Some(word),
+        ControlFlow::Continue(()) => None,
     }
 }
 

@@ -1,0 +1,4 @@
+/* ---
+table: totals
+--- */
+SELECT order_date, amount INTO elsewhere FROM orders
