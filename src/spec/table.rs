@@ -59,6 +59,8 @@ pub struct TableSpec {
     pub condition: Option<Spanned<String>>,
     /// Which column tells how far the data reaches.
     pub freshness: Option<Spanned<FreshnessSpec>>,
+    /// How late rows may come: a period counts as complete once the data reaches so far beyond it, such as `7 days`.
+    pub lateness: Option<Spanned<String>>,
     /// Tests of whole rows, such as `[{condition: paid_at >= ordered_at}]`.
     pub tests: Option<Vec<Spanned<RowTestSpec>>>,
     /// The query of a `.sql` file; never a key of a YAML document.

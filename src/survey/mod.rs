@@ -10,8 +10,10 @@ mod keys;
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::str::FromStr;
 
-use chrono::NaiveDate;
+use chrono::{Days, NaiveDate};
 use datafusion::arrow::array::{Array, AsArray, RecordBatch};
 use datafusion::arrow::compute::cast as cast_array;
 use datafusion::arrow::datatypes::{DataType, Date32Type, Int64Type};
@@ -51,9 +53,30 @@ impl AsOf {
         AsOf { is_all_known: true, ..AsOf::end_of(day) }
     }
 
+    /// Whether somebody named the day, so that it is over.
+    pub fn is_of_a_named_day(&self) -> bool {
+        self.complete_until == self.day
+    }
+
     /// Now, while `today` is still running.
     pub fn during(today: NaiveDate) -> Self {
         AsOf { day: today, complete_until: today.pred_opt().unwrap_or(today), is_all_known: false }
+    }
+}
+
+/// As records have it: `2025-03-31, complete until 2025-03-30`.
+impl fmt::Display for AsOf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, complete until {}", self.day, self.complete_until)
+    }
+}
+
+impl FromStr for AsOf {
+    type Err = chrono::ParseError;
+
+    fn from_str(text: &str) -> std::result::Result<AsOf, chrono::ParseError> {
+        let (day, complete_until) = text.split_once(", complete until ").unwrap_or((text, text));
+        Ok(AsOf { day: day.parse()?, complete_until: complete_until.parse()?, is_all_known: false })
     }
 }
 
@@ -154,7 +177,8 @@ impl Known<'_> {
                 let found = match self.reach(context, model, &events.table, as_of).await {
                     Ok(reach) => {
                         let covered = covered(context, model, events, self.files, &mut self.found, as_of).await;
-                        covered.map(|covered| extent(&covered, reach, as_of))
+                        let lateness = lateness(model, &events.table, as_of);
+                        covered.map(|covered| extent(&covered, reach, lateness, as_of))
                     }
                     Err(error) => Err(error),
                 };
@@ -225,24 +249,39 @@ async fn extent_of_query(
     let mut reach = Some(as_of.day);
     for table in &query.tables {
         let known = known.reach(context, model, table, as_of).await?;
+        let known = known.map(|known| before(known.min(as_of.complete_until), lateness(model, table, as_of)));
         reach = reach.zip(known).map(|(one, other)| one.min(other));
     }
     let (last, complete_until) = match reach {
         Some(reach) => (last_day.min(as_of.day), reach),
-        None => (last_day.min(as_of.day), last_start.pred_opt().unwrap_or(last_start)),
+        None => {
+            let latest = query.tables.iter().map(|table| lateness(model, table, as_of)).max();
+            let closed = last_start.pred_opt().unwrap_or(last_start);
+            (last_day.min(as_of.day), before(closed, latest.unwrap_or(Days::new(0))))
+        }
     };
     let complete_until = complete_until.min(as_of.complete_until);
     Ok(Some(Extent { first, last, complete_until, calendar_until: as_of.complete_until }))
 }
 
 /// The days from the first row's to the last one's, or to the day that the freshness column reaches.
-fn extent(covered: &Covered, reach: Option<NaiveDate>, as_of: AsOf) -> Found {
+fn extent(covered: &Covered, reach: Option<NaiveDate>, lateness: Days, as_of: AsOf) -> Found {
     let (Some(first), Some(last)) = (covered.first, covered.last) else { return (None, covered.without_time) };
     let last = covered.ended.map_or(last, |ended| ended.max(last));
     let last_known = reach.map_or(last, |reach| reach.max(last)).min(as_of.day);
-    let complete_until = reach.unwrap_or(last).min(as_of.complete_until);
+    let complete_until = before(reach.unwrap_or(last).min(as_of.complete_until), lateness);
     let extent = Extent { first, last: last_known, complete_until, calendar_until: as_of.complete_until };
     (Some(extent), covered.without_time)
+}
+
+/// How late rows of a table may come; where everything is known, none does.
+fn lateness(model: &Model, table: &str, as_of: AsOf) -> Days {
+    let lateness = model.tables.get(table).filter(|_| !as_of.is_all_known).map(|table| table.lateness);
+    lateness.unwrap_or(Days::new(0))
+}
+
+fn before(day: NaiveDate, days: Days) -> NaiveDate {
+    day.checked_sub_days(days).unwrap_or(NaiveDate::MIN)
 }
 
 /// How many rows of a KPI have no time.

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use chrono::Days;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::{DFSchema, TableReference};
 use datafusion::datasource::{ViewTable, provider_as_source};
@@ -23,6 +24,7 @@ use super::joins::joins;
 use super::lacking::needs;
 use super::queries::{find_word, in_dependency_order, invalid_query, parse_query, unrepeatable, used_tables};
 use super::reads::{marked, merge, of_plan};
+use super::testing::{days, no_length_of_days};
 use super::{Problems, location_problem, typing};
 use crate::catalog::{self, CsvOptions, Format, InputFile, Source, SourceError, SourceOptions};
 use crate::diagnostic::{Diagnostic, nearest};
@@ -590,6 +592,13 @@ fn finish(
             .hint("name a column that tells when the row came, or give it a `type` under `columns`"),
         );
     }
+    let lateness = spec.lateness.as_ref().and_then(|text| {
+        let days = days(text);
+        if days.is_none() {
+            problems.add(no_length_of_days(text));
+        }
+        days
+    });
     if problems.count() > before {
         return State::Broken;
     }
@@ -601,7 +610,11 @@ fn finish(
     let time = spec.time.as_ref().map(|time| time.value.clone());
     let time = time.filter(|time| columns.contains(time) && !lacking(time));
     let csv = files.map(|(_, csv)| csv);
-    let identity = format!("{}\n{csv:?}\n{freshness:?}", plan.display_indent_schema());
+    let lateness = Days::new(lateness.unwrap_or_default());
+    let mut identity = format!("{}\n{csv:?}\n{freshness:?}", plan.display_indent_schema());
+    if lateness != Days::new(0) {
+        identity.push_str(&format!("\n{lateness:?}"));
+    }
     let fingerprint = blake3::hash(identity.as_bytes()).to_hex().to_string();
     if matches!(origin, Origin::Files { .. }) || filtered_by.iter().any(|column| lacks.columns.contains_key(column)) {
         reads.entry(spec.table.value.clone()).or_default().extend(filtered_by);
@@ -614,6 +627,7 @@ fn finish(
         time,
         joins: BTreeMap::new(),
         freshness,
+        lateness,
         lacking_freshness,
         origin,
         reads,

@@ -581,13 +581,9 @@ fn freshness(context: &Context, spec: &Spanned<FreshnessSpec>, problems: &mut Pr
         let text = text.as_ref()?;
         let days = days(text);
         if days.is_none() {
-            problems.add(
-                Diagnostic::error("wrong-value", format!("`{}` is no age", text.value))
-                    .at(text.span)
-                    .hint("write whole days or weeks, such as `1 day` or `2 weeks`"),
-            );
+            problems.add(no_length_of_days(text));
         }
-        days
+        days.and_then(|days| i64::try_from(days).ok())
     };
     let (warn, error) = (age(&spec.warn), age(&spec.error));
     if let (Some(warn), Some(error), Some(text)) = (warn, error, &spec.error)
@@ -608,10 +604,16 @@ fn freshness(context: &Context, spec: &Spanned<FreshnessSpec>, problems: &mut Pr
     })
 }
 
+pub(super) fn no_length_of_days(text: &Spanned<String>) -> Diagnostic {
+    Diagnostic::error("wrong-value", format!("`{}` is no number of days", text.value))
+        .at(text.span)
+        .hint("write whole days or weeks, such as `1 day` or `2 weeks`")
+}
+
 /// `3 days` or `2 weeks`.
-fn days(text: &str) -> Option<i64> {
+pub(super) fn days(text: &str) -> Option<u64> {
     let (number, unit) = text.trim().split_once(' ')?;
-    let number: i64 = number.parse().ok().filter(|number| (0..100_000).contains(number))?;
+    let number: u64 = number.parse().ok().filter(|number| *number < 100_000)?;
     match unit.trim() {
         "day" | "days" => Some(number),
         "week" | "weeks" => Some(number * 7),
