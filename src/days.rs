@@ -3,6 +3,8 @@
 //! It knows neither rows nor KPIs. What a set means is for those to say who hold it.
 
 use chrono::NaiveDate;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::time::{Calendar, Grain};
 
@@ -99,6 +101,26 @@ impl DayRanges {
     }
 }
 
+/// As pairs of texts, for records that people read; an end for which there is no date is null.
+impl Serialize for DayRanges {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let text = |day: NaiveDate| (day != NaiveDate::MIN && day != NaiveDate::MAX).then(|| day.to_string());
+        serializer.collect_seq(self.iter().map(|(first, last)| (text(first), text(last))))
+    }
+}
+
+impl<'de> Deserialize<'de> for DayRanges {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<DayRanges, D::Error> {
+        let day = |text: Option<String>, none: NaiveDate| match text {
+            Some(text) => text.parse().map_err(D::Error::custom),
+            None => Ok(none),
+        };
+        let pairs = Vec::<(Option<String>, Option<String>)>::deserialize(deserializer)?;
+        let range = |(first, last)| Ok(DayRanges::of(day(first, NaiveDate::MIN)?, day(last, NaiveDate::MAX)?));
+        pairs.into_iter().map(range).collect()
+    }
+}
+
 impl FromIterator<DayRanges> for DayRanges {
     fn from_iter<I: IntoIterator<Item = DayRanges>>(ranges: I) -> DayRanges {
         let mut all = DayRanges::none();
@@ -165,6 +187,10 @@ mod tests {
         let mut all = DayRanges::all();
         all.extend(&both);
         assert!(all.is_all() && DayRanges::of(day("2025-01-02"), day("2025-01-01")).is_empty());
+        for days in [both, all, DayRanges::since(day("2025-01-01")), DayRanges::none()] {
+            let text = serde_json::to_string(&days).unwrap();
+            assert_eq!(serde_json::from_str::<DayRanges>(&text).unwrap(), days, "{text}");
+        }
     }
 
     #[test]

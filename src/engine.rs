@@ -9,6 +9,7 @@ mod doctor;
 mod inputs;
 mod judge;
 mod patch;
+mod planned;
 mod preview;
 mod testing;
 mod unchanged;
@@ -56,10 +57,11 @@ use derived::with_derived_tables;
 pub use doctor::{Examination, KpiState, Missing, OutputState, TableState};
 use inputs::Inputs;
 use judge::{Found, Judge, Judged};
+pub use planned::{Planned, PlannedKpi};
 pub use preview::{Changed, Preview, Read, Scan, ScanKind};
 pub use testing::{Only, TestOptions, TestReport};
 use unchanged::Unchanged;
-pub use versions::{KpiDifference, Reason, RolledBack, TableDifference, VersionDifference};
+pub use versions::{KpiDifference, Reason, RolledBack, TableDifference, Unfinished, VersionDifference};
 
 /// Which project, and how it runs.
 #[derive(Debug, Clone, Default)]
@@ -67,8 +69,8 @@ pub struct EngineOptions {
     /// The folder that holds `kpis/`.
     pub project: PathBuf,
     pub session: SessionOptions,
-    /// The day whose end the run looks from. Default: now, in the project's time zone.
-    pub as_of: Option<NaiveDate>,
+    /// The day from which the run looks. Default: now, in the project's time zone.
+    pub as_of: Option<AsOf>,
     /// Settings of the project that have another value this time.
     pub settings: BTreeMap<String, String>,
 }
@@ -113,6 +115,10 @@ pub struct RunOptions {
     pub fail_fast: bool,
     /// Whether KPIs are computed although nothing that they rest on has changed.
     pub force: bool,
+    /// Days whose periods are computed although nothing that they rest on has changed.
+    pub days: DayRanges,
+    /// What the run was planned to do; if it would do anything else, it does nothing.
+    pub plan: Option<Planned>,
     /// Notified when the run shall stop.
     pub stop: Arc<Notify>,
     /// Who is told of each step, as it goes into the run's manifest.
@@ -216,10 +222,8 @@ impl Engine {
         load::override_settings(&mut loaded, &options.settings)?;
         let context = session::open(&options.session)?;
         let validated = validate(&loaded, &context).await;
-        let as_of = match options.as_of {
-            Some(day) => AsOf::end_of(day),
-            None => AsOf::during(validated.model.project.calendar.local_date(Utc::now())),
-        };
+        let today = || AsOf::during(validated.model.project.calendar.local_date(Utc::now()));
+        let as_of = options.as_of.unwrap_or_else(today);
         Ok(Engine { loaded, validated, context, as_of, settings: options.settings.clone() })
     }
 
@@ -325,7 +329,12 @@ impl Engine {
         let selected = self.select(&options.select)?;
 
         let store = self.store()?;
-        let info = RunInfo { listener: options.events.clone(), ..self.run_info(&selected) };
+        let info = RunInfo {
+            listener: options.events.clone(),
+            force: options.force,
+            days: options.days.clone(),
+            ..self.run_info(&selected)
+        };
         let mut run = store.begin(info).await?;
         let inputs = Inputs::pin(model);
         let judged = self.computed_and_judged(&store, &mut run, options, &selected, &inputs, listener).await;
@@ -349,15 +358,19 @@ impl Engine {
         listener: Listener<'_>,
     ) -> Result<Judged> {
         run.event(&ManifestEvent::new(Phase::Inputs, Status::Done).rows(inputs.count())).await?;
-        let unchanged = match options.force {
+        let unchanged = match options.force || !options.days.is_empty() {
             true => BTreeMap::new(),
             false => self.unchanged(store, run.parent(), inputs, selected).await?,
         };
         let changed: BTreeSet<String> =
             selected.iter().filter(|name| !unchanged.contains_key(*name)).cloned().collect();
+        if let Some(plan) = &options.plan {
+            let removed = self.removals(options, run.parent());
+            plan.still_holds(self.model(), run.parent(), inputs, &changed, &removed)?;
+        }
         let mut judged = Judged::default();
         if !changed.is_empty() {
-            let work = self.compute(store, run, &changed, inputs, options.force, listener);
+            let work = self.compute(store, run, &changed, inputs, options, listener);
             judged = tokio::select! {
                 judged = work => judged?,
                 () = options.stop.notified() => {
@@ -382,12 +395,12 @@ impl Engine {
         run: &mut Run,
         selected: &BTreeSet<String>,
         inputs: &Inputs,
-        force: bool,
+        options: &RunOptions,
         listener: Listener<'_>,
     ) -> Result<Judged> {
         let model = self.model();
         let head = store.head().await?;
-        let before = head.as_ref().filter(|_| !force);
+        let before = head.as_ref().filter(|_| !options.force);
         let mut files = before.map(|head| Inputs::known_days(model, head)).unwrap_or_default();
         let derived = beating(run, with_derived_tables(&self.context, model, selected)).await;
         let context = &derived.context;
@@ -399,7 +412,7 @@ impl Engine {
         let tested = beating(run, self.test_what_is_read(context, selected)).await;
 
         let Sorted { ready, outcomes, without_rows } = self.sort_out(selected, &survey, &broken);
-        let kept = self.kept(store, before, inputs, &survey, &ready).await?;
+        let kept = self.kept(store, before, inputs, &survey, &ready, &options.days).await?;
         let mut found = Found { survey, without_rows, tested, head, kept };
         let mut judged = Judged { files, ..Judged::default() };
         let mut first = self.judge(inputs, &found, judged);
@@ -553,10 +566,7 @@ impl Engine {
             unpublished: None,
             elapsed: started.elapsed(),
         };
-        let removals = match (is_whole, run.parent()) {
-            (true, Some(parent)) => self.no_longer_defined(parent),
-            _ => Vec::new(),
-        };
+        let removals = self.removals(options, run.parent());
         let is_up_to_date = report.kpis.iter().all(|(_, outcome)| outcome.is_up_to_date());
         if judged.candidates.is_empty() && is_up_to_date && removals.is_empty() {
             report.version = run.parent().map(|parent| parent.version);
@@ -601,7 +611,9 @@ impl Engine {
         Ok(report)
     }
 
-    fn no_longer_defined(&self, parent: &LogRecord) -> Vec<String> {
+    /// The KPIs that a run over everything takes away, since no definition has them any more.
+    fn removals(&self, options: &RunOptions, parent: Option<&LogRecord>) -> Vec<String> {
+        let Some(parent) = parent.filter(|_| options.select.is_empty()) else { return Vec::new() };
         let model = self.model();
         // What is written is defined, whatever became of it.
         let is_defined = |name: &str| model.kpis.contains_key(name) || self.is_written(name);
@@ -618,17 +630,11 @@ impl Engine {
     fn run_info(&self, selected: &BTreeSet<String>) -> RunInfo {
         RunInfo {
             program: format!("kpi {}", env!("CARGO_PKG_VERSION")),
-            as_of: Some(self.as_of_words()),
+            as_of: Some(self.as_of.to_string()),
             kpis: selected.iter().cloned().collect(),
             settings: self.settings.clone(),
-            without_lease: false,
-            listener: EventListener::default(),
+            ..RunInfo::default()
         }
-    }
-
-    /// The moment that values are looked at from, as the record has it.
-    fn as_of_words(&self) -> String {
-        format!("{}, complete until {}", self.as_of.day, self.as_of.complete_until)
     }
 
     /// Where the project's document has a mistake, nobody knows where data and results are meant to lie, or what a day is.

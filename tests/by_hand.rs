@@ -21,7 +21,7 @@ use kpi::engine::{Engine, EngineOptions};
 use kpi::execute::{KpiResult, execute_all};
 use kpi::plan::plan;
 use kpi::session::{self, SessionOptions};
-use kpi::survey::survey;
+use kpi::survey::{AsOf, survey};
 use kpi::time::Grain;
 
 use crate::support::{Rows, Values, block_on, copy_folder, query, read_values};
@@ -58,8 +58,12 @@ fn they_agree_on_worse_data_as_well() {
 }
 
 async fn open(project: &Path) -> Engine {
-    let options =
-        EngineOptions { project: project.to_owned(), session: one_thread(), as_of: Some(AS_OF), ..Default::default() };
+    let options = EngineOptions {
+        project: project.to_owned(),
+        session: one_thread(),
+        as_of: Some(AsOf::end_of(AS_OF)),
+        ..Default::default()
+    };
     Engine::open(&options).await.unwrap()
 }
 

@@ -6,6 +6,7 @@ use std::path::Path;
 use kpi::engine::{Engine, EngineOptions, RunReport};
 use kpi::generate::Random;
 use kpi::session::SessionOptions;
+use kpi::survey::AsOf;
 
 use crate::support::{Rows, block_on, read_published, run, write_files};
 
@@ -123,7 +124,7 @@ fn visits() -> String {
 
 async fn run_with(project: &Path, memory_limit: Option<usize>) -> RunReport {
     let session = SessionOptions { memory_limit, ..SessionOptions::default() };
-    let as_of = Some("2025-12-31".parse().unwrap());
+    let as_of = Some(AsOf::end_of("2025-12-31".parse().unwrap()));
     let options = EngineOptions { project: project.to_owned(), session, as_of, ..EngineOptions::default() };
     run(&Engine::open(&options).await.unwrap()).await.unwrap()
 }

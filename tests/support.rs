@@ -22,6 +22,7 @@ use kpi::compile::{Cell, breakdown};
 use kpi::diagnostic::render_text;
 use kpi::engine::{Engine, EngineOptions, KpiOutcome, Question, RunOptions, RunReport};
 use kpi::model::Kpi;
+use kpi::survey::AsOf;
 
 /// Runs a future. Plans of KPIs over KPIs nest deeply, and a debug build needs much stack for each level.
 pub fn block_on<F: Future<Output: Send> + Send>(future: F) -> F::Output {
@@ -37,6 +38,7 @@ pub fn block_on<F: Future<Output: Send> + Send>(future: F) -> F::Output {
 
 /// A project as it is on a day.
 pub async fn open(project: &Path, as_of: Option<NaiveDate>) -> Engine {
+    let as_of = as_of.map(AsOf::end_of);
     let options = EngineOptions { project: project.to_owned(), as_of, ..EngineOptions::default() };
     Engine::open(&options).await.unwrap()
 }

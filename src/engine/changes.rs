@@ -64,7 +64,8 @@ pub(super) struct Kept {
 }
 
 impl Engine {
-    /// Which periods of these KPIs, the changed ones that can be computed, have to be.
+    /// Which periods of these KPIs, the changed ones that can be computed, have to be; those of the days that are asked for
+    /// among them.
     pub(super) async fn kept(
         &self,
         store: &Store,
@@ -72,6 +73,7 @@ impl Engine {
         inputs: &Inputs,
         survey: &Survey,
         kpis: &BTreeSet<String>,
+        asked: &DayRanges,
     ) -> Result<Kept> {
         let mut kept = Kept::default();
         let Some(head) = head else { return Ok(kept) };
@@ -90,7 +92,10 @@ impl Engine {
             }
             let Some(changes) = changes(model, kpi, before, &basis, inputs, survey, self.as_of.day) else { continue };
             let watched = watched(model, head, before, &kept, name);
-            let periods = plan::touched(model, &changes, &watched, kpi);
+            let mut periods = plan::touched(model, &changes, &watched, kpi);
+            for (grain, days) in &mut periods {
+                days.extend(&asked.whole_periods(*grain, &model.project.calendar));
+            }
             let covered = basis.covered(survey);
             if periods.values().all(|days| days.has_all_of(&covered)) {
                 continue;

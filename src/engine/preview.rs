@@ -11,10 +11,11 @@ use datafusion::datasource::empty::EmptyTable;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SessionContext;
 
-use super::Engine;
 use super::changes::Kept;
 use super::derived::derived_tables;
 use super::inputs::Inputs;
+use super::planned::{Planned, PlannedKpi};
+use super::{Engine, RunOptions};
 use crate::catalog::{self, ColumnSizes, InputFile};
 use crate::days::DayRanges;
 use crate::error::Result;
@@ -37,6 +38,8 @@ pub struct Preview {
     /// Those that would.
     pub changed: Vec<Changed>,
     pub scans: Vec<Scan>,
+    /// All that has to be known to run exactly this.
+    pub planned: Planned,
     /// Aggregates that are not computed beside others, and why; also those below the KPIs that are computed.
     pub apart: Vec<(String, &'static str)>,
 }
@@ -94,22 +97,25 @@ pub struct Read {
 }
 
 impl Engine {
-    /// What [`Engine::run`] would do now with the same selection.
+    /// What [`Engine::run`] would do now with the same options.
     ///
     /// # Errors
     /// `Config` where the project has mistakes or the selection names nothing, `Storage` where the results cannot be read.
-    pub async fn preview(&self, select: &[String], force: bool) -> Result<Preview> {
+    pub async fn preview(&self, options: &RunOptions) -> Result<Preview> {
         self.refuse_mistakes()?;
+        let RunOptions { select, force, days, .. } = options;
+        let force = *force;
         let model = self.model();
         let selected = self.select(select)?;
         let store = self.store()?;
         let head = store.head().await?;
         let inputs = Inputs::pin(model);
-        let unchanged = match force {
+        let unchanged = match force || !days.is_empty() {
             true => BTreeMap::new(),
             false => self.unchanged(&store, head.as_ref(), &inputs, &selected).await?,
         };
-        let mut preview = Preview { version: head.as_ref().map(|head| head.version), ..Preview::default() };
+        let planned = Planned::new(self, options, head.as_ref());
+        let mut preview = Preview { version: planned.version, planned, ..Preview::default() };
         let mut changed = BTreeSet::new();
         for name in model.order.iter().filter(|name| selected.contains(*name)) {
             if unchanged.contains_key(name) {
@@ -120,19 +126,21 @@ impl Engine {
             let why = match entry {
                 _ if force => "forced",
                 None => "it has no values yet",
-                Some(entry) => self
-                    .why_changed(&model.kpis[name], entry, &inputs)
-                    .unwrap_or("the file of its values is missing or damaged"),
+                Some(entry) => match self.why_changed(&model.kpis[name], entry, &inputs) {
+                    Some(why) => why,
+                    None if !days.is_empty() => "nothing has changed, but days are asked for",
+                    None => "the file of its values is missing or damaged",
+                },
             };
             preview.changed.push(Changed { kpi: name.clone(), reason: why.into(), touched: None, has_members: false });
+            preview.planned.changed.push(PlannedKpi::of(&model.kpis[name], model, &inputs));
             changed.insert(name.clone());
         }
-        if let Some(head) = head.as_ref().filter(|_| select.is_empty()) {
-            preview.removed = self.no_longer_defined(head);
-        }
+        preview.removed = self.removals(options, head.as_ref());
+        preview.planned.removed = preview.removed.clone();
         let (kept, covered) = match force {
             true => Default::default(),
-            false => self.kept_by_files(&store, head.as_ref(), &inputs, &changed).await?,
+            false => self.kept_by_files(&store, head.as_ref(), &inputs, &changed, days).await?,
         };
         for changed in &mut preview.changed {
             let below = below(model, &BTreeSet::from([changed.kpi.clone()]));
@@ -196,6 +204,7 @@ impl Engine {
         head: Option<&LogRecord>,
         inputs: &Inputs,
         changed: &BTreeSet<String>,
+        asked: &DayRanges,
     ) -> Result<(Kept, FileDays)> {
         let Some(head) = head.filter(|head| changed.iter().any(|name| head.kpis.contains_key(name))) else {
             return Ok(Default::default());
@@ -204,7 +213,7 @@ impl Engine {
         let survey = survey(&self.context, self.model(), changed, self.as_of, &known).await;
         // What cannot be read fails in the run, and says why there.
         let ready = changed.iter().filter(|name| !survey.failed.contains_key(*name)).cloned().collect();
-        let kept = self.kept(store, Some(head), inputs, &survey, &ready).await?;
+        let kept = self.kept(store, Some(head), inputs, &survey, &ready, asked).await?;
         Ok((kept, survey.files))
     }
 

@@ -51,7 +51,7 @@ impl Engine {
         match () {
             () if entry.fingerprint != kpi.fingerprint => Some("its definition changed"),
             () if entry.input_digest != inputs.digest(self.model(), kpi) => Some("its files or tests changed"),
-            () if entry.as_of != Some(self.as_of_words()) => Some("it is looked at from another day"),
+            () if entry.as_of != Some(self.as_of.to_string()) => Some("it is looked at from another day"),
             () => None,
         }
     }

@@ -11,7 +11,7 @@ use crate::diagnostic::nearest;
 use crate::error::{Error, Result};
 use crate::execute::query_error;
 use crate::report::{Difference, KPI_VALUES, difference};
-use crate::store::{Entry, Input, LogRecord, ManifestEvent, Phase, Status, Store};
+use crate::store::{Entry, Input, LogRecord, ManifestEvent, Phase, RunStart, Status, Store};
 use crate::survey::tables_of;
 
 /// How two versions differ.
@@ -69,6 +69,15 @@ pub struct RolledBack {
     pub record: LogRecord,
     /// Why the plain copies lag behind the log, if they do.
     pub unpublished: Option<Error>,
+}
+
+/// What a run was asked for and did not publish.
+#[derive(Debug)]
+pub struct Unfinished {
+    pub run_id: String,
+    /// How it was asked.
+    pub start: RunStart,
+    pub kpis: BTreeSet<String>,
 }
 
 impl Engine {
@@ -192,7 +201,7 @@ impl Engine {
     ///
     /// # Errors
     /// `Storage` where the manifests cannot be read, `Config` where there was no run.
-    pub async fn unfinished(&self) -> Result<(String, BTreeSet<String>)> {
+    pub async fn unfinished(&self) -> Result<Unfinished> {
         let store = self.store()?;
         for run in store.runs().await?.into_iter().rev() {
             let Some(manifest) = store.manifest(&run).await? else { continue };
@@ -210,7 +219,7 @@ impl Engine {
                     _ => false,
                 };
             }
-            return Ok((run, unfinished));
+            return Ok(Unfinished { run_id: run, start: start.clone(), kpis: unfinished });
         }
         Err(Error::config("there was no run yet").with_hint("`kpi run` computes everything"))
     }

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::files::{Created, Files, ignores_conditions};
 use super::lease::Holder;
 use super::unique;
+use crate::days::DayRanges;
 use crate::error::{Error, Result};
 
 const RUNS: &str = "_kpi/runs";
@@ -114,6 +115,12 @@ pub struct RunStart {
     pub kpis: Vec<String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub settings: BTreeMap<String, String>,
+    /// Whether it was to compute what had not changed as well.
+    #[serde(default)]
+    pub force: bool,
+    /// Days whose periods it was to compute in any case.
+    #[serde(default, skip_serializing_if = "DayRanges::is_empty")]
+    pub days: DayRanges,
     /// The version that was the newest when the run began.
     pub parent: Option<u64>,
     pub holder: Holder,

@@ -71,6 +71,7 @@ use self::local::LocalFiles;
 use self::manifest::ManifestWriter;
 use self::objects::ObjectFiles;
 use self::stage::Written;
+use crate::days::DayRanges;
 use crate::error::{Error, Result};
 use crate::location::{Location, Stores, store_of};
 use crate::materialize::parquet::{self, Stored};
@@ -92,6 +93,10 @@ pub struct RunInfo {
     pub kpis: Vec<String>,
     /// Settings that were given another value for this run, for the manifest.
     pub settings: BTreeMap<String, String>,
+    /// Whether what has not changed is to be computed as well, for the manifest.
+    pub force: bool,
+    /// Days whose periods are to be computed in any case, for the manifest.
+    pub days: DayRanges,
     /// Start although another run may be at work. Safe: at worst one of them computes in vain.
     pub without_lease: bool,
     /// Who is told of each step.
@@ -239,6 +244,8 @@ impl Store {
             as_of: info.as_of.clone(),
             kpis: info.kpis.clone(),
             settings: info.settings.clone(),
+            force: info.force,
+            days: info.days.clone(),
             parent: parent.as_ref().map(|record| record.version),
             holder,
         });

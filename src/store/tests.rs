@@ -963,3 +963,56 @@ async fn a_process_that_dies_at_any_point_is_followed_by_one_that_mends() {
         assert_eq!(versions, if is_committed { 3 } else { 2 }, "nothing doubled after {point}");
     }
 }
+
+/// The child of the test below: commits one after the other, without asking whether others are at work.
+#[tokio::test]
+async fn racing_child() {
+    let Ok(folder) = std::env::var("KPI_TEST_RACE_FOLDER") else { return };
+    let kpi = std::env::var("KPI_TEST_RACE_KPI").unwrap();
+    let store = Store::open_local(folder.as_ref()).unwrap();
+    for value in 1..=RACED_COMMITS {
+        committed(run(&store, &[(&kpi, value)]).await.unwrap());
+    }
+}
+
+const RACED_COMMITS: i64 = 25;
+
+/// Processes, each with a KPI of its own, and a reader beside them.
+#[tokio::test]
+async fn racing_processes_lose_nothing_and_double_nothing() {
+    let (folder, store) = local();
+    let kpis: Vec<String> = (0..8).map(|number| format!("kpi_{number}")).collect();
+    let mut children: Vec<_> = kpis
+        .iter()
+        .map(|kpi| {
+            let mut child = Command::new(std::env::current_exe().unwrap());
+            child.args(["--exact", "store::tests::racing_child"]).stdout(std::process::Stdio::null());
+            child.env("KPI_TEST_RACE_FOLDER", folder.path().join("out")).env("KPI_TEST_RACE_KPI", kpi);
+            child.spawn().unwrap()
+        })
+        .collect();
+    let mut newest: Vec<(String, i64)> = Vec::new();
+    while children.iter_mut().any(|child| child.try_wait().unwrap().is_none()) {
+        let seen = visible(&store).await;
+        for (kpi, value) in &newest {
+            let now = seen.iter().find(|(known, _)| known == kpi);
+            assert!(now.is_some_and(|(_, now)| now >= value), "`{kpi}` went back from {value} to {now:?}");
+        }
+        newest = seen;
+    }
+    for child in &mut children {
+        assert!(child.wait().unwrap().success());
+    }
+    let all: Vec<(&str, i64)> = kpis.iter().map(|kpi| (kpi.as_str(), RACED_COMMITS)).collect();
+    assert_eq!(visible(&store).await, named(&all));
+    // Each commit is a version of its own, built on the one before, and each brings one result.
+    let head = store.head().await.unwrap().unwrap();
+    assert_eq!(head.version, 8 * RACED_COMMITS as u64);
+    for version in 1..=head.version {
+        let record = store.record(version).await.unwrap().unwrap();
+        assert_eq!(record.parent, Some(version - 1).filter(|parent| *parent > 0));
+        assert_eq!(record.kpis.values().filter(|entry| entry.committed_in == version).count(), 1);
+    }
+    store.repair_published().await.unwrap();
+    assert_published(&store).await;
+}

@@ -140,3 +140,64 @@ fn a_run_ends_when_its_time_is_up() {
     assert!(started.elapsed() < Duration::from_secs(60));
     assert!(project.published() == before);
 }
+
+#[test]
+fn a_plan_is_done_exactly_or_not_at_all() {
+    let mut project = Project::published_shop();
+    project.append("data/orders.csv", "7,2025-04-03,web,5\n");
+    let plan = project.command(&["plan", "--json", "--as-of", "2025-04-30", "revenue", "growth"]).output().unwrap();
+    assert!(plan.status.success());
+    project.write("plan.json", &plan.stdout);
+    // Another day makes no difference, other data does.
+    project.kpi(&["run", "--plan", "plan.json", "--as-of", "2025-05-31"], 2);
+    project.kpi(&["run", "--plan", "plan.json", "revenue"], 2);
+    project.append("data/cases.csv", "5,2025-04-30\n");
+    project.kpi(&["run", "--plan", "plan.json"], 0);
+    project.kpi(&["run", "--plan", "plan.json"], 2);
+    project.kpi(&["history", "--limit", "1"], 0);
+
+    let plan_again = |project: &Project| {
+        let plan = project.command(&["plan", "--json", "--as-of", "2025-05-31"]).output().unwrap();
+        project.write("plan.json", &plan.stdout);
+    };
+    plan_again(&project);
+    project.append("data/orders.csv", "8,2025-05-03,web,5\n");
+    project.kpi(&["run", "--plan", "plan.json"], 2);
+    plan_again(&project);
+    project.replace("kpis/sales/orders.yaml", "sum(amount)", "sum(amount) * 2");
+    project.kpi(&["run", "--plan", "plan.json"], 2);
+    plan_again(&project);
+    project.replace("kpis/service/cases.yaml", "kpi: cases", "kpi: all_cases");
+    project.kpi(&["run", "--plan", "plan.json"], 2);
+    project.write("plan.json", "{}");
+    project.kpi(&["run", "--plan", "plan.json"], 2);
+    project.kpi(&["run", "--plan", "no_plan.json"], 2);
+    project.expect("planned");
+}
+
+#[test]
+fn days_that_are_asked_for_are_computed_again() {
+    let mut project = Project::published_shop();
+    project.kpi(&["plan", "--start", "2025-02-01", "--end", "2025-02-28", "revenue"], 0);
+    project.kpi(&["run", "--start", "2025-02-01", "--end", "2025-02-28", "--quiet", "revenue"], 0);
+    project.kpi(&["run", "--start", "2025-02-01", "--end", "2025-01-31"], 2);
+    project.kpi(&["plan", "--start", "2025-03-31"], 0);
+    // What has changed is computed as well, and everything is as from scratch.
+    project.append("data/orders.csv", "7,2025-04-03,web,5\n");
+    project.kpi(&["run", "--start", "2025-01-01", "--end", "2025-01-01"], 0);
+    let in_part = project.published();
+    project.kpi(&["run", "--force", "--quiet"], 0);
+    assert!(project.published() == in_part);
+    project.expect("asked_days");
+}
+
+#[test]
+fn a_retry_asks_in_the_same_way() {
+    let mut project = Project::published_shop();
+    project.append("data/orders.csv", "7,2025-03-03,web,broken\n");
+    project.kpi(&["run", "--force", "--as-of", "2025-03-31", "--quiet"], 6);
+    project.replace("data/orders.csv", "7,2025-03-03,web,broken\n", "");
+    project.kpi(&["retry"], 0);
+    project.kpi(&["history", "--limit", "1"], 0);
+    project.expect("retry_in_the_same_way");
+}

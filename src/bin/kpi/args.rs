@@ -7,8 +7,11 @@ use std::time::Duration;
 
 use chrono::NaiveDate;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use kpi::days::DayRanges;
 use kpi::engine::{EngineOptions, Question};
+use kpi::error::{Error, Result};
 use kpi::session::SessionOptions;
+use kpi::survey::AsOf;
 use kpi::time::Grain;
 
 /// KPIs from definitions in YAML and SQL, computed over Parquet and CSV files and published as whole versions
@@ -139,6 +142,11 @@ pub struct RunArguments {
     /// Names of KPIs, tag:NAME for all with a tag, objective:NAME for all that serve it; without any, all of them
     #[arg(value_name = "KPI|tag:NAME|objective:NAME")]
     pub select: Vec<String>,
+    #[command(flatten)]
+    pub days: DaysArguments,
+    /// Do what this plan says, which `kpi plan --json` wrote; if anything has changed since, do nothing
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["select", "force", "start", "end"])]
+    pub plan: Option<PathBuf>,
     /// Publish nothing if any KPI fails
     #[arg(long)]
     pub fail_fast: bool,
@@ -148,6 +156,9 @@ pub struct RunArguments {
     /// Stop after so long, as with Ctrl-C; such as 30m or 2h
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub timeout: Option<Duration>,
+    /// While another run is at work, wait for it at most so long; such as 30m or 2h
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub wait: Option<Duration>,
     /// Write what came of the run to this file, for the textfile collector of Prometheus
     #[arg(long, value_name = "FILE")]
     pub metrics: Option<PathBuf>,
@@ -159,11 +170,24 @@ pub struct RunArguments {
     pub json: bool,
 }
 
+/// Days whose periods are computed in any case.
+#[derive(Debug, Default, Args)]
+pub struct DaysArguments {
+    /// Compute also the periods from this day on, though nothing has changed
+    #[arg(long, value_name = "DATE", value_parser = day)]
+    pub start: Option<NaiveDate>,
+    /// Compute also the periods up to this day, though nothing has changed
+    #[arg(long, value_name = "DATE", value_parser = day)]
+    pub end: Option<NaiveDate>,
+}
+
 #[derive(Debug, Args)]
 pub struct PlanArguments {
     /// Names of KPIs, tag:NAME for all with a tag, objective:NAME for all that serve it; without any, all of them
     #[arg(value_name = "KPI|tag:NAME|objective:NAME")]
     pub select: Vec<String>,
+    #[command(flatten)]
+    pub days: DaysArguments,
     /// As if everything had changed
     #[arg(long)]
     pub force: bool,
@@ -368,8 +392,22 @@ impl GlobalArguments {
         EngineOptions {
             project: self.project.clone().unwrap_or_else(nearest_project),
             session: SessionOptions { memory_limit: self.memory_limit, threads: self.jobs },
-            as_of: self.as_of,
+            as_of: self.as_of.map(AsOf::end_of),
             settings: self.set.iter().cloned().collect(),
+        }
+    }
+}
+
+impl DaysArguments {
+    /// # Errors
+    /// `Config` where the last day lies before the first.
+    pub fn days(&self) -> Result<DayRanges> {
+        match (self.start, self.end) {
+            (None, None) => Ok(DayRanges::none()),
+            (Some(start), Some(end)) if end < start => {
+                Err(Error::config(format!("`--end {end}` lies before `--start {start}`")))
+            }
+            (start, end) => Ok(DayRanges::of(start.unwrap_or(NaiveDate::MIN), end.unwrap_or(NaiveDate::MAX))),
         }
     }
 }
@@ -390,24 +428,24 @@ fn nearest_project() -> PathBuf {
     absolute.ancestors().find(|folder| folder.join("kpis").is_dir()).map_or(here, Path::to_path_buf)
 }
 
-fn setting(text: &str) -> Result<(String, String), String> {
+fn setting(text: &str) -> std::result::Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.trim().is_empty() => Ok((name.trim().to_owned(), value.to_owned())),
         _ => Err("write `name=value`, such as `large_from=200`".to_owned()),
     }
 }
 
-fn day(text: &str) -> Result<NaiveDate, String> {
+fn day(text: &str) -> std::result::Result<NaiveDate, String> {
     NaiveDate::parse_from_str(text, "%Y-%m-%d").map_err(|_| "write a day as 2025-01-31".to_owned())
 }
 
-fn grain(text: &str) -> Result<Grain, String> {
+fn grain(text: &str) -> std::result::Result<Grain, String> {
     let names = Grain::ALL.map(Grain::name).join(", ");
     text.parse().map_err(|()| format!("it is one of {names}"))
 }
 
 /// `90s`, `30m` or `2h`.
-fn duration(text: &str) -> Result<Duration, String> {
+fn duration(text: &str) -> std::result::Result<Duration, String> {
     let wrong = || "write a time as 90s, 30m or 2h".to_owned();
     let text = text.trim();
     let seconds = match text.char_indices().next_back() {
@@ -420,12 +458,12 @@ fn duration(text: &str) -> Result<Duration, String> {
     number.checked_mul(seconds.1).filter(|seconds| *seconds > 0).map(Duration::from_secs).ok_or_else(wrong)
 }
 
-fn at_least_one(text: &str) -> Result<usize, String> {
+fn at_least_one(text: &str) -> std::result::Result<usize, String> {
     text.parse().ok().filter(|number| *number > 0).ok_or_else(|| "write a number from 1 on".to_owned())
 }
 
 /// `30d` or `36h`.
-fn age(text: &str) -> Result<Duration, String> {
+fn age(text: &str) -> std::result::Result<Duration, String> {
     let wrong = || "write an age as 30d or 36h".to_owned();
     let text = text.trim();
     let (number, hours) = match text.strip_suffix('d') {
@@ -437,7 +475,7 @@ fn age(text: &str) -> Result<Duration, String> {
 }
 
 /// `8GB`, `512MiB`, `1.5g` or plain bytes.
-fn bytes(text: &str) -> Result<usize, String> {
+fn bytes(text: &str) -> std::result::Result<usize, String> {
     let wrong = || "write a size as 512MB or 8GB".to_owned();
     let text = text.trim();
     let split = text.find(|letter: char| !letter.is_ascii_digit() && letter != '.').unwrap_or(text.len());

@@ -15,7 +15,7 @@ use crate::printer::Printer;
 pub async fn check(options: &EngineOptions, arguments: &CheckArguments, printer: &Printer) -> Result<u8> {
     let engine = Engine::open(options).await?;
     let mistakes = engine.diagnostics();
-    let advice = engine.advice(options.as_of);
+    let advice = engine.advice(options.as_of.map(|as_of| as_of.day));
     let model = engine.model();
     let how_many = |severity| mistakes.iter().filter(|diagnostic| diagnostic.severity == severity).count();
     let (errors, warnings) = (how_many(Severity::Error), how_many(Severity::Warning));

@@ -9,7 +9,7 @@ use kpi::report::{Difference, ValueDifference, format_change, format_number, for
 use kpi::time::Grain;
 use serde_json::{Value, json};
 
-use super::{SCHEMA_VERSION, count, print_json, shown_time};
+use super::{SCHEMA_VERSION, count, days_looked_from, print_json, shown_time};
 use crate::args::DiffArguments;
 use crate::printer::Printer;
 
@@ -87,9 +87,13 @@ fn because(reason: &Reason, tables: &std::collections::BTreeMap<String, TableDif
             changed.iter().map(of).collect::<Vec<_>>().join("; ")
         }
         Reason::AsOf { from, to } => {
-            let day =
-                |as_of: &Option<String>| as_of.as_deref().unwrap_or("-").split(',').next().unwrap_or("-").to_owned();
-            format!("it was looked at from {} and then from {}", day(from), day(to))
+            // On the day itself it is open, and afterwards it is over.
+            let words = |as_of: &Option<String>| match days_looked_from(as_of.as_deref()) {
+                (Some(day), Some(until)) if until < day => format!("{day} while it ran"),
+                (day, _) => day.unwrap_or("-".into()),
+            };
+            let (from, to) = (words(from), words(to));
+            format!("it was looked at from {from} and then from {to}")
         }
     }
 }
@@ -181,7 +185,17 @@ fn kpi_json(name: &str, found: &KpiDifference) -> Value {
             let reason = |reason: &Reason| match reason {
                 Reason::Definition => json!({ "reason": "definition" }),
                 Reason::Inputs { tables } => json!({ "reason": "inputs", "tables": tables }),
-                Reason::AsOf { from, to } => json!({ "reason": "as_of", "from": from, "to": to }),
+                Reason::AsOf { from, to } => {
+                    let (from, from_complete_until) = days_looked_from(from.as_deref());
+                    let (to, to_complete_until) = days_looked_from(to.as_deref());
+                    json!({
+                        "reason": "as_of",
+                        "from": from,
+                        "from_complete_until": from_complete_until,
+                        "to": to,
+                        "to_complete_until": to_complete_until,
+                    })
+                }
             };
             let value = |value: &ValueDifference| {
                 let members = serde_json::from_str::<Value>(&value.members).unwrap_or_default();

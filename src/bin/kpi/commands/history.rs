@@ -7,7 +7,7 @@ use kpi::report::{Headline, KPI_VALUES, format_number, format_period, scorecard_
 use kpi::store::LogRecord;
 use serde_json::{Value, json};
 
-use super::{SCHEMA_VERSION, print_json, shown_time};
+use super::{SCHEMA_VERSION, days_looked_from, print_json, shown_time};
 use crate::args::HistoryArguments;
 use crate::printer::Printer;
 use crate::table::{Column, table};
@@ -56,7 +56,7 @@ fn of_all(records: &[LogRecord], printer: &Printer) -> String {
         vec![
             Cell::new(record.version),
             Cell::new(shown_time(&record.created_at)),
-            Cell::new(record.as_of.as_deref().and_then(|as_of| as_of.split(',').next()).unwrap_or_default()),
+            Cell::new(days_looked_from(record.as_of.as_deref()).0.unwrap_or_default()),
             number(of_kpis(record).count()),
             number(brought(record).len()),
             number(record.removed.iter().filter(|kpi| *kpi != KPI_VALUES).count()),
@@ -120,6 +120,7 @@ fn brought(record: &LogRecord) -> Vec<&String> {
 }
 
 fn record_json(record: &LogRecord) -> Value {
+    let (as_of, complete_until) = days_looked_from(record.as_of.as_deref());
     json!({
         "version": record.version,
         "published": record.created_at,
@@ -127,7 +128,8 @@ fn record_json(record: &LogRecord) -> Value {
         "parent": record.parent,
         "restores": record.restores,
         "program": record.program,
-        "as_of": record.as_of,
+        "as_of": as_of,
+        "complete_until": complete_until,
         "kpis": of_kpis(record).count(),
         "values": of_kpis(record).map(|(_, entry)| entry.rows).sum::<u64>(),
         "written": brought(record),

@@ -42,6 +42,7 @@ use std::collections::BTreeMap;
 use kpi::error::{Error, Result};
 use kpi::model::{Model, Skipped};
 use kpi::secrets::without_secrets;
+use kpi::survey::AsOf;
 use serde_json::{Value, json};
 
 use crate::printer::Printer;
@@ -141,6 +142,12 @@ fn error_json(error: &Error) -> Value {
         "context": Value::Object(context.collect()),
         "cause": std::error::Error::source(error).map(|cause| without_secrets(&cause.to_string()).into_owned()),
     })
+}
+
+/// The day that something was looked at from, and the last one that was complete then, as records have them.
+fn days_looked_from(as_of: Option<&str>) -> (Option<String>, Option<String>) {
+    let as_of = as_of.and_then(|as_of| as_of.parse::<AsOf>().ok());
+    as_of.map(|as_of| (as_of.day.to_string(), as_of.complete_until.to_string())).unzip()
 }
 
 /// `1 KPI`, `2 KPIs`.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
 use kpi::days::DayRanges;
-use kpi::engine::{Changed, Engine, EngineOptions, Preview, Read, Scan, ScanKind};
+use kpi::engine::{Changed, Engine, EngineOptions, Preview, Read, RunOptions, Scan, ScanKind};
 use kpi::error::Result;
 use serde_json::{Value, json};
 
@@ -17,7 +17,8 @@ use crate::printer::Printer;
 pub async fn plan(options: &EngineOptions, arguments: &PlanArguments, printer: &Printer) -> Result<u8> {
     let engine = Engine::open(options).await?;
     printer.diagnostics(&engine.diagnostics(), engine.sources());
-    let preview = engine.preview(&arguments.select, arguments.force).await?;
+    let (select, force, days) = (arguments.select.clone(), arguments.force, arguments.days.days()?);
+    let preview = engine.preview(&RunOptions { select, force, days, ..RunOptions::default() }).await?;
     match arguments.json {
         true => print_json(printer, &preview_json(&preview))?,
         false => printer.data(report(&preview))?,
@@ -29,7 +30,7 @@ pub async fn plan(options: &EngineOptions, arguments: &PlanArguments, printer: &
 const NAMES_AT_MOST: usize = 6;
 
 fn report(preview: &Preview) -> String {
-    let Preview { version, unchanged, removed, changed, scans, apart } = preview;
+    let Preview { version, unchanged, removed, changed, scans, apart, .. } = preview;
     let mut lines = Vec::new();
     match (changed.is_empty() && removed.is_empty(), version) {
         (true, Some(version)) => lines.push(format!("Nothing to do: version {version} has all values")),
@@ -162,6 +163,7 @@ fn preview_json(preview: &Preview) -> Value {
         "changed": preview.changed.iter().map(changed_json).collect::<Vec<_>>(),
         "scans": scans,
         "apart": reasons(&preview.apart),
+        "plan": preview.planned,
     })
 }
 
@@ -174,11 +176,7 @@ fn changed_json(Changed { kpi, reason, touched, has_members }: &Changed) -> Valu
 
 /// Pairs of a first and a last day, null where there is no end; null where all days are meant.
 fn days_json(days: &DayRanges) -> Value {
-    if days.is_all() {
-        return Value::Null;
-    }
-    let text = |day: NaiveDate| (day != NaiveDate::MIN && day != NaiveDate::MAX).then(|| day.to_string());
-    days.iter().map(|(first, last)| json!([text(first), text(last)])).collect()
+    if days.is_all() { Value::Null } else { json!(days) }
 }
 
 fn scan_json(Scan { table, kind, kpis, days, reads }: &Scan) -> Value {

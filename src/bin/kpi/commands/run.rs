@@ -1,12 +1,15 @@
 //! `kpi run`: compute, audit, publish; the scorecard on standard output and what happened below it on standard error.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
+use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::{Duration, Instant};
 
-use kpi::engine::{Engine, EngineOptions, KpiOutcome, RunOptions, RunReport};
-use kpi::error::{ErrorKind, Result};
+use kpi::days::DayRanges;
+use kpi::engine::{Engine, EngineOptions, KpiOutcome, Planned, RunOptions, RunReport};
+use kpi::error::{Error, ErrorKind, Result};
 use kpi::execute::Progress;
 use kpi::location::Location;
 use kpi::model::Model;
@@ -25,14 +28,63 @@ use crate::printer::Printer;
 use crate::scorecard::scorecard_table;
 
 pub async fn run(options: &EngineOptions, arguments: &RunArguments, printer: &Printer) -> Result<u8> {
+    run_as(options, arguments, arguments.days.days()?, printer).await
+}
+
+/// Runs, with days whose periods are computed in any case.
+pub(super) async fn run_as(
+    options: &EngineOptions,
+    arguments: &RunArguments,
+    days: DayRanges,
+    printer: &Printer,
+) -> Result<u8> {
     let stop = Arc::new(Notify::new());
     let interrupted = Arc::new(AtomicU8::new(0));
     watch_signals(*printer, stop.clone(), interrupted.clone());
 
-    let engine = Engine::open(options).await?;
-    printer.diagnostics(&engine.diagnostics(), engine.sources());
-    let mut report = None;
-    let code = run_and_tell(&engine, arguments, printer, stop, &interrupted, &mut report).await;
+    let teller = *printer;
+    let mut run_options = RunOptions {
+        select: arguments.select.clone(),
+        fail_fast: arguments.fail_fast,
+        force: arguments.force,
+        days,
+        plan: None,
+        stop: stop.clone(),
+        events: EventListener::new(move |event| teller.event(event)),
+    };
+    let mut options = options.clone();
+    if let Some(file) = &arguments.plan {
+        take_plan(file, &mut options, &mut run_options)?;
+    }
+    if let Some(timeout) = arguments.timeout {
+        tokio::spawn(stop_when_time_is_up(timeout, *printer, stop.clone()));
+    }
+    let wait_until = arguments.wait.map(|wait| Instant::now() + wait);
+    let mut is_waiting = false;
+    let (engine, report, code) = loop {
+        let engine = Engine::open(&options).await?;
+        if !is_waiting {
+            printer.diagnostics(&engine.diagnostics(), engine.sources());
+        }
+        let mut report = None;
+        let code = run_and_tell(&engine, arguments, &run_options, printer, &interrupted, &mut report).await;
+        let another = code.as_ref().err().filter(|error| error.kind() == ErrorKind::Conflict);
+        let Some(error) = another.filter(|_| wait_until.is_some_and(|until| Instant::now() < until)) else {
+            break (engine, report, code);
+        };
+        if !is_waiting {
+            printer.note(format_args!("{}; waiting for it", error.message()));
+        }
+        is_waiting = true;
+        // When it has ended everything is looked at anew, also the files.
+        tokio::select! {
+            () = tokio::time::sleep(LOOK_AGAIN) => {}
+            () = stop.notified() => {
+                let error = Error::new(ErrorKind::Interrupted, "the run was stopped while it waited for another one");
+                break (engine, report, Ok(stopped(&error, printer, &interrupted)));
+            }
+        }
+    };
     if let Some(file) = &arguments.metrics {
         let exit_code = code.as_ref().copied().unwrap_or_else(|error| error.kind().exit_code());
         let written = write_metrics(file, &engine.model().project.name, report.as_ref(), exit_code);
@@ -46,18 +98,50 @@ pub async fn run(options: &EngineOptions, arguments: &RunArguments, printer: &Pr
     code
 }
 
+/// How often a run that waits looks whether the other one has ended.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
+/// What a plan asks in the place of the command line.
+fn take_plan(file: &Path, options: &mut EngineOptions, run_options: &mut RunOptions) -> Result<()> {
+    if options.as_of.is_some() || !options.settings.is_empty() {
+        return Err(Error::config("a plan says itself from which day it looks, and with which settings")
+            .with_hint("leave out `--as-of` and `--set`, or plan with them"));
+    }
+    let json = fs::read(file).map_err(|error| {
+        Error::config(format!("cannot read `{}`", file.display()))
+            .with_hint("write a plan by `kpi plan --json`")
+            .with_source(error)
+    })?;
+    let plan = Planned::from_json(&json, &file.display().to_string())?;
+    options.as_of = plan.as_of();
+    options.settings = plan.settings.clone();
+    run_options.select = plan.select.clone();
+    run_options.force = plan.force;
+    run_options.days = plan.days.clone();
+    run_options.plan = Some(plan);
+    Ok(())
+}
+
+async fn stop_when_time_is_up(timeout: Duration, printer: Printer, stop: Arc<Notify>) {
+    tokio::time::sleep(timeout).await;
+    printer.note("stopping, since the time of `--timeout` is up");
+    stop.notify_one();
+}
+
+/// The exit code of a run that was stopped.
+fn stopped(error: &Error, printer: &Printer, interrupted: &AtomicU8) -> u8 {
+    printer.error(error);
+    interrupted.load(Ordering::Relaxed).max(ErrorKind::Interrupted.exit_code())
+}
+
 async fn run_and_tell(
     engine: &Engine,
     arguments: &RunArguments,
+    run_options: &RunOptions,
     printer: &Printer,
-    stop: Arc<Notify>,
     interrupted: &AtomicU8,
     done: &mut Option<RunReport>,
 ) -> Result<u8> {
-    let (fail_fast, force) = (arguments.fail_fast, arguments.force);
-    let teller = *printer;
-    let events = EventListener::new(move |event| teller.event(event));
-    let run_options = RunOptions { select: arguments.select.clone(), fail_fast, force, stop: stop.clone(), events };
     let progress = printer.progress();
     let listener = |event: Progress<'_>| match event {
         Progress::Pass { table, kpis, number, of } => {
@@ -65,27 +149,11 @@ async fn run_and_tell(
         }
         Progress::Kpi { name, number, of } => progress.set_message(format!("KPI {number} of {of}: `{name}`")),
     };
-    let time_is_up = async {
-        match arguments.timeout {
-            Some(timeout) => tokio::time::sleep(timeout).await,
-            None => std::future::pending().await,
-        }
-        printer.note("stopping, since the time of `--timeout` is up");
-        stop.notify_one();
-        // The run ends by itself.
-        std::future::pending::<Infallible>().await
-    };
-    let report = tokio::select! {
-        report = engine.run(&run_options, &listener) => report,
-        never = time_is_up => match never {},
-    };
+    let report = engine.run(run_options, &listener).await;
     progress.finish_and_clear();
     let report = match report {
         Ok(report) => done.insert(report),
-        Err(error) if error.kind() == ErrorKind::Interrupted => {
-            printer.error(&error);
-            return Ok(interrupted.load(Ordering::Relaxed).max(ErrorKind::Interrupted.exit_code()));
-        }
+        Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(stopped(&error, printer, interrupted)),
         Err(error) => return Err(error),
     };
     let printed = if arguments.json {
