@@ -13,6 +13,7 @@ mod mappings;
 mod memory;
 mod partial;
 mod readme;
+mod robustness;
 mod shapes;
 mod stores;
 mod support;

@@ -1,0 +1,295 @@
+//! Files that nobody meant to write: definitions, data, the log and the results with bytes changed, cut, doubled and put in
+//! where they do not belong. Whatever they hold, there is an answer in time, and it is never a panic or a bug's exit code.
+
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use chrono::NaiveDate;
+use kpi::diagnostic::{render_text, to_json};
+use kpi::engine::{KpiOutcome, RunOptions};
+use kpi::error::{Error, ErrorKind};
+use kpi::generate::Random;
+use kpi::store::CleanOptions;
+
+use super::rounds;
+use crate::support::{block_on, copy_folder, open, run, write_files};
+
+/// Everything takes milliseconds; what takes longer than this on a busy machine hangs.
+const AT_MOST: Duration = Duration::from_secs(60);
+
+/// What means something in one of the formats, or is odd in all of them.
+const WORDS: [&[u8]; 40] = [
+    b"---",
+    b"&a",
+    b"*a",
+    b"<<: *a",
+    b"!!binary",
+    b"!x",
+    b"{",
+    b"}",
+    b"[",
+    b"]",
+    b": ",
+    b"- ",
+    b"? ",
+    b"|",
+    b">",
+    b"%YAML 9",
+    b"/* ---",
+    b"--- */",
+    b"*/",
+    b"{{",
+    b"}}",
+    b"'",
+    b"\"",
+    b"\\",
+    b"\0",
+    b"\xff",
+    b"\xef\xbb\xbf",
+    b"\xed\xa0\x80",
+    b"\r",
+    b"\t",
+    b"\n",
+    b"-1",
+    b"1e309",
+    b"99999999999999999999",
+    b"null",
+    b"true",
+    b"2025-02-30",
+    b"../..",
+    b"(((((",
+    b"OVER ()",
+];
+
+/// Other bytes of about the same kind.
+fn spoiled(random: &mut Random, bytes: &[u8]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    for _ in 0..=random.below(3) {
+        let place = |random: &mut Random, bytes: &[u8]| random.below(bytes.len() as u64 + 1) as usize;
+        let (one, other) = (place(random, &bytes), place(random, &bytes));
+        let (start, end) = (one.min(other), one.max(other).min(one.min(other) + 200));
+        match random.below(7) {
+            0 if start < bytes.len() => bytes[start] ^= 1 << random.below(8),
+            1 => drop(bytes.drain(start..end)),
+            2 => bytes.truncate(start),
+            3 => {
+                let piece = bytes[start..end].to_vec();
+                let target = place(random, &bytes);
+                drop(bytes.splice(target..target, piece));
+            }
+            4 => {
+                let piece = vec![*random.choice(b"a {[(\"-0\n"); random.below(3_000) as usize];
+                drop(bytes.splice(start..start, piece));
+            }
+            5 => drop(bytes.splice(start..end.min(start + 4), random.choice(&WORDS).to_vec())),
+            _ => drop(bytes.splice(start..start, random.choice(&WORDS).to_vec())),
+        }
+    }
+    bytes
+}
+
+fn files_below(folder: &Path, found: &mut Vec<PathBuf>) {
+    let mut entries: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    entries.sort();
+    for path in entries {
+        if path.is_dir() { files_below(&path, found) } else { found.push(path) }
+    }
+}
+
+/// Spoils a file of a copy of one of the projects, and looks at it; what panics or hangs is told with the file's bytes.
+fn spoil_one_by_one(
+    seed: u64,
+    count: u64,
+    projects: &[PathBuf],
+    is_spoiled: impl Fn(&Path) -> bool,
+    look: impl Fn(&Path),
+) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut random = Random::new(seed);
+    for round in 0..count {
+        let project = folder.path().join(round.to_string());
+        let original = random.choice(projects);
+        copy_folder(original, &project);
+        let mut files = Vec::new();
+        files_below(&project, &mut files);
+        files.retain(|file| is_spoiled(file.strip_prefix(&project).unwrap()));
+        let file = random.choice(&files).clone();
+        let bytes = spoiled(&mut random, &fs::read(&file).unwrap());
+        fs::write(&file, &bytes).unwrap();
+        let started = Instant::now();
+        let looked = catch_unwind(AssertUnwindSafe(|| look(&project)));
+        let name = format!("{} of {}", file.strip_prefix(&project).unwrap().display(), original.display());
+        let told = || format!("seed {seed}, round {round}, {name}:\n{}", String::from_utf8_lossy(&bytes));
+        if let Err(panic) = looked {
+            eprintln!("{}", told());
+            resume_unwind(panic);
+        }
+        assert!(started.elapsed() < AT_MOST, "took {:?}: {}", started.elapsed(), told());
+        fs::remove_dir_all(&project).unwrap();
+    }
+}
+
+/// On all cores.
+fn side_by_side(work: impl Fn(u64) + Sync) {
+    std::thread::scope(|scope| {
+        let working = [1, 2].map(|seed| {
+            let work = &work;
+            scope.spawn(move || work(seed))
+        });
+        working.into_iter().for_each(|working| working.join().unwrap_or_else(|panic| resume_unwind(panic)));
+    });
+}
+
+fn refuse_bug(error: &Error) {
+    assert_ne!(error.kind(), ErrorKind::Internal, "{error}");
+}
+
+/// Runs what can run, and looks at each outcome.
+async fn run_all(project: &Path, as_of: Option<NaiveDate>) {
+    match run(&open(project, as_of).await).await {
+        Ok(report) => report.kpis.iter().for_each(|(_, outcome)| {
+            if let KpiOutcome::Failed { error } = outcome {
+                refuse_bug(error);
+            }
+        }),
+        Err(error) => refuse_bug(&error),
+    }
+}
+
+/// The projects of the other tests, which use every word of the language.
+fn cases() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
+    let mut cases: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    cases.retain(|case| case.join("kpis").is_dir());
+    cases.sort();
+    cases
+}
+
+#[test]
+fn definitions_of_any_bytes_are_mistakes_or_run() {
+    let cases = cases();
+    let is_definition = |file: &Path| file.starts_with("kpis");
+    side_by_side(|seed| {
+        spoil_one_by_one(seed, rounds(150), &cases, is_definition, |project| {
+            block_on(async {
+                let engine = open(project, NaiveDate::from_ymd_opt(2025, 4, 30)).await;
+                let diagnostics = engine.diagnostics();
+                let text = render_text(&diagnostics, engine.sources(), true);
+                assert_eq!(diagnostics.is_empty(), text.is_empty());
+                to_json(&diagnostics, engine.sources());
+                engine.advice(NaiveDate::from_ymd_opt(2025, 4, 30));
+            });
+        });
+    });
+}
+
+#[test]
+fn data_of_any_bytes_is_refused_or_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let project = folder.path().join("project");
+    write_files(&project, &[("kpis/sales.yaml", DEFINITIONS), ("data/orders.csv", ORDERS)]);
+    block_on(async {
+        crate::support::write_parquet(&project.join("data/orders.csv"), &project.join("data/visits.parquet")).await;
+        let report = run(&open(&project, NaiveDate::from_ymd_opt(2025, 4, 30)).await).await.unwrap();
+        assert_eq!(report.exit_code(), 0, "{report:?}");
+    });
+    fs::remove_dir_all(project.join("out")).unwrap();
+    side_by_side(|seed| {
+        let projects = [project.clone()];
+        spoil_one_by_one(
+            seed,
+            rounds(150),
+            &projects,
+            |file| file.starts_with("data"),
+            |project| {
+                block_on(run_all(project, NaiveDate::from_ymd_opt(2025, 4, 30)));
+            },
+        );
+    });
+}
+
+#[test]
+fn a_log_of_any_bytes_is_refused_or_mended() {
+    let folder = tempfile::tempdir().unwrap();
+    let project = folder.path().join("project");
+    write_files(&project, &[("kpis/sales.yaml", DEFINITIONS), ("data/orders.csv", ORDERS)]);
+    block_on(async {
+        crate::support::write_parquet(&project.join("data/orders.csv"), &project.join("data/visits.parquet")).await;
+        for (day, of_all) in [(20, true), (25, true), (30, false)] {
+            let engine = open(&project, NaiveDate::from_ymd_opt(2025, 4, day)).await;
+            let select = if of_all { Vec::new() } else { vec!["revenue".to_owned()] };
+            engine.run(&RunOptions { select, ..RunOptions::default() }, &|_| {}).await.unwrap();
+        }
+    });
+    side_by_side(|seed| {
+        let projects = [project.clone()];
+        spoil_one_by_one(
+            seed,
+            rounds(100),
+            &projects,
+            |file| file.starts_with("out"),
+            |project| {
+                block_on(async {
+                    let engine = open(project, NaiveDate::from_ymd_opt(2025, 4, 30)).await;
+                    let told = |error: Option<Error>| error.iter().for_each(refuse_bug);
+                    told(engine.history(None, 20).await.err());
+                    told(engine.diff(1, 3, &[]).await.err());
+                    told(engine.unfinished().await.err());
+                    told(engine.preview(&RunOptions::default()).await.err());
+                    told(engine.store().unwrap().find_needless(&CleanOptions::default()).await.err());
+                    run_all(project, NaiveDate::from_ymd_opt(2025, 4, 30)).await;
+                    told(engine.roll_back(1).await.err());
+                });
+            },
+        );
+    });
+}
+
+const DEFINITIONS: &str = "\
+project: sales
+---
+table: orders
+source: orders.csv
+time: ordered_on
+columns: {ordered_on: {type: date}, amount: {type: \"decimal(12,2)\"}, note: {type: text}}
+---
+table: visits
+source: visits.parquet
+time: ordered_on
+---
+kpi: revenue
+from: orders
+value: sum(amount)
+by: [channel]
+grains: [day, month]
+---
+kpi: visits
+from: visits
+value: count(*) FILTER (WHERE channel = 'web')
+window: 7 days
+by: [channel]
+grains: [day]
+---
+kpi: buyers
+from: visits
+value: count(distinct note)
+by: [channel]
+grains: [month]
+---
+kpi: revenue_per_buyer
+value: revenue / buyers
+by: [channel]
+";
+
+const ORDERS: &str = "\
+ordered_on,channel,amount,note
+2025-01-05,web,100.50,\"a, b\"
+2025-01-25,shop,50,\"c \"\"d\"\"\"
+2025-02-05,web,200,
+2025-03-05,,12.25,\"two
+lines\"
+2025-03-31,web,300,e
+2025-04-02,web,10,\u{e4}\u{f6}\u{fc}
+";
