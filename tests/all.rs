@@ -17,3 +17,5 @@ mod robustness;
 mod shapes;
 mod stores;
 mod support;
+#[cfg(feature = "otlp")]
+mod telemetry;

@@ -9,6 +9,8 @@ mod commands;
 mod printer;
 mod scorecard;
 mod table;
+#[cfg_attr(not(feature = "otlp"), path = "telemetry/without.rs")]
+mod telemetry;
 mod template;
 
 use std::process::ExitCode;

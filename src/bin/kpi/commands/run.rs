@@ -26,6 +26,7 @@ use super::{
 use crate::args::RunArguments;
 use crate::printer::Printer;
 use crate::scorecard::scorecard_table;
+use crate::telemetry::Telemetry;
 
 pub async fn run(options: &EngineOptions, arguments: &RunArguments, printer: &Printer) -> Result<u8> {
     run_as(options, arguments, arguments.days.days()?, printer).await
@@ -42,7 +43,8 @@ pub(super) async fn run_as(
     let interrupted = Arc::new(AtomicU8::new(0));
     watch_signals(*printer, stop.clone(), interrupted.clone());
 
-    let teller = *printer;
+    let telemetry = Telemetry::from_environment();
+    let (teller, tracer) = (*printer, telemetry.clone());
     let mut run_options = RunOptions {
         select: arguments.select.clone(),
         fail_fast: arguments.fail_fast,
@@ -50,7 +52,10 @@ pub(super) async fn run_as(
         days,
         plan: None,
         stop: stop.clone(),
-        events: EventListener::new(move |event| teller.event(event)),
+        events: EventListener::new(move |event| {
+            teller.event(event);
+            tracer.event(event);
+        }),
     };
     let mut options = options.clone();
     if let Some(file) = &arguments.plan {
@@ -85,8 +90,12 @@ pub(super) async fn run_as(
             }
         }
     };
+    let exit_code = code.as_ref().copied().unwrap_or_else(|error| error.kind().exit_code());
+    let version = report.as_ref().and_then(|report| report.version);
+    if let Err(error) = telemetry.end(&engine.model().project.name, version, exit_code).await {
+        printer.warning(&error);
+    }
     if let Some(file) = &arguments.metrics {
-        let exit_code = code.as_ref().copied().unwrap_or_else(|error| error.kind().exit_code());
         let written = write_metrics(file, &engine.model().project.name, report.as_ref(), exit_code);
         // What became of the run is the worse news.
         match (&code, written) {
