@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use datafusion::arrow::datatypes::DataType;
+use datafusion::common::ScalarValue;
 use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
 use datafusion::datasource::listing::ListingTableUrl;
 use datafusion::object_store::{self, ObjectMeta, ObjectStoreExt};
@@ -352,6 +353,20 @@ fn listed_as_found(found: &Found, folder: &Location, partitions: &[(String, Data
             let names: Vec<String> = partitions.iter().map(|(name, _)| format!("{name}=...")).collect();
             return Err(SourceError::unreadable(format!("`{path}` does not lie in `{}`", names.join("/")))
                 .with_hint("move it into the folder of its partition, or out of the source"));
+        }
+        for ((name, data_type), part) in partitions.iter().zip(below.split(['/', std::path::MAIN_SEPARATOR])) {
+            let value = part.split_once('=').map_or("", |(_, value)| value);
+            // What is written with `%` is decoded when it is read.
+            if value.contains('%') || ScalarValue::try_from_string(value.to_owned(), data_type).is_ok() {
+                continue;
+            }
+            let hint = match value {
+                // What Hive writes for rows that have none.
+                "__HIVE_DEFAULT_PARTITION__" => "give its rows a value, move it out of the source, or make it `text`",
+                _ => "rename the folder, move it out of the source, or change the type in `partitioned_by`",
+            };
+            let message = format!("`{path}`: `{value}` is not of the type that `{name}` has in `partitioned_by`");
+            return Err(SourceError::unreadable(message).with_hint(hint));
         }
     }
     Ok(())

@@ -201,6 +201,8 @@ mod tests {
             ("year=2025/B.CSV", "is not in lower case"),
             ("b.csv", "does not lie in `year=...`"),
             ("month=1/b.csv", "does not lie in `year=...`"),
+            ("year=soon/b.csv", "`soon` is not of the type that `year` has"),
+            ("year=__HIVE_DEFAULT_PARTITION__/b.csv", "is not of the type that `year` has"),
         ] {
             let folder = tempfile::tempdir().unwrap();
             let write = |name: &str| {

@@ -131,14 +131,38 @@ impl LogRecord {
         let mut json = serde_json::to_vec_pretty(self)
             .map_err(|source| Error::internal("a log record cannot be written as JSON").with_source(source))?;
         json.push(b'\n');
+        let checksum = blake3::hash(&json);
+        let line = format!("{CHECKSUM}{checksum}\",\n");
+        json.splice(OPENING.len()..OPENING.len(), line.into_bytes());
         Ok(json)
     }
 
     /// Reads a record; `location` is for messages.
     pub(super) fn from_json(json: &[u8], location: &str) -> Result<LogRecord> {
         refuse_newer_format(json, location)?;
+        if !fits_its_checksum(json) {
+            return Err(damaged(location).with_context("reason", "its checksum does not fit"));
+        }
         serde_json::from_slice(json).map_err(|source| damaged(location).with_source(source))
     }
+}
+
+const OPENING: &str = "{\n";
+const CHECKSUM: &str = "  \"checksum\": \"";
+
+/// Whether a record is as it was written: its first line has a digest of all the others. Data files have theirs in the
+/// record, and the record has nobody else who could tell.
+fn fits_its_checksum(json: &[u8]) -> bool {
+    let Some(line) = json.strip_prefix(OPENING.as_bytes()).and_then(|rest| rest.strip_prefix(CHECKSUM.as_bytes()))
+    else {
+        // Written before there was one, or by hand.
+        return true;
+    };
+    let Some(end) = line.iter().position(|byte| *byte == b'\n') else { return false };
+    let (checksum, rest) = line.split_at(end + 1);
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(OPENING.as_bytes()).update(rest);
+    checksum == format!("{}\",\n", hasher.finalize()).as_bytes()
 }
 
 /// Looks at the format version before anything else is expected of the document.

@@ -352,6 +352,35 @@ async fn records_of_the_future_are_refused() {
 }
 
 #[tokio::test]
+async fn a_record_with_a_byte_changed_is_refused() {
+    let (folder, store) = local();
+    run(&store, &[("a", 1)]).await.unwrap();
+    let path = folder.path().join("out").join(log::record_path(1));
+    let whole = fs::read(&path).unwrap();
+    for (place, byte) in whole.iter().enumerate() {
+        // A digit that is another one is still a record.
+        if !byte.is_ascii_alphanumeric() {
+            continue;
+        }
+        let mut changed = whole.clone();
+        changed[place] = if *byte == b'1' { b'2' } else { b'1' };
+        fs::write(&path, &changed).unwrap();
+        match store.head().await {
+            // The name of the checksum itself; everything else is as it was.
+            Ok(head) => assert_eq!(head.unwrap().kpis["a"].rows, 2, "{}", String::from_utf8_lossy(&changed)),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Storage),
+        }
+    }
+    fs::write(&path, &whole).unwrap();
+    // One without a checksum is as old as those of the first versions of kpi.
+    let text = String::from_utf8(whole).unwrap();
+    let without: String =
+        text.lines().filter(|line| !line.contains("checksum")).map(|line| format!("{line}\n")).collect();
+    fs::write(&path, without).unwrap();
+    assert_eq!(visible(&store).await, named(&[("a", 1)]));
+}
+
+#[tokio::test]
 async fn data_that_changed_is_not_read() {
     let (folder, store) = local();
     let record = committed(run(&store, &[("a", 1)]).await.unwrap());

@@ -1,20 +1,22 @@
 //! Files that nobody meant to write: definitions, data, the log and the results with bytes changed, cut, doubled and put in
 //! where they do not belong. Whatever they hold, there is an answer in time, and it is never a panic or a bug's exit code.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use chrono::NaiveDate;
+use datafusion::arrow::compute::concat_batches;
 use kpi::diagnostic::{render_text, to_json};
 use kpi::engine::{KpiOutcome, RunOptions};
 use kpi::error::{Error, ErrorKind};
 use kpi::generate::Random;
-use kpi::store::CleanOptions;
+use kpi::store::{CleanOptions, Store};
 
 use super::rounds;
-use crate::support::{block_on, copy_folder, open, run, write_files};
+use crate::support::{Rows, block_on, copy_folder, open, run, write_files};
 
 /// Everything takes milliseconds; what takes longer than this on a busy machine hangs.
 const AT_MOST: Duration = Duration::from_secs(60);
@@ -158,6 +160,21 @@ async fn run_all(project: &Path, as_of: Option<NaiveDate>) {
     }
 }
 
+/// The rows of every KPI in every version, as far as they can be read.
+async fn readable(project: &Path) -> BTreeMap<(u64, String), Vec<Vec<String>>> {
+    let store = Store::open_local(&project.join("out")).unwrap();
+    let mut found = BTreeMap::new();
+    for version in 1..=3 {
+        let Ok(Some(record)) = store.record(version).await else { continue };
+        for kpi in record.kpis.keys() {
+            let Ok(Some(rows)) = store.read_kpi(&record, kpi).await else { continue };
+            let rows = Rows::of(&concat_batches(&rows[0].schema(), &rows).unwrap());
+            found.insert((version, kpi.clone()), rows.cells);
+        }
+    }
+    found
+}
+
 /// The projects of the other tests, which use every word of the language.
 fn cases() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
@@ -223,6 +240,8 @@ fn a_log_of_any_bytes_is_refused_or_mended() {
             engine.run(&RunOptions { select, ..RunOptions::default() }, &|_| {}).await.unwrap();
         }
     });
+    let originals = block_on(readable(&project));
+    assert_eq!(originals.len(), 15, "three versions of four KPIs and of all values");
     side_by_side(|seed| {
         let projects = [project.clone()];
         spoil_one_by_one(
@@ -233,6 +252,10 @@ fn a_log_of_any_bytes_is_refused_or_mended() {
             |project| {
                 block_on(async {
                     let engine = open(project, NaiveDate::from_ymd_opt(2025, 4, 30)).await;
+                    // What can still be read is what was written.
+                    for (place, rows) in readable(project).await {
+                        assert!(originals.get(&place) == Some(&rows), "{place:?} is {rows:?}");
+                    }
                     let told = |error: Option<Error>| error.iter().for_each(refuse_bug);
                     told(engine.history(None, 20).await.err());
                     told(engine.diff(1, 3, &[]).await.err());
