@@ -22,7 +22,7 @@
 //!
 //! | floor | modules | what they have | what is deliberately absent |
 //! |---|---|---|---|
-//! | 0 | [`error`], [`secrets`], [`diagnostic`], [`time`], [`days`] | failures and what they must not say, mistakes with a place, calendar arithmetic, sets of days | DataFusion; the clock |
+//! | 0 | [`error`], [`secrets`], [`diagnostic`], [`time`], [`days`], [`machine`] | failures and what they must not say, mistakes with a place, calendar arithmetic, sets of days, the machine at hand | DataFusion; the clock |
 //! | 1 | [`functions`], [`cube`], [`frames`], [`location`], [`spec`], [`load`] | SQL functions, operators for many cells and for many frames at once, paths and object stores, the language as types, reading files | whether a name exists; only `load` knows YAML |
 //! | 2 | [`session`], [`catalog`] | DataFusion's settings; files as raw rows | casts, renames and filters, which are a table's definition |
 //! | 3 | [`model`], [`validate`] | names resolved, expressions typed, joins proven | values; nothing is read beyond schemas |
@@ -82,6 +82,7 @@
 pub mod days;
 pub mod diagnostic;
 pub mod error;
+pub mod machine;
 pub mod secrets;
 pub mod time;
 

@@ -5,7 +5,9 @@
 
 mod at_hand;
 mod dependencies;
+mod spilling;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -14,7 +16,8 @@ use datafusion::catalog::{MemoryCatalogProviderList, Session};
 use datafusion::common::TableReference;
 use datafusion::datasource::MemTable;
 use datafusion::execution::context::QueryPlanner;
-use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::{FairSpillPool, MemoryLimit, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
@@ -31,11 +34,13 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use self::at_hand::ReadRowsAtHand;
 pub use self::at_hand::{RowsAtHand, rows_relation, table_at_hand, table_of_rows};
 use self::dependencies::{TrueRelations, guarded, with_true_dependencies};
+pub use self::spilling::clear_spilled;
 use crate::cube::CubeNodePlanner;
 use crate::error::{Error, ErrorKind, Result};
 use crate::frames::FramesNodePlanner;
 use crate::functions;
 use crate::location::EnvironmentStores;
+use crate::machine;
 
 /// What a user may choose about how queries run. None of it changes a value.
 #[derive(Debug, Clone, Default)]
@@ -57,6 +62,9 @@ pub fn open(options: &SessionOptions) -> Result<SessionContext> {
     );
     let runtime = RuntimeEnvBuilder::new()
         .with_memory_pool(Arc::new(pool))
+        .with_disk_manager_builder(
+            DiskManagerBuilder::default().with_mode(DiskManagerMode::Directories(vec![spilling::folder()])),
+        )
         .with_object_store_registry(Arc::new(EnvironmentStores::default()))
         // A session that lives long must see files that others write.
         .with_object_list_cache_ttl(Some(std::time::Duration::from_secs(10)))
@@ -230,20 +238,26 @@ fn physical_rules() -> Vec<Arc<dyn datafusion::physical_optimizer::PhysicalOptim
 
 fn default_memory_limit() -> usize {
     const FALLBACK: usize = 2 << 30;
-    machine_memory().map_or(FALLBACK, |bytes| bytes / 3 * 2)
+    machine::memory().map_or(FALLBACK, |bytes| bytes / 3 * 2)
 }
 
-/// Bytes of memory that this process may use: the control group's limit where there is one, else the machine's.
-fn machine_memory() -> Option<usize> {
-    let limit = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok().and_then(|text| text.trim().parse().ok());
-    let total = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
-        let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
-        Some(line.split_whitespace().nth(1)?.parse::<usize>().ok()? * 1024)
-    });
-    match (limit, total) {
-        (Some(limit), Some(total)) => Some(std::cmp::min::<usize>(limit, total)),
-        (one, other) => one.or(other),
-    }
+/// What queries of a session may use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of memory; beyond them queries spill to disk.
+    pub memory: Option<usize>,
+    pub threads: usize,
+    /// Where they spill to.
+    pub temporary: PathBuf,
+}
+
+pub fn limits(context: &SessionContext) -> Limits {
+    let memory = match context.runtime_env().memory_pool.memory_limit() {
+        MemoryLimit::Finite(bytes) => Some(bytes),
+        MemoryLimit::Infinite | MemoryLimit::Unknown => None,
+    };
+    let threads = context.state().config().target_partitions();
+    Limits { memory, threads, temporary: std::env::temp_dir() }
 }
 
 #[cfg(test)]

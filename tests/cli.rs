@@ -10,6 +10,8 @@ use std::process::{Child, Command, Output, Stdio};
 
 use tempfile::TempDir;
 
+use crate::support::without_machine;
+
 mod bad_input;
 mod commands;
 mod lacking;
@@ -113,6 +115,11 @@ impl Project {
         let text = between(&text, " (", " s)\n", "[SECONDS]");
         let text = between(&text, "\"elapsed_seconds\": ", ",", "[SECONDS]");
         let text = between(&text, "\"run_id\": \"", "\"", "[RUN]");
+        let text = if text.contains("\nLimits\n") || text.contains("\"memory_bytes\"") {
+            without_machine(&text)
+        } else {
+            text
+        };
         let text = shaped(&text, "0000-00-00 00:00", "[DATE AND TIME.]");
         between(&between(&text, "of run ", ":", "[RUN]"), "run ", " published all", "[RUN]")
     }

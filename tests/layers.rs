@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 const FLOORS: [&[&str]; 9] = [
-    &["days", "diagnostic", "error", "secrets", "time"],
+    &["days", "diagnostic", "error", "machine", "secrets", "time"],
     &["cube", "frames", "functions", "load", "location", "spec"],
     &["catalog", "session"],
     &["model", "validate"],

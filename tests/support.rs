@@ -76,6 +76,25 @@ pub fn copy_folder(from: &Path, to: &Path) {
     }
 }
 
+/// What `kpi doctor` says of the machine, which is another one tomorrow, replaced by a word.
+pub fn without_machine(text: &str) -> String {
+    const OF_THE_MACHINE: [&str; 8] = [
+        "  memory of queries:",
+        "  threads:",
+        "  results:",
+        "    \"memory_bytes\":",
+        "    \"output_free_bytes\":",
+        "    \"temporary\":",
+        "    \"temporary_free_bytes\":",
+        "    \"threads\":",
+    ];
+    let line = |line: &str| match OF_THE_MACHINE.iter().find(|beginning| line.starts_with(**beginning)) {
+        Some(beginning) => format!("{beginning} [MACHINE]\n"),
+        None => format!("{line}\n"),
+    };
+    text.lines().map(line).collect()
+}
+
 /// Rows as text. Doubles keep all their digits, NULL is empty.
 #[derive(Debug, Clone)]
 pub struct Rows {

@@ -6,8 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Engine, explain};
 use crate::error::{Error, Result};
+use crate::machine::free_space;
 use crate::model::{Model, Need, Reads};
 use crate::profile::{TableProfile, profile};
+use crate::session::{self, Limits};
 use crate::store::Probe;
 
 /// What an examination of the data found.
@@ -20,6 +22,9 @@ pub struct Examination {
     /// What would make further KPIs work; what helps most comes first.
     pub missing: Vec<Missing>,
     pub output: OutputState,
+    pub limits: Limits,
+    /// Bytes that can still be written where queries spill to, and where the results lie, if that is known.
+    pub free: [Option<u64>; 2],
 }
 
 /// The place of the results, as it was found.
@@ -114,7 +119,10 @@ impl Engine {
             tables.insert(name.clone(), TableState::Absent { reason });
         }
         let kpis = kpi_states(model, &tables);
-        Ok(Examination { missing: missing(model, &kpis), tables, kpis, output: self.try_output().await })
+        let limits = session::limits(&self.context);
+        let free = [Some(limits.temporary.as_path()), model.project.output.as_path()];
+        let free = free.map(|path| path.and_then(free_space));
+        Ok(Examination { missing: missing(model, &kpis), tables, kpis, output: self.try_output().await, limits, free })
     }
 }
 

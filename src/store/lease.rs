@@ -4,10 +4,9 @@
 //! that both believe to hold it meet at the log, where only one can create a version.
 
 use std::collections::HashSet;
-use std::path::Path;
+use std::process;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use std::{fs, process};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -15,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::files::{Created, Files};
 use super::unique;
 use crate::error::{Error, ErrorKind, Result};
+use crate::machine::{host, is_known_dead};
 
 const PATH: &str = "_kpi/lease.json";
 
@@ -155,30 +155,24 @@ async fn read(files: &dyn Files) -> Result<Option<LeaseFile>> {
 
 fn is_alive(lease: &LeaseFile, now: DateTime<Utc>) -> bool {
     let unexpired = DateTime::parse_from_rfc3339(&lease.expires_at).is_ok_and(|expires| expires > now);
-    unexpired && !is_known_dead(&lease.holder)
+    unexpired && !has_died(&lease.holder)
 }
 
 /// On our own host we can look, so that a crashed run is followed at once and not after its lease ran out.
-fn is_known_dead(holder: &Holder) -> bool {
+fn has_died(holder: &Holder) -> bool {
     if holder.host != host() {
         return false;
     }
     if holder.pid == process::id() {
         return !live_runs().get_or_insert_default().contains(&holder.run_id);
     }
-    // Only where the processes can be seen; elsewhere the lease has to expire.
-    Path::new("/proc/self").exists() && !Path::new("/proc").join(holder.pid.to_string()).exists()
+    // Where processes cannot be seen the lease has to expire.
+    is_known_dead(holder.pid)
 }
 
 fn live_runs() -> MutexGuard<'static, Option<HashSet<String>>> {
     // A set of names is whole even after a panic elsewhere.
     LIVE_RUNS.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn host() -> String {
-    let named = ["/proc/sys/kernel/hostname", "/etc/hostname"].iter().find_map(|path| fs::read_to_string(path).ok());
-    let named = named.or_else(|| std::env::var("COMPUTERNAME").ok()).or_else(|| std::env::var("HOSTNAME").ok());
-    named.map(|name| name.trim().to_string()).filter(|name| !name.is_empty()).unwrap_or_else(|| "unknown".to_string())
 }
 
 #[cfg(test)]

@@ -171,7 +171,14 @@ async fn from_files(
     let opened = match &all.given {
         Some((given, mentioned)) => given.source(spec, mentioned),
         None => match allowed(project, source) {
-            Ok(location) => catalog::open(context, &location, source, &options).await,
+            Ok(location) => {
+                let opened = catalog::open(context, &location, source, &options).await;
+                if reads_results(project, &location, opened.as_ref().ok()) {
+                    problems.add(results_as_input(project, source));
+                    return State::Broken;
+                }
+                opened
+            }
             Err(diagnostic) => {
                 problems.add(diagnostic);
                 return State::Broken;
@@ -232,6 +239,20 @@ async fn from_files(
             finish(context, language, spec, raw, Some((&opened, &options.csv)), known, problems)
         }
     }
+}
+
+/// Whether a table reads what runs publish: each run would then change the data of the next one.
+fn reads_results(project: &Project, location: &Location, opened: Option<&Source>) -> bool {
+    let is_result = |file: &InputFile| file.location.below(&project.output).is_some();
+    project.output.below(location).is_some() || opened.is_some_and(|opened| opened.files.iter().any(is_result))
+}
+
+fn results_as_input(project: &Project, source: &Spanned<String>) -> Diagnostic {
+    Diagnostic::error("wrong-location", format!("this table would read the results in `{}`", project.output))
+        .at(source.span)
+        .hint(
+            "name another `output` in the project, or a `source` beside it; each run would change the next one's data",
+        )
 }
 
 /// What is wrong with files that links lead to: they lie outside of what the project allows, or are read twice.

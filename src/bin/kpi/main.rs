@@ -17,6 +17,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 use kpi::error::{Error, Result};
+use kpi::session::clear_spilled;
 
 use args::{Arguments, Command};
 use printer::Printer;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
     let outcome = runtime.block_on(run(arguments, &printer));
     // A query that was given up may still be busy; nothing that it does matters any more.
     runtime.shutdown_background();
+    clear_spilled();
     match outcome {
         Ok(code) => ExitCode::from(code),
         Err(error) => {

@@ -11,7 +11,7 @@ use kpi::model::{Model, Need};
 use kpi::store::CLOCK_TOLERANCE;
 use serde_json::{Value, json};
 
-use super::{SCHEMA_VERSION, count, error_json, print_json};
+use super::{SCHEMA_VERSION, count, error_json, print_json, shown_bytes};
 use crate::args::DoctorArguments;
 use crate::printer::Printer;
 use crate::table::{Column, table};
@@ -59,7 +59,23 @@ fn results(examination: &Examination, model: &Model) -> String {
             format!("a run could not publish to `{place}`: {error}")
         }
     };
-    format!("\nResults\n  {line}\n")
+    format!("\nResults\n  {line}\n{}", limits(examination, model))
+}
+
+/// What queries may use, and how much room there is.
+fn limits(Examination { limits, free, .. }: &Examination, model: &Model) -> String {
+    let free = free.map(|bytes| bytes.map_or(String::new(), |bytes| format!(", {} free", shown_bytes(bytes))));
+    let memory = limits.memory.map_or("without a limit".into(), |bytes| shown_bytes(bytes as u64));
+    let mut lines = format!(
+        "\nLimits\n  memory of queries: {memory}, then they spill to `{}`{}\n",
+        limits.temporary.display(),
+        free[0]
+    );
+    lines.push_str(&format!("  threads: {}\n", limits.threads));
+    if !free[1].is_empty() {
+        lines.push_str(&format!("  results: `{}`{}\n", model.project.output, free[1]));
+    }
+    lines
 }
 
 /// What helps most comes first; more than this nobody reads.
@@ -283,6 +299,13 @@ fn report_json(examination: &Examination) -> Value {
     json!({
         "schema_version": SCHEMA_VERSION,
         "output": output,
+        "limits": {
+            "memory_bytes": examination.limits.memory,
+            "threads": examination.limits.threads,
+            "temporary": examination.limits.temporary.display().to_string(),
+            "temporary_free_bytes": examination.free[0],
+            "output_free_bytes": examination.free[1],
+        },
         "tables": tables.collect::<Vec<_>>(),
         "kpis": kpis.collect::<Vec<_>>(),
         "missing": missing.collect::<Vec<_>>(),

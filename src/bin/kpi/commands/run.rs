@@ -14,6 +14,7 @@ use kpi::execute::Progress;
 use kpi::location::Location;
 use kpi::model::Model;
 use kpi::report::ScorecardRow;
+use kpi::session::clear_spilled;
 use kpi::store::EventListener;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
@@ -193,7 +194,9 @@ async fn stop_on_signals(printer: Printer, stop: Arc<Notify>, interrupted: Arc<A
     interrupted.store(signal().await, Ordering::Relaxed);
     printer.note("stopping; once more to end at once");
     stop.notify_one();
-    std::process::exit(signal().await.into());
+    let code = signal().await;
+    clear_spilled();
+    std::process::exit(code.into());
 }
 
 /// The exit code of the signal that came.
