@@ -117,6 +117,8 @@ pub struct RunOptions {
     pub force: bool,
     /// Days whose periods are computed although nothing that they rest on has changed.
     pub days: DayRanges,
+    /// Whether nothing is published, and the report says what would be different.
+    pub dry_run: bool,
     /// What the run was planned to do; if it would do anything else, it does nothing.
     pub plan: Option<Planned>,
     /// Notified when the run shall stop.
@@ -142,6 +144,8 @@ pub struct RunReport {
     pub lost: Vec<String>,
     pub skipped: Vec<Skipped>,
     pub scorecard: Scorecard,
+    /// How the values that were computed differ from those that are published, of a run that publishes nothing.
+    pub rehearsal: Option<VersionDifference>,
     /// Where the results lie.
     pub output: Location,
     /// Why the plain copies lag behind the log, if they do.
@@ -331,6 +335,7 @@ impl Engine {
         let store = self.store()?;
         let info = RunInfo {
             listener: options.events.clone(),
+            dry_run: options.dry_run,
             force: options.force,
             days: options.days.clone(),
             ..self.run_info(&selected)
@@ -562,6 +567,7 @@ impl Engine {
             lost: Vec::new(),
             skipped: skipped.into_iter().cloned().chain(without_rows).collect(),
             scorecard: judged.scorecard,
+            rehearsal: None,
             output: model.project.output.clone(),
             unpublished: None,
             elapsed: started.elapsed(),
@@ -591,6 +597,13 @@ impl Engine {
             inputs: inputs.records(model, &judged.files),
             summary: Some(summary),
         };
+        if options.dry_run {
+            let rehearsed = self.rehearse(&run, commit).await;
+            run.abandon("it was to publish nothing").await;
+            report.rehearsal = rehearsed?;
+            report.elapsed = started.elapsed();
+            return Ok(report);
+        }
         match run.commit(commit).await? {
             CommitOutcome::Committed { record, unpublished } | CommitOutcome::AlreadyThere { record, unpublished } => {
                 report.version = Some(record.version);

@@ -11,7 +11,7 @@ use crate::diagnostic::nearest;
 use crate::error::{Error, Result};
 use crate::execute::query_error;
 use crate::report::{Difference, KPI_VALUES, difference};
-use crate::store::{Entry, Input, LogRecord, ManifestEvent, Phase, RunStart, Status, Store};
+use crate::store::{Commit, Entry, Input, LogRecord, ManifestEvent, Phase, Run, RunStart, Status, Store};
 use crate::survey::tables_of;
 
 /// How two versions differ.
@@ -120,6 +120,23 @@ impl Engine {
     pub async fn diff(&self, from: u64, to: u64, kpis: &[String]) -> Result<VersionDifference> {
         let store = self.store()?;
         let (from, to) = (version(&store, from).await?, version(&store, to).await?);
+        self.difference(&store, from, to, kpis).await
+    }
+
+    /// What a commit would change; `None` where nothing is published yet.
+    pub(super) async fn rehearse(&self, run: &Run, commit: Commit<'_>) -> Result<Option<VersionDifference>> {
+        let Some(parent) = run.parent().cloned() else { return Ok(None) };
+        let next = run.rehearse(commit).await?;
+        self.difference(&self.store()?, parent, next, &[]).await.map(Some)
+    }
+
+    async fn difference(
+        &self,
+        store: &Store,
+        from: LogRecord,
+        to: LogRecord,
+        kpis: &[String],
+    ) -> Result<VersionDifference> {
         let names: BTreeSet<&String> = from.kpis.keys().chain(to.kpis.keys()).collect();
         if let Some(asked) = kpis.iter().find(|asked| !names.contains(asked)) {
             return Err(unknown(asked, names.iter().map(|name| name.as_str())));
@@ -132,7 +149,7 @@ impl Engine {
                 (None, Some(entry)) => Some(KpiDifference::Came { rows: entry.rows }),
                 (Some(entry), None) => Some(KpiDifference::Went { rows: entry.rows }),
                 (Some(before), Some(after)) if before.files != after.files => {
-                    let both = (rows(&store, &from, name).await, rows(&store, &to, name).await);
+                    let both = (rows(store, &from, name).await, rows(store, &to, name).await);
                     Some(match both {
                         (Ok(old), Ok(new)) => KpiDifference::Written {
                             values: difference(&old, &new)?,
@@ -206,7 +223,7 @@ impl Engine {
         for run in store.runs().await?.into_iter().rev() {
             let Some(manifest) = store.manifest(&run).await? else { continue };
             let start = manifest.events.iter().find_map(|event| event.start.as_ref());
-            let Some(start) = start.filter(|start| !start.kpis.is_empty()) else { continue };
+            let Some(start) = start.filter(|start| !start.kpis.is_empty() && !start.dry_run) else { continue };
             let ended = |event: &ManifestEvent| matches!(event.status, Status::Done | Status::Skipped);
             let has_committed = manifest.events.iter().any(|event| event.phase == Phase::Commit && ended(event));
             let mut unfinished: BTreeSet<String> = start.kpis.iter().cloned().collect();

@@ -138,7 +138,7 @@ impl Draft<'_> {
     }
 
     /// The whole next version.
-    async fn on_top_of(
+    pub(super) async fn on_top_of(
         &self,
         files: &dyn Files,
         parent: Option<&LogRecord>,

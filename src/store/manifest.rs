@@ -115,6 +115,9 @@ pub struct RunStart {
     pub kpis: Vec<String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub settings: BTreeMap<String, String>,
+    /// Whether it was to publish nothing.
+    #[serde(default)]
+    pub dry_run: bool,
     /// Whether it was to compute what had not changed as well.
     #[serde(default)]
     pub force: bool,

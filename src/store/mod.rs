@@ -93,6 +93,8 @@ pub struct RunInfo {
     pub kpis: Vec<String>,
     /// Settings that were given another value for this run, for the manifest.
     pub settings: BTreeMap<String, String>,
+    /// Whether nothing is to be published, for the manifest.
+    pub dry_run: bool,
     /// Whether what has not changed is to be computed as well, for the manifest.
     pub force: bool,
     /// Days whose periods are to be computed in any case, for the manifest.
@@ -244,6 +246,7 @@ impl Store {
             as_of: info.as_of.clone(),
             kpis: info.kpis.clone(),
             settings: info.settings.clone(),
+            dry_run: info.dry_run,
             force: info.force,
             days: info.days.clone(),
             parent: parent.as_ref().map(|record| record.version),
@@ -410,6 +413,16 @@ impl Run {
                 Err(error)
             }
         }
+    }
+
+    /// The version that a commit would make now, without the table over all KPIs. Nobody else ever sees it, and its files go
+    /// with [`Run::abandon`].
+    ///
+    /// # Errors
+    /// `Internal` where there is nothing to commit.
+    pub async fn rehearse(&self, commit: Commit<'_>) -> Result<LogRecord> {
+        let draft = self.draft(Commit { summary: None, ..commit })?;
+        draft.on_top_of(&*self.files, self.parent.as_ref(), "none", &self.written).await
     }
 
     /// Commits a version that has again what an earlier one had, then brings the plain copies up to date.

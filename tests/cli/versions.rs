@@ -201,3 +201,29 @@ fn a_retry_asks_in_the_same_way() {
     project.kpi(&["history", "--limit", "1"], 0);
     project.expect("retry_in_the_same_way");
 }
+
+#[test]
+fn a_dry_run_shows_what_would_be_published() {
+    let mut project = Project::shop();
+    project.kpi(&["run", "--dry-run"], 0);
+    project.kpi(&["history"], 0);
+    project.kpi(&["run", "--quiet"], 0);
+    let before = project.published();
+    project.append("data/orders.csv", "7,2025-02-03,web,5\n");
+    project.kpi(&["run", "--dry-run"], 0);
+    let printed = project.command(&["run", "--dry-run", "--json", "revenue"]).output().unwrap();
+    let report: serde_json::Value = serde_json::from_slice(&printed.stdout).unwrap();
+    assert_eq!(
+        (&report["version"], &report["kpis"][0]["outcome"]),
+        (&serde_json::Value::Null, &"not_published".into())
+    );
+    assert_eq!(report["rehearsal"]["kpis"][0]["differences"].as_array().unwrap().len(), 4, "{report:#}");
+    assert!(project.published() == before);
+    // It leaves nothing to be done again, and nothing but its manifest.
+    project.kpi(&["retry"], 0);
+    let files = std::fs::read_dir(project.path("out/data/revenue")).unwrap().count();
+    assert_eq!(files, 1);
+    project.kpi(&["run", "--quiet"], 0);
+    project.kpi(&["run", "--dry-run"], 0);
+    project.expect("dry_run");
+}

@@ -153,6 +153,9 @@ pub struct RunArguments {
     /// Publish all KPIs that do not fail, as without a word
     #[arg(long, conflicts_with = "fail_fast")]
     pub keep_going: bool,
+    /// Publish nothing, and show which values would be others
+    #[arg(long, conflicts_with = "metrics")]
+    pub dry_run: bool,
     /// Stop after so long, as with Ctrl-C; such as 30m or 2h
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub timeout: Option<Duration>,

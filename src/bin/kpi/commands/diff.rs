@@ -1,11 +1,13 @@
 //! `kpi diff`: what differs between two versions, and why.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use kpi::engine::{Engine, EngineOptions, KpiDifference, Reason, TableDifference, VersionDifference};
 use kpi::error::Result;
-use kpi::model::Model;
+use kpi::model::{Kpi, Model};
 use kpi::report::{Difference, ValueDifference, format_change, format_number, format_period};
+use kpi::store::LogRecord;
 use kpi::time::Grain;
 use serde_json::{Value, json};
 
@@ -14,7 +16,7 @@ use crate::args::DiffArguments;
 use crate::printer::Printer;
 
 /// How many values of a KPI are shown where nobody asked for that KPI.
-const VALUES_AT_MOST: usize = 5;
+pub(super) const VALUES_AT_MOST: usize = 5;
 
 pub async fn diff(options: &EngineOptions, arguments: &DiffArguments, printer: &Printer) -> Result<u8> {
     let engine = Engine::open(options).await?;
@@ -29,19 +31,28 @@ pub async fn diff(options: &EngineOptions, arguments: &DiffArguments, printer: &
 }
 
 fn text(found: &VersionDifference, model: &Model, at_most: usize) -> String {
-    let VersionDifference { from, to, kpis, tables } = found;
+    let VersionDifference { from, to, .. } = found;
+    let shown = |version: &LogRecord| format!("Version {} of {}", version.version, shown_time(&version.created_at));
+    let versions = format!("{} to {}", shown(from), shown(to).to_lowercase());
+    let command = format!("kpi diff {} {}", from.version, to.version);
+    differences(&versions, found, model, at_most, |name| format!("{command} {name}"))
+}
+
+/// What differs, below what is compared; `all` is the command that shows all values of a KPI.
+pub(super) fn differences(
+    title: &str,
+    found: &VersionDifference,
+    model: &Model,
+    at_most: usize,
+    all: impl Fn(&str) -> String,
+) -> String {
+    let VersionDifference { kpis, tables, .. } = found;
     let same_values = |found: &KpiDifference| match found {
         KpiDifference::Written { values, .. } => values.values.is_empty(),
         KpiDifference::Came { .. } | KpiDifference::Went { .. } | KpiDifference::Lost { .. } => false,
     };
     let (same, other): (Vec<_>, Vec<_>) = kpis.iter().partition(|(_, found)| same_values(found));
-    let mut text = format!(
-        "Version {} of {} to version {} of {}: ",
-        from.version,
-        shown_time(&from.created_at),
-        to.version,
-        shown_time(&to.created_at)
-    );
+    let mut text = format!("{title}: ");
     let _ = match other.len() {
         0 => writeln!(text, "no value differs"),
         1 => writeln!(text, "1 KPI differs"),
@@ -57,7 +68,7 @@ fn text(found: &VersionDifference, model: &Model, at_most: usize) -> String {
                 for reason in reasons {
                     let _ = writeln!(text, "  because {}", because(reason, tables));
                 }
-                values_of(&mut text, name, values, model, at_most, from.version, to.version)
+                values_of(&mut text, values, model.kpis.get(name), model, at_most, &all(name))
             }
         };
     }
@@ -114,14 +125,12 @@ fn files_of(table: &TableDifference) -> String {
 
 fn values_of(
     text: &mut String,
-    name: &str,
     found: &Difference,
+    kpi: Option<&Arc<Kpi>>,
     model: &Model,
     at_most: usize,
-    from: u64,
-    to: u64,
+    all: &str,
 ) -> std::fmt::Result {
-    let kpi = model.kpis.get(name);
     let unit = kpi.and_then(|kpi| kpi.unit.as_deref());
     let currency = model.project.currency.as_deref();
     let number = |value: Option<Option<f64>>| match value {
@@ -149,7 +158,7 @@ fn values_of(
     }
     match found.values.len() - shown.len() {
         0 => Ok(()),
-        more => writeln!(text, "  and {}: kpi diff {from} {to} {name}", count(more, "further value")),
+        more => writeln!(text, "  and {}: {all}", count(more, "further value")),
     }
 }
 
@@ -168,7 +177,7 @@ fn place(value: &ValueDifference, model: &Model) -> String {
     place
 }
 
-fn difference_json(found: &VersionDifference) -> Value {
+pub(super) fn difference_json(found: &VersionDifference) -> Value {
     let kpis: Value = found.kpis.iter().map(|(name, found)| kpi_json(name, found)).collect();
     let table = |(name, table): (&String, &TableDifference)| json!({ "table": name, "new": table.came, "gone": table.went, "changed": table.changed });
     let tables: Value = found.tables.iter().map(table).collect();

@@ -19,6 +19,7 @@ use kpi::store::EventListener;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
+use super::diff::{VALUES_AT_MOST, difference_json, differences};
 use super::ls::better;
 use super::metrics::write_metrics;
 use super::{
@@ -49,6 +50,7 @@ pub(super) async fn run_as(
     let mut run_options = RunOptions {
         select: arguments.select.clone(),
         fail_fast: arguments.fail_fast,
+        dry_run: arguments.dry_run,
         force: arguments.force,
         days,
         plan: None,
@@ -166,8 +168,13 @@ async fn run_and_tell(
         Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(stopped(&error, printer, interrupted)),
         Err(error) => return Err(error),
     };
+    if let Some(rehearsal) = report.rehearsal.as_ref().filter(|_| !arguments.json) {
+        let title = format!("What would differ from version {}", rehearsal.from.version);
+        let all = |name: &str| format!("kpi run --dry-run --json {name}");
+        printer.data(differences(&title, rehearsal, engine.model(), VALUES_AT_MOST, all) + "\n")?;
+    }
     let printed = if arguments.json {
-        print_json(printer, &report_json(report))
+        print_json(printer, &report_json(report, arguments.dry_run))
     } else if report.scorecard.rows.is_empty() {
         Ok(())
     } else {
@@ -175,7 +182,7 @@ async fn run_and_tell(
         let gap = if printer.is_terminal() { "\n" } else { "" };
         printer.data(scorecard_table(printer, &report.scorecard, &engine.model().project) + gap)
     };
-    tell(printer, report, engine.model());
+    tell(printer, report, engine.model(), arguments.dry_run);
     printed.map(|()| report.exit_code())
 }
 
@@ -218,7 +225,7 @@ async fn signal() -> u8 {
     130
 }
 
-fn tell(printer: &Printer, report: &RunReport, model: &Model) {
+fn tell(printer: &Printer, report: &RunReport, model: &Model, is_dry_run: bool) {
     tell_skipped(printer, &report.skipped);
     lines_on_data(model).for_each(|line| printer.note(format_args!("{line}")));
     let mut values = 0;
@@ -232,7 +239,8 @@ fn tell(printer: &Printer, report: &RunReport, model: &Model) {
                 published += 1;
                 in_part += usize::from(*is_in_part);
                 warnings.iter().for_each(|warning| warned.entry(warning).or_default().push(format!("`{name}`")));
-                if let Some(changes) = changes {
+                // What a dry run would change is shown as a whole.
+                if let Some(changes) = changes.as_ref().filter(|_| !is_dry_run) {
                     printer.note(format_args!("`{name}`: {changes}"));
                 }
             }
@@ -284,6 +292,11 @@ fn tell(printer: &Printer, report: &RunReport, model: &Model) {
                 "nothing has changed since version {version} in {folder}: {kpis} {are} up to date ({seconds:.1} s)"
             ));
         }
+        None if is_dry_run && published > 0 => printer.note(format_args!(
+            "would publish {}, {}{in_part}{unchanged}; published nothing ({seconds:.1} s)",
+            count(published, "KPI"),
+            count(values, "value")
+        )),
         None => printer.note(format_args!("published nothing{unchanged} ({seconds:.1} s)")),
     }
 }
@@ -298,14 +311,19 @@ fn folder(location: &Location) -> String {
     }
 }
 
-fn report_json(report: &RunReport) -> Value {
-    let kpis: Value = report.kpis.iter().map(|(name, outcome)| outcome_json(name, outcome)).collect();
+fn report_json(report: &RunReport, is_dry_run: bool) -> Value {
+    let mut kpis: Vec<Value> = report.kpis.iter().map(|(name, outcome)| outcome_json(name, outcome)).collect();
+    if is_dry_run {
+        let published = kpis.iter_mut().filter(|kpi| kpi["outcome"] == "published");
+        published.for_each(|kpi| kpi["outcome"] = json!("not_published"));
+    }
     let scorecard: Value = report.scorecard.rows.iter().map(scorecard_json).collect();
     json!({
         "schema_version": SCHEMA_VERSION,
         "run_id": report.run_id,
         "version": report.version,
         "is_new": report.is_new,
+        "is_dry_run": is_dry_run,
         "exit_code": report.exit_code(),
         "output": report.output.to_string(),
         "elapsed_seconds": report.elapsed.as_secs_f64(),
@@ -315,6 +333,7 @@ fn report_json(report: &RunReport) -> Value {
         "skipped": skipped_json(&report.skipped),
         "scorecard": scorecard,
         "unpublished": report.unpublished.as_ref().map(error_json),
+        "rehearsal": report.rehearsal.as_ref().map(difference_json),
     })
 }
 
