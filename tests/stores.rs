@@ -359,6 +359,11 @@ fn who_is_refused_or_reaches_nobody_is_told() {
     let notes = project.fails(&["run"], 4);
     assert!(notes.contains("there are no credentials") && notes.contains("AWS_PROFILE"), "{notes}");
 
+    let google = [("NO_GCE_CHECK", "true".to_owned()), ("HOME", "/nowhere".to_owned())];
+    let project = Project::new("gs://lake", "../out", "rates.csv", &google);
+    let notes = project.fails(&["run"], 4);
+    assert!(notes.contains("there are no credentials") && notes.contains("gcloud auth"), "{notes}");
+
     let open = Server::start(Quirk::None);
     let project = Project::new("s3://lake", "../out", "rates.csv", &s3("open", &open.url()).environment);
     let notes = project.fails(&["run"], 2);

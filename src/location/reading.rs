@@ -4,7 +4,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use datafusion::object_store::path::Path as Key;
 use datafusion::object_store::{ObjectStore, ObjectStoreExt};
@@ -32,7 +32,7 @@ pub fn open_file(stores: &Stores, location: &Location, bytes: u64) -> io::Result
             let store = store_of(stores, remote).map_err(io::Error::other)?;
             let key = remote.object_key().map_err(io::Error::other)?;
             let handle = Handle::try_current().map_err(io::Error::other)?;
-            Ok(OpenedFile::Remote(RemoteFile { store, key, bytes, handle }))
+            Ok(OpenedFile::Remote(RemoteFile { store, key, bytes, handle, tail: Arc::default() }))
         }
     }
 }
@@ -90,7 +90,11 @@ pub struct RemoteFile {
     key: Key,
     bytes: u64,
     handle: Handle,
+    tail: Arc<OnceLock<Bytes>>,
 }
+
+/// The end of an object is read at once: who asks for the length of a footer asks for the footer next.
+const TAIL: u64 = 64 << 10;
 
 impl std::fmt::Debug for RemoteFile {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -105,6 +109,23 @@ impl RemoteFile {
         if start >= end {
             return Ok(Bytes::new());
         }
+        let beginning = self.bytes.saturating_sub(TAIL);
+        if start < beginning {
+            return self.ask(start, end);
+        }
+        let tail = match self.tail.get() {
+            Some(tail) => tail,
+            None => {
+                let tail = self.ask(beginning, self.bytes)?;
+                self.tail.get_or_init(|| tail)
+            }
+        };
+        // An object that is shorter by now gives less than it was said to have.
+        let part = |place: u64| usize::try_from(place - beginning).map_or(tail.len(), |place| place.min(tail.len()));
+        Ok(tail.slice(part(start)..part(end)))
+    }
+
+    fn ask(&self, start: u64, end: u64) -> io::Result<Bytes> {
         self.handle.block_on(self.store.get_range(&self.key, start..end)).map_err(io::Error::other)
     }
 }

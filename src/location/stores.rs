@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use datafusion::execution::object_store::ObjectStoreRegistry;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::azure::MicrosoftAzureBuilder;
-use object_store::gcp::GoogleCloudStorageBuilder;
+use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::http::HttpBuilder;
 use object_store::local::LocalFileSystem;
 use object_store::{ClientOptions, ObjectStore, RetryConfig};
@@ -98,7 +99,7 @@ fn make(url: &Url, name: &str) -> Result<Arc<dyn ObjectStore>> {
     let made: object_store::Result<Arc<dyn ObjectStore>> = match url.scheme() {
         "file" => Ok(Arc::new(LocalFileSystem::new())),
         "s3" | "s3a" => s3(name)?.build().map(|store| Arc::new(store) as _),
-        "gs" => google(name).build().map(|store| Arc::new(store) as _),
+        "gs" => google(name)?.build().map(|store| Arc::new(store) as _),
         "az" | "abfs" | "abfss" => azure(name)?.build().map(|store| Arc::new(store) as _),
         "http" | "https" => {
             let options = client().with_allow_http(url.scheme() == "http");
@@ -201,12 +202,34 @@ fn s3(name: &str) -> Result<AmazonS3Builder> {
     Ok(builder.with_url(name).with_client_options(options).with_retry(retry()))
 }
 
-fn google(name: &str) -> GoogleCloudStorageBuilder {
+fn google(name: &str) -> Result<GoogleCloudStorageBuilder> {
+    refuse_unusable_variables("GOOGLE_")?;
     // Where the key names a server of its own, it is one for trials.
     let key = std::env::var("GOOGLE_SERVICE_ACCOUNT_KEY").unwrap_or_default();
     let is_here = ["http://127.0.0.1", "http://localhost"].iter().any(|here| key.contains(here));
     let options = client().with_allow_http(is_here);
-    GoogleCloudStorageBuilder::from_env().with_url(name).with_client_options(options).with_retry(retry())
+    let builder = GoogleCloudStorageBuilder::from_env().with_url(name);
+    let credentials =
+        [GoogleConfigKey::ServiceAccount, GoogleConfigKey::ServiceAccountKey, GoogleConfigKey::ApplicationCredentials];
+    let is_set = |key| builder.get_config_value(&key).is_some_and(|value| !value.is_empty());
+    let needs_none = builder.get_config_value(&GoogleConfigKey::SkipSignature).is_some_and(|value| is_true(&value));
+    let has_credentials = needs_none || credentials.into_iter().any(is_set);
+    // The word of Google's own libraries.
+    if !has_credentials && !has_default_credentials() && is_variable_true("NO_GCE_CHECK") {
+        let reason = "there are no credentials, and NO_GCE_CHECK forbids to ask the machine";
+        return Err(cannot_open(name, reason).with_hint(GOOGLE_HINT));
+    }
+    Ok(builder.with_client_options(options).with_retry(retry()))
+}
+
+/// Whether there is the file that `gcloud auth application-default login` leaves.
+fn has_default_credentials() -> bool {
+    const FILE: &str = "gcloud/application_default_credentials.json";
+    let folders = [("APPDATA", ""), ("HOME", ".config")];
+    let files = folders
+        .into_iter()
+        .filter_map(|(name, below)| Some(PathBuf::from(std::env::var_os(name)?).join(below).join(FILE)));
+    files.into_iter().any(|file| file.exists())
 }
 
 fn azure(name: &str) -> Result<MicrosoftAzureBuilder> {
