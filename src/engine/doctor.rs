@@ -4,7 +4,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Engine, explain};
+use super::Engine;
+use super::explain::explain;
 use crate::error::{Error, Result};
 use crate::machine::free_space;
 use crate::model::{Model, Need, Reads};

@@ -11,7 +11,8 @@ use datafusion::arrow::array::RecordBatch;
 use datafusion::prelude::SessionContext;
 
 use super::derived::with_derived_tables;
-use super::{Engine, Question, Sorted, explain};
+use super::explain::explain;
+use super::{Engine, Question, Sorted};
 use crate::diagnostic::{Diagnostic, Sources, nearest};
 use crate::error::{Error, Result};
 use crate::execute::{self, KpiResult, Outcomes};
