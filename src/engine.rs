@@ -64,7 +64,7 @@ pub struct EngineOptions {
     /// The folder that holds `kpis/`.
     pub project: PathBuf,
     pub session: SessionOptions,
-    /// The day from which the run looks. Default: now, in the project's time zone.
+    /// The day from which the run looks. Default: today as it is now, in the project's time zone.
     pub as_of: Option<AsOf>,
     /// Settings of the project that have another value this time.
     pub settings: BTreeMap<String, String>,
@@ -76,6 +76,8 @@ pub struct Engine {
     validated: Validated,
     context: SessionContext,
     as_of: AsOf,
+    /// Whether somebody said so, so that it is the same tomorrow.
+    is_as_of_fixed: bool,
     /// Settings that are not as the project says.
     settings: BTreeMap<String, String>,
 }
@@ -119,7 +121,7 @@ pub struct RunReport {
     pub skipped: Vec<Skipped>,
     pub scorecard: Scorecard,
     /// How the values that were computed differ from those that are published, of a run that publishes nothing.
-    pub rehearsal: Option<VersionDifference>,
+    pub dry_run: Option<VersionDifference>,
     /// Where the results lie.
     pub output: Location,
     /// Why the plain copies lag behind the log, if they do.
@@ -202,7 +204,8 @@ impl Engine {
         let validated = validate(&loaded, &context).await;
         let today = || AsOf::during(validated.model.project.calendar.local_date(Utc::now()));
         let as_of = options.as_of.unwrap_or_else(today);
-        Ok(Engine { loaded, validated, context, as_of, settings: options.settings.clone() })
+        let is_as_of_fixed = options.as_of.is_some();
+        Ok(Engine { loaded, validated, context, as_of, is_as_of_fixed, settings: options.settings.clone() })
     }
 
     /// Every mistake in the project's files.
@@ -258,12 +261,18 @@ impl Engine {
         let info = RunInfo {
             listener: options.events.clone(),
             dry_run: options.dry_run,
+            // Who publishes nothing is in nobody's way.
+            without_lease: options.dry_run,
             force: options.force,
             days: options.days.clone(),
             ..self.run_info(&selected)
         };
-        let mut run = store.begin(info).await?;
         let inputs = Inputs::pin(model);
+        if options.plan.is_some() {
+            // A plan that does not hold leaves no trace of a run.
+            self.still_to_do(&store, store.head().await?.as_ref(), &inputs, options, &selected).await?;
+        }
+        let mut run = store.begin(info).await?;
         let judged = self.computed_and_judged(&store, &mut run, options, &selected, &inputs, listener).await;
         match judged {
             Ok(judged) => self.publish(run, options, judged, &inputs, started).await,
@@ -285,16 +294,7 @@ impl Engine {
         listener: Listener<'_>,
     ) -> Result<Judged> {
         run.event(&ManifestEvent::new(Phase::Inputs, Status::Done).rows(inputs.count())).await?;
-        let unchanged = match options.force || !options.days.is_empty() {
-            true => BTreeMap::new(),
-            false => self.unchanged(store, run.parent(), inputs, selected).await?,
-        };
-        let changed: BTreeSet<String> =
-            selected.iter().filter(|name| !unchanged.contains_key(*name)).cloned().collect();
-        if let Some(plan) = &options.plan {
-            let removed = self.removals(options, run.parent());
-            plan.still_holds(self.model(), run.parent(), inputs, &changed, &removed)?;
-        }
+        let (unchanged, changed) = self.still_to_do(store, run.parent(), inputs, options, selected).await?;
         let mut judged = Judged::default();
         if !changed.is_empty() {
             let work = self.compute(store, run, &changed, inputs, options, listener);
@@ -313,6 +313,26 @@ impl Engine {
         let place = |row: &report::ScorecardRow| self.model().order.iter().position(|name| *name == row.kpi);
         judged.scorecard.rows.sort_by_cached_key(place);
         Ok(judged)
+    }
+
+    /// The KPIs that stay as they are published, and those that are computed.
+    async fn still_to_do(
+        &self,
+        store: &Store,
+        parent: Option<&LogRecord>,
+        inputs: &Inputs,
+        options: &RunOptions,
+        selected: &BTreeSet<String>,
+    ) -> Result<(BTreeMap<String, Unchanged>, BTreeSet<String>)> {
+        let unchanged = match options.force || !options.days.is_empty() {
+            true => BTreeMap::new(),
+            false => self.unchanged(store, parent, inputs, selected).await?,
+        };
+        let changed = selected.iter().filter(|name| !unchanged.contains_key(*name)).cloned().collect();
+        if let Some(plan) = &options.plan {
+            plan.still_holds(self.model(), parent, inputs, &changed, &self.removals(options, parent))?;
+        }
+        Ok((unchanged, changed))
     }
 
     /// Looks at the data, tests it, computes each KPI, and audits it as soon as it is there.
@@ -489,7 +509,7 @@ impl Engine {
             lost: Vec::new(),
             skipped: skipped.into_iter().cloned().chain(without_rows).collect(),
             scorecard: judged.scorecard,
-            rehearsal: None,
+            dry_run: None,
             output: model.project.output.clone(),
             unpublished: None,
             elapsed: started.elapsed(),
@@ -520,9 +540,12 @@ impl Engine {
             summary: Some(summary),
         };
         if options.dry_run {
-            let rehearsed = self.rehearse(&run, commit).await;
-            run.abandon("it was to publish nothing").await;
-            report.rehearsal = rehearsed?;
+            let compared = tokio::select! {
+                compared = self.compared_with_published(&run, commit) => compared,
+                () = options.stop.notified() => Err(Error::new(ErrorKind::Interrupted, "the dry run was stopped")),
+            };
+            run.finish().await;
+            report.dry_run = compared?;
             report.elapsed = started.elapsed();
             return Ok(report);
         }
@@ -566,6 +589,7 @@ impl Engine {
         RunInfo {
             program: format!("kpi {}", env!("CARGO_PKG_VERSION")),
             as_of: Some(self.as_of.to_string()),
+            is_as_of_fixed: self.is_as_of_fixed,
             kpis: selected.iter().cloned().collect(),
             settings: self.settings.clone(),
             ..RunInfo::default()

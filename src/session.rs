@@ -60,11 +60,13 @@ pub fn open(options: &SessionOptions) -> Result<SessionContext> {
         FairSpillPool::new(options.memory_limit.unwrap_or_else(default_memory_limit)),
         std::num::NonZeroUsize::new(3).expect("three is not zero"),
     );
+    let spilled_to = match spilling::folder() {
+        Some(folder) => DiskManagerMode::Directories(vec![folder]),
+        None => DiskManagerMode::OsTmpDirectory,
+    };
     let runtime = RuntimeEnvBuilder::new()
         .with_memory_pool(Arc::new(pool))
-        .with_disk_manager_builder(
-            DiskManagerBuilder::default().with_mode(DiskManagerMode::Directories(vec![spilling::folder()])),
-        )
+        .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(spilled_to))
         .with_object_store_registry(Arc::new(EnvironmentStores::default()))
         // A session that lives long must see files that others write.
         .with_object_list_cache_ttl(Some(std::time::Duration::from_secs(10)))

@@ -115,6 +115,9 @@ impl Project {
         let text = between(&text, " (", " s)\n", "[SECONDS]");
         let text = between(&text, "\"elapsed_seconds\": ", ",", "[SECONDS]");
         let text = between(&text, "\"run_id\": \"", "\"", "[RUN]");
+        let text = ["fingerprint", "input_digest", "commit_id"]
+            .iter()
+            .fold(text, |text, name| between(&text, &format!("\"{name}\": \""), "\"", "[DIGEST]"));
         let text = if text.contains("\nLimits\n") || text.contains("\"memory_bytes\"") {
             without_machine(&text)
         } else {

@@ -78,10 +78,11 @@ pub fn copy_folder(from: &Path, to: &Path) {
 
 /// What `kpi doctor` says of the machine, which is another one tomorrow, replaced by a word.
 pub fn without_machine(text: &str) -> String {
-    const OF_THE_MACHINE: [&str; 8] = [
-        "  memory of queries:",
+    const OF_THE_MACHINE: [&str; 9] = [
+        "  query memory:",
         "  threads:",
         "  results:",
+        "  spill folder:",
         "    \"memory_bytes\":",
         "    \"output_free_bytes\":",
         "    \"temporary\":",

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
@@ -31,23 +32,40 @@ value: sum(amount)
 tests: [{name: enough, assert: value >= 100}]
 ";
 
-fn run(endpoint: &str) -> std::process::Output {
+fn run(endpoint: &str, others: &[(&str, &str)]) -> std::process::Output {
     let project = tempfile::tempdir().unwrap();
     let files = [("kpis/shop.yaml", DEFINITIONS), ("data/orders.csv", "day,amount\n2025-01-05,7\n")];
     write_files(project.path(), &files);
-    Command::new(env!("CARGO_BIN_EXE_kpi"))
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kpi"));
+    let inherited = std::env::vars().map(|(name, _)| name).filter(|name| name.starts_with("OTEL_"));
+    let proxies = ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"].map(str::to_owned);
+    for name in inherited.chain(proxies) {
+        command.env_remove(name);
+    }
+    command
         .args(["run", "--as-of", "2025-01-31"])
         .current_dir(project.path())
         .env("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
         .env("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20do-not-tell")
         .env("TRACEPARENT", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+        .envs(others.iter().copied())
         .output()
         .unwrap()
 }
 
 /// Takes one request, and gives its first line, its headers and its body.
-fn collect(listener: &TcpListener) -> (String, BTreeMap<String, String>, Vec<u8>) {
-    let (stream, _) = listener.accept().unwrap();
+fn collect(listener: &TcpListener, answer: &str) -> (String, BTreeMap<String, String>, Vec<u8>) {
+    // Without a trace this would wait for ever.
+    let deadline = Instant::now() + Duration::from_secs(60);
+    listener.set_nonblocking(true).unwrap();
+    let stream = loop {
+        match listener.accept() {
+            Ok((stream, _)) => break stream,
+            Err(error) => assert!(Instant::now() < deadline, "nobody sent a trace: {error}"),
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    stream.set_nonblocking(false).unwrap();
     let mut reader = BufReader::new(stream);
     let mut line = || {
         let mut line = String::new();
@@ -62,7 +80,7 @@ fn collect(listener: &TcpListener) -> (String, BTreeMap<String, String>, Vec<u8>
     let mut body = vec![0; headers["content-length"].parse().unwrap()];
     reader.read_exact(&mut body).unwrap();
     let mut stream = reader.into_inner();
-    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").unwrap();
+    write!(stream, "HTTP/1.1 {answer}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").unwrap();
     (first, headers, body)
 }
 
@@ -79,8 +97,8 @@ fn attributes(pairs: &[KeyValue]) -> BTreeMap<String, String> {
 fn a_run_is_told_to_a_collector() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
-    let collecting = std::thread::spawn(move || collect(&listener));
-    let output = run(&endpoint);
+    let collecting = std::thread::spawn(move || collect(&listener, "200 OK"));
+    let output = run(&endpoint, &[]);
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(6), "{stderr}");
     assert!(!stderr.contains("trace") && !stderr.contains("do-not-tell"), "{stderr}");
@@ -107,8 +125,10 @@ fn a_run_is_told_to_a_collector() {
         ("shop", "6", "1")
     );
     assert_eq!(whole.status.as_ref().unwrap().message, "exit code 6");
-    let withheld = whole.events.iter().find(|event| event.name == "audit").unwrap();
-    assert_eq!(attributes(&withheld.attributes)["kpi.name"], "broken");
+    assert!(whole.events.iter().any(|event| event.name == "commit"), "{:?}", whole.events);
+    let withheld = of("audit broken");
+    assert_eq!(withheld.parent_span_id, whole.span_id);
+    assert!(withheld.status.as_ref().unwrap().message.contains("enough"), "{withheld:?}");
 
     let step = of("stage revenue");
     assert_eq!(step.parent_span_id, whole.span_id);
@@ -129,9 +149,27 @@ fn a_collector_that_is_not_there_costs_a_warning() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
-    let output = run(&endpoint);
+    let output = run(&endpoint, &[]);
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(6), "{stderr}");
     assert!(stderr.contains("warning: the trace of this run could not be sent"), "{stderr}");
     assert!(stderr.contains("OTEL_EXPORTER_OTLP_ENDPOINT") && !stderr.contains("do-not-tell"), "{stderr}");
+}
+
+#[test]
+fn a_collector_that_refuses_and_a_name_of_ones_own() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let collecting = std::thread::spawn(move || collect(&listener, "400 Bad Request"));
+    let output = run(&endpoint, &[("OTEL_RESOURCE_ATTRIBUTES", "service.name=nightly,team=data")]);
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(stderr.contains("the collector answered 400 Bad Request"), "{stderr}");
+    let (_, _, body) = collecting.join().unwrap();
+    let request = ExportTraceServiceRequest::decode(body.as_slice()).unwrap();
+    let named = attributes(&request.resource_spans[0].resource.as_ref().unwrap().attributes);
+    assert_eq!((named["service.name"].as_str(), named["team"].as_str()), ("nightly", "data"));
+
+    let output = run("http://127.0.0.1:1", &[("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")]);
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(stderr.contains("`grpc` is asked for, and kpi speaks `http/protobuf` only"), "{stderr}");
 }

@@ -3,7 +3,7 @@
 //! The raw rows are text, and the table's definition casts them: so a value that does not fit is found by name instead of
 //! breaking the reader, and an id such as `007` keeps its zeros. All files of a table must have the same header.
 
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::sync::Arc;
 
 use ::csv::{ByteRecord, Reader, ReaderBuilder};
@@ -257,6 +257,35 @@ pub async fn find_broken_value(
         .flatten()
 }
 
+/// The first line that is no text in UTF-8, of any column.
+pub async fn find_line_that_is_no_text(source: &Source) -> Option<(Location, u64)> {
+    let (stores, files) = (source.stores.clone(), source.files.clone());
+    let of_file = move |file: &InputFile| {
+        let mut lines = BufReader::new(bytes_of(&stores, file, compression_of(file)).ok()?);
+        let (mut line, mut number) = (Vec::new(), 0);
+        loop {
+            line.clear();
+            if lines.read_until(b'\n', &mut line).ok()? == 0 {
+                return None;
+            }
+            number += 1;
+            if std::str::from_utf8(&line).is_err() {
+                return Some((file.location.clone(), number));
+            }
+        }
+    };
+    waiting(move || Ok(files.iter().find_map(of_file))).await.ok().flatten()
+}
+
+fn compression_of(file: &InputFile) -> FileCompressionType {
+    let name = file.location.to_string().to_lowercase();
+    match name.rsplit('.').next() {
+        Some("gz") => FileCompressionType::GZIP,
+        Some("zst") => FileCompressionType::ZSTD,
+        _ => FileCompressionType::UNCOMPRESSED,
+    }
+}
+
 fn broken_value(
     stores: &Stores,
     file: &InputFile,
@@ -264,12 +293,7 @@ fn broken_value(
     column: &str,
     fits: &impl Fn(&str) -> bool,
 ) -> Option<BrokenValue> {
-    let name = file.location.to_string().to_lowercase();
-    let compression = match name.rsplit('.').next() {
-        Some("gz") => FileCompressionType::GZIP,
-        Some("zst") => FileCompressionType::ZSTD,
-        _ => FileCompressionType::UNCOMPRESSED,
-    };
+    let compression = compression_of(file);
     let mut reader = reader(stores, file, compression, options).ok()?;
     let index = reader.headers().ok()?.iter().position(|name| name.trim_start_matches('\u{feff}') == column)?;
     for record in reader.into_records() {

@@ -95,6 +95,11 @@ fn find_here(path: &Path, source: &str) -> Result<Found, SourceError> {
     let mut files = Vec::with_capacity(paths.len());
     for path in paths {
         let metadata = fs::metadata(&path).map_err(|error| unreadable(path.display(), &error))?;
+        if !metadata.is_file() {
+            // Opening a pipe waits for somebody who writes into it.
+            return Err(SourceError::unreadable(format!("`{}` is no regular file", path.display()))
+                .with_hint("take it away, or name the files that belong to the table"));
+        }
         // Opening shows at once what a permission forbids, by the file's name.
         fs::File::open(&path).map_err(|error| unreadable(path.display(), &error))?;
         let (bytes, modified) = (metadata.len(), metadata.modified().ok());
@@ -346,30 +351,34 @@ fn listed_as_found(found: &Found, folder: &Location, partitions: &[(String, Data
         let below = path.below(folder).unwrap_or_default();
         let mut folders = below.split(['/', std::path::MAIN_SEPARATOR]);
         folders.next_back();
-        let is_in_place = |(name, _): &(String, DataType)| {
-            folders.next().is_some_and(|part| part.split_once('=').is_some_and(|(key, _)| key == name))
-        };
-        if !partitions.iter().all(is_in_place) {
-            let names: Vec<String> = partitions.iter().map(|(name, _)| format!("{name}=...")).collect();
-            return Err(SourceError::unreadable(format!("`{path}` does not lie in `{}`", names.join("/")))
-                .with_hint("move it into the folder of its partition, or out of the source"));
-        }
-        for ((name, data_type), part) in partitions.iter().zip(below.split(['/', std::path::MAIN_SEPARATOR])) {
-            let value = part.split_once('=').map_or("", |(_, value)| value);
-            // What is written with `%` is decoded when it is read.
-            if value.contains('%') || ScalarValue::try_from_string(value.to_owned(), data_type).is_ok() {
-                continue;
-            }
-            let hint = match value {
-                // What Hive writes for rows that have none.
-                "__HIVE_DEFAULT_PARTITION__" => "give its rows a value, move it out of the source, or make it `text`",
-                _ => "rename the folder, move it out of the source, or change the type in `partitioned_by`",
+        for (name, data_type) in partitions {
+            let value = folders.next().and_then(|part| part.split_once('=')).filter(|(key, _)| key == name);
+            let Some((_, value)) = value else {
+                let names: Vec<String> = partitions.iter().map(|(name, _)| format!("{name}=...")).collect();
+                return Err(SourceError::unreadable(format!("`{path}` does not lie in `{}`", names.join("/")))
+                    .with_hint("move it into the folder of its partition, or out of the source"));
             };
-            let message = format!("`{path}`: `{value}` is not of the type that `{name}` has in `partitioned_by`");
-            return Err(SourceError::unreadable(message).with_hint(hint));
+            if ScalarValue::try_from_string(decoded(value), data_type).is_err() {
+                let hint = match value {
+                    // What Hive writes for rows that have none.
+                    "__HIVE_DEFAULT_PARTITION__" => {
+                        "give its rows a value, move it out of the source, or make it `text`"
+                    }
+                    _ => "rename the folder, move it out of the source, or change the type in `partitioned_by`",
+                };
+                let message = format!("`{path}`: `{value}` is not of the type that `{name}` has in `partitioned_by`");
+                return Err(SourceError::unreadable(message).with_hint(hint));
+            }
         }
     }
     Ok(())
+}
+
+/// A name of a folder without the `%` that stand for letters which paths cannot have.
+fn decoded(value: &str) -> String {
+    let query = format!("={}", value.replace('+', "%2B").replace('&', "%26"));
+    let pairs = url::form_urlencoded::parse(query.as_bytes());
+    pairs.map(|(_, value)| value.into_owned()).next().unwrap_or_default()
 }
 
 /// The first file with the ending that `walk` leaves out for its name or that of a folder around it.

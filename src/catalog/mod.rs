@@ -22,7 +22,7 @@ use crate::error::{Error, ErrorKind};
 use crate::location::{Location, Stores};
 
 pub use self::absent::{absent, empty, view_with_absent_columns, with_absent_columns};
-pub use self::csv::{BrokenValue, CsvOptions, find_broken_value, is_code};
+pub use self::csv::{BrokenValue, CsvOptions, find_broken_value, find_line_that_is_no_text, is_code};
 use self::files::{Found, find};
 pub use self::files::{InputFile, is_csv};
 pub use self::given::{BadValue, GivenRows, Known, given};

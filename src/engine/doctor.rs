@@ -24,8 +24,10 @@ pub struct Examination {
     pub missing: Vec<Missing>,
     pub output: OutputState,
     pub limits: Limits,
-    /// Bytes that can still be written where queries spill to, and where the results lie, if that is known.
-    pub free: [Option<u64>; 2],
+    /// Bytes that can still be written where queries spill to, if that is known.
+    pub temporary_free: Option<u64>,
+    /// Bytes that can still be written where the results lie, if that is known.
+    pub output_free: Option<u64>,
 }
 
 /// The place of the results, as it was found.
@@ -121,9 +123,17 @@ impl Engine {
         }
         let kpis = kpi_states(model, &tables);
         let limits = session::limits(&self.context);
-        let free = [Some(limits.temporary.as_path()), model.project.output.as_path()];
-        let free = free.map(|path| path.and_then(free_space));
-        Ok(Examination { missing: missing(model, &kpis), tables, kpis, output: self.try_output().await, limits, free })
+        let temporary_free = free_space(&limits.temporary);
+        let output_free = model.project.output.as_path().and_then(free_space);
+        Ok(Examination {
+            missing: missing(model, &kpis),
+            tables,
+            kpis,
+            output: self.try_output().await,
+            limits,
+            temporary_free,
+            output_free,
+        })
     }
 }
 

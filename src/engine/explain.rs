@@ -19,7 +19,16 @@ impl Engine {
 pub(super) async fn explain(model: &Model, tables: &BTreeSet<String>, error: Error) -> Error {
     // Only what could not be read has a place in a file.
     let text = error.to_string();
-    let signs = ["Cast error", "Cannot cast", "Parser error", "Error parsing", "cannot read", "Parquet"];
+    let signs = [
+        "Cast error",
+        "Cannot cast",
+        "Parser error",
+        "Error parsing",
+        "cannot read",
+        "Parquet",
+        "invalid UTF-8",
+        "too large to store",
+    ];
     let is_unread = signs.iter().any(|sign| text.contains(sign));
     if error.kind() != ErrorKind::Execution || !is_unread {
         return error;
@@ -32,6 +41,13 @@ pub(super) async fn explain(model: &Model, tables: &BTreeSet<String>, error: Err
         {
             return Error::execution(format!("`{file}` is damaged: {reason}"))
                 .with_hint("export the file again; its beginning and end are right, and something between is not")
+                .with_source(error);
+        }
+        if text.contains("invalid UTF-8")
+            && let Some((file, line)) = catalog::find_line_that_is_no_text(opened).await
+        {
+            return Error::execution(format!("line {line} of `{file}` is not UTF-8"))
+                .with_hint("export the file as UTF-8, or mend the line")
                 .with_source(error);
         }
         for text in texts {

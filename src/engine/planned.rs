@@ -19,7 +19,7 @@ use crate::survey::AsOf;
 const FORMAT_VERSION: u32 = 1;
 
 /// A run that was planned.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Planned {
     format_version: u32,
     /// The words of the selection; none means all.
@@ -27,12 +27,17 @@ pub struct Planned {
     pub force: bool,
     /// Days whose periods are computed in any case.
     pub days: DayRanges,
-    /// As records have it.
-    as_of: String,
+    /// The day from which it looks; the day on which it runs makes no difference.
+    #[serde(with = "as_of_text")]
+    pub as_of: AsOf,
     /// Settings of the project that have another value in this run.
     pub settings: BTreeMap<String, String>,
+    /// Where the results lie.
+    output: String,
     /// The newest version when it was planned.
     pub version: Option<u64>,
+    /// The commit that made it: another folder may have a version of the same number.
+    commit_id: Option<String>,
     /// The KPIs that it computes.
     pub changed: Vec<PlannedKpi>,
     /// The KPIs that it takes away.
@@ -62,9 +67,11 @@ impl Planned {
             select: options.select.clone(),
             force: options.force,
             days: options.days.clone(),
-            as_of: engine.as_of.to_string(),
+            as_of: engine.as_of,
             settings: engine.settings.clone(),
+            output: engine.model().project.output.to_string(),
             version: head.map(|head| head.version),
+            commit_id: head.map(|head| head.commit_id.clone()),
             changed: Vec::new(),
             removed: Vec::new(),
         }
@@ -81,15 +88,11 @@ impl Planned {
         }
         let is_no_plan = || Error::config(format!("`{name}` is no plan")).with_hint("write one by `kpi plan --json`");
         let Printed { plan } = serde_json::from_slice(json).map_err(|error| is_no_plan().with_source(error))?;
-        match plan.format_version == FORMAT_VERSION && plan.as_of.parse::<AsOf>().is_ok() {
-            true => Ok(plan),
-            false => Err(is_no_plan().with_context("format version", plan.format_version)),
+        if plan.format_version != FORMAT_VERSION {
+            let message = format!("`{name}` was written by another version of kpi");
+            return Err(Error::config(message).with_hint("run `kpi plan --json` again"));
         }
-    }
-
-    /// The day from which it looks; the day on which it runs makes no difference.
-    pub fn as_of(&self) -> Option<AsOf> {
-        self.as_of.parse().ok()
+        Ok(plan)
     }
 
     /// Refuses to run where it would compute other KPIs, or from other definitions or files.
@@ -101,8 +104,12 @@ impl Planned {
         changed: &BTreeSet<String>,
         removed: &[String],
     ) -> Result<()> {
+        let output = model.project.output.to_string();
+        if output != self.output {
+            return Err(outdated(format!("the plan is for results in `{}`, and they lie in `{output}`", self.output)));
+        }
         let version = parent.map(|parent| parent.version);
-        if version != self.version {
+        if parent.map(|parent| &parent.commit_id) != self.commit_id.as_ref() {
             let shown =
                 |version: Option<u64>| version.map_or("nothing".to_owned(), |version| format!("version {version}"));
             let (then, now) = (shown(self.version), shown(version));
@@ -126,12 +133,27 @@ impl Planned {
             return Err(outdated("other KPIs are no longer defined than when the plan was made".into()));
         }
         match planned.keys().find(|name| !changed.contains(**name)) {
-            Some(name) => Err(outdated(format!("the plan computes `{name}`, and there is no need any more"))),
+            Some(name) => Err(outdated(format!("a run would not compute `{name}` any more, which the plan does"))),
             None => Ok(()),
         }
     }
 }
 
 fn outdated(message: String) -> Error {
-    Error::config(message).with_hint("plan again; nothing ran")
+    Error::config(message).with_hint("nothing ran; run `kpi plan --json` again")
+}
+
+/// A day to look from, as records have it.
+mod as_of_text {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    use crate::survey::AsOf;
+
+    pub fn serialize<S: Serializer>(as_of: &AsOf, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(as_of)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<AsOf, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
 }

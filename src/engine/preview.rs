@@ -27,7 +27,7 @@ use crate::store::{LogRecord, Store};
 use crate::survey::{Events, FileDays, survey, tables_of};
 
 /// What a run would do.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Preview {
     /// The newest version, if there is one.
     pub version: Option<u64>,
@@ -115,7 +115,15 @@ impl Engine {
             false => self.unchanged(&store, head.as_ref(), &inputs, &selected).await?,
         };
         let planned = Planned::new(self, options, head.as_ref());
-        let mut preview = Preview { version: planned.version, planned, ..Preview::default() };
+        let mut preview = Preview {
+            version: planned.version,
+            unchanged: Vec::new(),
+            removed: Vec::new(),
+            changed: Vec::new(),
+            scans: Vec::new(),
+            planned,
+            apart: Vec::new(),
+        };
         let mut changed = BTreeSet::new();
         for name in model.order.iter().filter(|name| selected.contains(*name)) {
             if unchanged.contains_key(name) {

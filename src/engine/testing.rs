@@ -155,7 +155,7 @@ impl Engine {
             return Err(error);
         }
         let as_of = AsOf::end_of_given(test.as_of);
-        Ok(Engine { loaded, validated, context, as_of, settings: self.settings.clone() })
+        Ok(Engine { loaded, validated, context, as_of, is_as_of_fixed: true, settings: self.settings.clone() })
     }
 
     /// The definitions that a KPI rests on. All others are taken for broken, so that nobody asks for them.

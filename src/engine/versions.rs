@@ -124,9 +124,13 @@ impl Engine {
     }
 
     /// What a commit would change; `None` where nothing is published yet.
-    pub(super) async fn rehearse(&self, run: &Run, commit: Commit<'_>) -> Result<Option<VersionDifference>> {
+    pub(super) async fn compared_with_published(
+        &self,
+        run: &Run,
+        commit: Commit<'_>,
+    ) -> Result<Option<VersionDifference>> {
         let Some(parent) = run.parent().cloned() else { return Ok(None) };
-        let next = run.rehearse(commit).await?;
+        let next = run.would_commit(commit).await?;
         self.difference(&self.store()?, parent, next, &[]).await.map(Some)
     }
 

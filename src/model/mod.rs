@@ -154,10 +154,10 @@ pub struct Table {
     pub joins: BTreeMap<String, Join>,
     /// The column whose largest value says how far the data reaches.
     pub freshness: Option<String>,
-    /// For how many days rows of a day may still come.
-    pub lateness: Days,
     /// The same, where the files lack it: then nobody knows.
     pub lacking_freshness: Option<String>,
+    /// For how many days rows of a day may still come.
+    pub lateness: Days,
     pub origin: Origin,
     /// What every look at its rows reads: its standard filter, or all that its query does.
     pub reads: Reads,

@@ -1,63 +1,94 @@
 //! Where queries put what does not fit into memory: a folder of this process below the system's temporary one.
 //!
-//! Its name says whose it is, so that what a killed process left is taken away by the next one on the same machine. What is in
-//! the folder is DataFusion's business.
+//! While the process lives it holds a lock in that folder, whatever machine or container it runs in. So what a killed process
+//! left is known, and taken away by the next one. What else is in the folder is DataFusion's business; nothing outside of it
+//! is ever touched.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Once;
-
-use crate::machine::{host, is_known_dead};
+use std::sync::OnceLock;
+use std::time::Duration;
 
 const PREFIX: &str = "kpi-spill-";
+const LOCK: &str = "in_use";
 
-/// The folder of this process. The first time it is asked for, those of dead processes go.
-pub(super) fn folder() -> PathBuf {
-    static SWEPT: Once = Once::new();
-    let temporary = std::env::temp_dir();
-    SWEPT.call_once(|| sweep(&temporary));
-    temporary.join(name_of(std::process::id()))
+/// Between making a folder and locking it somebody else may look.
+const YOUNGEST: Duration = Duration::from_secs(60);
+
+/// The folder of this process, and the file whose lock says that it lives.
+struct SpillFolder {
+    path: PathBuf,
+    _lock: File,
+}
+
+static FOLDER: OnceLock<Option<SpillFolder>> = OnceLock::new();
+
+/// The folder of this process; `None` where none can be made, which matters to nobody before something spills. The first time
+/// it is asked for, those of dead processes go.
+pub(super) fn folder() -> Option<PathBuf> {
+    let make = || {
+        let temporary = std::env::temp_dir();
+        sweep(&temporary, YOUNGEST);
+        SpillFolder::make(&temporary).ok()
+    };
+    FOLDER.get_or_init(make).as_ref().map(|folder| folder.path.clone())
 }
 
 /// Takes away the folder of this process with all that is in it. For the end of a program; whatever still runs fails.
 pub fn clear_spilled() {
-    // What cannot be deleted now goes when another process starts.
-    let _ = fs::remove_dir_all(std::env::temp_dir().join(name_of(std::process::id())));
+    if let Some(Some(folder)) = FOLDER.get() {
+        // What cannot be deleted now goes when another process starts.
+        let _ = fs::remove_dir_all(&folder.path);
+    }
 }
 
-fn name_of(process: u32) -> String {
-    let host: String = host().chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '_' }).collect();
-    format!("{PREFIX}{host}-{process}")
+impl SpillFolder {
+    fn make(temporary: &Path) -> io::Result<SpillFolder> {
+        let chance = blake3::hash(format!("{} {:?}", std::process::id(), std::time::SystemTime::now()).as_bytes());
+        let path = temporary.join(format!("{PREFIX}{}", &chance.to_hex()[..16]));
+        fs::create_dir(&path)?;
+        let lock = File::create(path.join(LOCK))?;
+        lock.lock()?;
+        Ok(SpillFolder { path, _lock: lock })
+    }
 }
 
-fn sweep(temporary: &Path) {
+/// Takes away the folders whose processes are gone. What cannot be locked, or not be looked at, is left alone.
+fn sweep(temporary: &Path, youngest: Duration) {
     for entry in fs::read_dir(temporary).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let process = name.to_str().and_then(|name| name.rsplit_once('-')?.1.parse::<u32>().ok());
-        // A name of another machine is not the one that this process would have been given here.
-        let is_ours = |process: &u32| name.to_str() == Some(name_of(*process).as_str());
-        if process.filter(is_ours).is_some_and(is_known_dead) {
+        let is_spill_folder = entry.file_name().to_string_lossy().starts_with(PREFIX);
+        let is_old = |lock: &File| {
+            let modified = lock.metadata().and_then(|known| known.modified()).ok();
+            modified.and_then(|modified| modified.elapsed().ok()).is_some_and(|age| age >= youngest)
+        };
+        if is_spill_folder
+            && let Ok(lock) = File::open(entry.path().join(LOCK))
+            && is_old(&lock)
+            && lock.try_lock().is_ok()
+        {
             let _ = fs::remove_dir_all(entry.path());
         }
     }
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn what_dead_processes_left_goes() {
         let temporary = tempfile::tempdir().unwrap();
-        let dead = u32::MAX;
-        let names =
-            [name_of(dead), name_of(std::process::id()), format!("{PREFIX}elsewhere-{dead}"), "mine".to_owned()];
-        for name in &names {
-            fs::create_dir(temporary.path().join(name)).unwrap();
-            fs::write(temporary.path().join(name).join("rows"), "x").unwrap();
-        }
-        sweep(temporary.path());
-        let is_left = names.map(|name| temporary.path().join(name).exists());
-        assert_eq!(is_left, [false, true, true, true]);
+        let alive = SpillFolder::make(temporary.path()).unwrap();
+        // Its lock is let go at once.
+        let dead = SpillFolder::make(temporary.path()).unwrap().path;
+        fs::write(dead.join("rows"), "x").unwrap();
+        let foreign = ["kpi-spill-without-a-lock", "mine"].map(|name| temporary.path().join(name));
+        foreign.iter().for_each(|folder| fs::create_dir(folder).unwrap());
+        sweep(temporary.path(), YOUNGEST);
+        assert!(dead.exists(), "it may have been made in this moment");
+        sweep(temporary.path(), Duration::ZERO);
+        assert!(!dead.exists());
+        assert!(alive.path.exists() && foreign.iter().all(|folder| folder.exists()));
     }
 }

@@ -132,17 +132,19 @@ impl Holder {
     }
 }
 
+/// Who holds the lease and lives.
+pub(super) async fn holder(files: &dyn Files) -> Result<Option<Holder>> {
+    Ok(read(files).await?.filter(|lease| is_alive(lease, Utc::now())).map(|lease| lease.holder))
+}
+
 async fn refuse_if_held(files: &dyn Files) -> Result<()> {
-    let Some(lease) = read(files).await? else { return Ok(()) };
-    if !is_alive(&lease, Utc::now()) {
-        return Ok(());
-    }
+    let Some(lease) = read(files).await?.filter(|lease| is_alive(lease, Utc::now())) else { return Ok(()) };
     let Holder { run_id, pid, host } = &lease.holder;
     Err(Error::new(ErrorKind::Conflict, format!("run `{run_id}` is at work on this output folder"))
         .with_context("holder", format!("process {pid} on `{host}`"))
         .with_context("last sign of life", &lease.heartbeat_at)
         .with_hint(format!(
-            "let it end and run again; if it is gone, its lease ends at {}, or delete `{}`",
+            "let it end and run again, or wait for it with `--wait`; if it is gone, its lease ends at {}, or delete `{}`",
             lease.expires_at,
             files.locate(PATH)
         )))

@@ -112,6 +112,9 @@ impl fmt::Debug for EventListener {
 pub struct RunStart {
     pub program: String,
     pub as_of: Option<String>,
+    /// Whether that day was named; else it was the one on which the run began.
+    #[serde(default)]
+    pub is_as_of_fixed: bool,
     pub kpis: Vec<String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub settings: BTreeMap<String, String>,

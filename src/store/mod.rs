@@ -89,11 +89,13 @@ pub struct RunInfo {
     pub program: String,
     /// The moment from which relative dates count, as it goes into the record.
     pub as_of: Option<String>,
+    /// Whether that moment was named, so that it is the same when somebody tries again; for the manifest.
+    pub is_as_of_fixed: bool,
     /// The KPIs that were asked for, for the manifest.
     pub kpis: Vec<String>,
     /// Settings that were given another value for this run, for the manifest.
     pub settings: BTreeMap<String, String>,
-    /// Whether nothing is to be published, for the manifest.
+    /// Whether nothing is to be published, not even what an earlier run left undone.
     pub dry_run: bool,
     /// Whether what has not changed is to be computed as well, for the manifest.
     pub force: bool,
@@ -229,6 +231,14 @@ impl Store {
         clean::delete(&*self.files, found).await
     }
 
+    /// Who is at work on this place and shows signs of life.
+    ///
+    /// # Errors
+    /// `Storage` where nobody can say.
+    pub async fn holder(&self) -> Result<Option<Holder>> {
+        lease::holder(&*self.files).await
+    }
+
     /// Begins a run: pins the newest version, takes the lease, and leaves the first trace.
     ///
     /// Fails with [`ErrorKind::Conflict`](crate::error::ErrorKind::Conflict) while another run holds the lease.
@@ -244,6 +254,7 @@ impl Store {
         first.start = Some(RunStart {
             program: info.program.clone(),
             as_of: info.as_of.clone(),
+            is_as_of_fixed: info.is_as_of_fixed,
             kpis: info.kpis.clone(),
             settings: info.settings.clone(),
             dry_run: info.dry_run,
@@ -260,6 +271,9 @@ impl Store {
             }
         };
         let mut run = Run { files: self.files.clone(), id, info, parent, manifest, lease, written: Written::default() };
+        if run.info.dry_run {
+            return Ok(run);
+        }
         // What an earlier run left undone. If it fails again, that is for the end of this run to say.
         let repaired = self.repair_published().await;
         run.note_published(repaired.as_ref()).await;
@@ -416,11 +430,11 @@ impl Run {
     }
 
     /// The version that a commit would make now, without the table over all KPIs. Nobody else ever sees it, and its files go
-    /// with [`Run::abandon`].
+    /// with [`Run::finish`].
     ///
     /// # Errors
     /// `Internal` where there is nothing to commit.
-    pub async fn rehearse(&self, commit: Commit<'_>) -> Result<LogRecord> {
+    pub async fn would_commit(&self, commit: Commit<'_>) -> Result<LogRecord> {
         let draft = self.draft(Commit { summary: None, ..commit })?;
         draft.on_top_of(&*self.files, self.parent.as_ref(), "none", &self.written).await
     }

@@ -140,7 +140,7 @@ impl LogRecord {
     /// Reads a record; `location` is for messages.
     pub(super) fn from_json(json: &[u8], location: &str) -> Result<LogRecord> {
         refuse_newer_format(json, location)?;
-        if !fits_its_checksum(json) {
+        if has_checksum(json) && !fits_its_checksum(json) {
             return Err(damaged(location).with_context("reason", "its checksum does not fit"));
         }
         serde_json::from_slice(json).map_err(|source| damaged(location).with_source(source))
@@ -149,6 +149,15 @@ impl LogRecord {
 
 const OPENING: &str = "{\n";
 const CHECKSUM: &str = "  \"checksum\": \"";
+
+/// Whether a record names a checksum; those of the first versions of kpi do not.
+fn has_checksum(json: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Checked {
+        checksum: Option<serde_json::Value>,
+    }
+    serde_json::from_slice::<Checked>(json).is_ok_and(|checked| checked.checksum.is_some())
+}
 
 /// Whether a record is as it was written: its first line has a digest of all the others. Data files have theirs in the
 /// record, and the record has nobody else who could tell.

@@ -357,17 +357,14 @@ async fn a_record_with_a_byte_changed_is_refused() {
     run(&store, &[("a", 1)]).await.unwrap();
     let path = folder.path().join("out").join(log::record_path(1));
     let whole = fs::read(&path).unwrap();
+    let original = store.head().await.unwrap().unwrap();
     for (place, byte) in whole.iter().enumerate() {
-        // A digit that is another one is still a record.
-        if !byte.is_ascii_alphanumeric() {
-            continue;
-        }
         let mut changed = whole.clone();
         changed[place] = if *byte == b'1' { b'2' } else { b'1' };
         fs::write(&path, &changed).unwrap();
         match store.head().await {
-            // The name of the checksum itself; everything else is as it was.
-            Ok(head) => assert_eq!(head.unwrap().kpis["a"].rows, 2, "{}", String::from_utf8_lossy(&changed)),
+            // The name of the checksum itself was changed; everything else is as it was.
+            Ok(head) => assert_eq!(head.as_ref(), Some(&original), "{}", String::from_utf8_lossy(&changed)),
             Err(error) => assert_eq!(error.kind(), ErrorKind::Storage),
         }
     }

@@ -53,11 +53,6 @@ impl AsOf {
         AsOf { is_all_known: true, ..AsOf::end_of(day) }
     }
 
-    /// Whether somebody named the day, so that it is over.
-    pub fn is_of_a_named_day(&self) -> bool {
-        self.complete_until == self.day
-    }
-
     /// Now, while `today` is still running.
     pub fn during(today: NaiveDate) -> Self {
         AsOf { day: today, complete_until: today.pred_opt().unwrap_or(today), is_all_known: false }
@@ -274,10 +269,11 @@ fn extent(covered: &Covered, reach: Option<NaiveDate>, lateness: Days, as_of: As
     (Some(extent), covered.without_time)
 }
 
-/// How late rows of a table may come; where everything is known, none does.
+/// How late rows of a table may come, or of those that it is made of; where everything is known, none does.
 fn lateness(model: &Model, table: &str, as_of: AsOf) -> Days {
-    let lateness = model.tables.get(table).filter(|_| !as_of.is_all_known).map(|table| table.lateness);
-    lateness.unwrap_or(Days::new(0))
+    let tables = with_those_behind(model, [table.to_owned()]);
+    let known = tables.iter().filter_map(|table| model.tables.get(table)).filter(|_| !as_of.is_all_known);
+    known.map(|table| table.lateness).max().unwrap_or(Days::new(0))
 }
 
 fn before(day: NaiveDate, days: Days) -> NaiveDate {

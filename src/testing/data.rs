@@ -69,6 +69,9 @@ pub async fn freshness_test(
         Err(error) => return outcome(most_severe, Verdict::Broken { error }),
     };
     let Some(last) = last else {
+        // Nobody knows how old it is, so it is as late as can be.
+        let name = format!("`{}` is at most {} old", freshness.column, allowed(strictest));
+        let outcome = |severity, verdict| TestOutcome { name, ..outcome(severity, verdict) };
         let message = format!("`{}` has no day up to {}", freshness.column, as_of.day);
         return outcome(most_severe, Verdict::Failed(Failure { message, ..Failure::default() }));
     };

@@ -13,6 +13,8 @@ use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{
     Expr as SqlExpr, Query as SqlQuery, SetExpr, Statement as SqlStatement, Visit, Visitor, visit_expressions_mut,
 };
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
 use super::expression::{Language, UNREPEATABLE, list, swallowing_comparison, write_zone};
 use super::{Problems, typing};
@@ -66,9 +68,8 @@ pub(super) fn parse_query(language: &Language, query: &Spanned<String>, problems
                 ControlFlow::Continue(())
             });
             if let Some(word) = writing_word(&sql) {
-                let written = word_in(&query.value.to_ascii_uppercase(), word);
-                let written = written.map_or(word, |at| &query.value[at..at + word.len()]);
-                problems.add(not_a_query(language, query, written));
+                let place = place_of_word(language, query, word).unwrap_or(query.span);
+                problems.add(not_a_query().at(place));
                 return None;
             }
             if let Some(mistake) = swallowing {
@@ -79,16 +80,25 @@ pub(super) fn parse_query(language: &Language, query: &Spanned<String>, problems
         }
         _ => {
             let first = query.value.split_whitespace().next().unwrap_or_default();
-            problems.add(not_a_query(language, query, first));
+            problems.add(not_a_query().at(find_word(language, query, first)));
             None
         }
     }
 }
 
-fn not_a_query(language: &Language, query: &Spanned<String>, word: &str) -> Diagnostic {
+fn not_a_query() -> Diagnostic {
     Diagnostic::error("not-a-query", "a definition holds one SELECT and nothing else")
-        .at(find_word(language, query, word))
         .hint("write `SELECT ... FROM ...`; a definition only reads")
+}
+
+/// Where a word of SQL stands in a query, whatever texts and names in quotes say.
+fn place_of_word(language: &Language, query: &Spanned<String>, word: &str) -> Option<Span> {
+    let tokens = Tokenizer::new(&GenericDialect {}, &query.value).tokenize_with_location().ok()?;
+    let is_it = |token: &Token| matches!(token, Token::Word(found) if found.quote_style.is_none() && found.value.eq_ignore_ascii_case(word));
+    let found = tokens.iter().find(|token| is_it(&token.token))?.span.start;
+    let start = line_column_to_char(&query.value, found.line as usize, found.column as usize);
+    let file = &language.sources.get(query.span.file).text;
+    Some(source_span(file, query.span, &query.value, start, start + word.chars().count()))
 }
 
 /// The word by which a part of a query would write something.

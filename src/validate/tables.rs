@@ -244,7 +244,9 @@ async fn from_files(
 /// Whether a table reads what runs publish: each run would then change the data of the next one.
 fn reads_results(project: &Project, location: &Location, opened: Option<&Source>) -> bool {
     let is_result = |file: &InputFile| file.location.below(&project.output).is_some();
-    project.output.below(location).is_some() || opened.is_some_and(|opened| opened.files.iter().any(is_result))
+    let is_file = location.as_path().is_some_and(|path| path.is_file());
+    let is_around = !is_file && project.output.below(location).is_some();
+    is_around || opened.is_some_and(|opened| opened.files.iter().any(is_result))
 }
 
 fn results_as_input(project: &Project, source: &Spanned<String>) -> Diagnostic {

@@ -120,6 +120,30 @@ fn csv_with_a_value_that_is_no_number() {
 }
 
 #[test]
+fn csv_with_a_number_that_is_too_large() {
+    spoiled("csv_large_number", (0, 6), |shop| shop.append("data/orders.csv", "7,2025-04-03,web,12345678901234.00\n"));
+}
+
+#[test]
+fn csv_in_another_encoding() {
+    spoiled("csv_no_text", (0, 6), |shop| {
+        let before = fs::read(shop.path("data/orders.csv")).unwrap();
+        shop.write("data/orders.csv", [before, b"7,2025-04-03,caf\xe9,5\n".to_vec()].concat());
+    });
+}
+
+/// Whoever opens a pipe waits until somebody writes into it.
+#[cfg(unix)]
+#[test]
+fn a_pipe_among_the_data() {
+    spoiled("pipe", (2, 2), |shop| {
+        fs::remove_file(shop.path("data/orders.csv")).unwrap();
+        let made = std::process::Command::new("mkfifo").arg(shop.path("data/orders.csv")).status().unwrap();
+        assert!(made.success());
+    });
+}
+
+#[test]
 fn csv_with_a_value_that_is_no_date() {
     spoiled("csv_no_date", (0, 6), |shop| shop.append("data/orders.csv", "7,31/04/2025,web,5\n"));
 }

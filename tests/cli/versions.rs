@@ -123,6 +123,18 @@ fn a_file_for_prometheus_says_how_the_last_run_ended() {
     assert_eq!(value("kpi_up_to_date{project=\"shop\",kpi=\"revenue\"}"), 0.0);
     assert_eq!(value("kpi_last_success_timestamp_seconds"), first);
     assert!(!project.path("kpi.prom.tmp").exists());
+    // Where nothing ran, what is published is still there, and no longer up to date.
+    project.append("kpis/service/cases.yaml", "values: 1\n");
+    run(2);
+    assert_eq!(value("kpi_run_exit_code"), 2.0);
+    assert_eq!(value("kpi_value{project=\"shop\",kpi=\"cases\",grain=\"month\"}"), 2.0);
+    assert_eq!(value("kpi_up_to_date{project=\"shop\",kpi=\"cases\"}"), 0.0);
+    assert_eq!(value("kpi_last_success_timestamp_seconds"), first);
+    for no_file in ["data", "nowhere/kpi.prom", "/dev/null"] {
+        let output = project.command(&["run", "--metrics", no_file]).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{no_file}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    assert!(!fs::metadata("/dev/null").unwrap().is_file());
     for line in metrics().lines().filter(|line| !line.starts_with('#')) {
         assert!(line.split_once("} ").is_some_and(|(_, value)| value.parse::<f64>().is_ok()), "{line}");
     }
@@ -215,9 +227,9 @@ fn a_dry_run_shows_what_would_be_published() {
     let report: serde_json::Value = serde_json::from_slice(&printed.stdout).unwrap();
     assert_eq!(
         (&report["version"], &report["kpis"][0]["outcome"]),
-        (&serde_json::Value::Null, &"not_published".into())
+        (&serde_json::Value::Null, &"would_publish".into())
     );
-    assert_eq!(report["rehearsal"]["kpis"][0]["differences"].as_array().unwrap().len(), 4, "{report:#}");
+    assert_eq!(report["dry_run"]["kpis"][0]["differences"].as_array().unwrap().len(), 4, "{report:#}");
     assert!(project.published() == before);
     // It leaves nothing to be done again, and nothing but its manifest.
     project.kpi(&["retry"], 0);
@@ -226,4 +238,43 @@ fn a_dry_run_shows_what_would_be_published() {
     project.kpi(&["run", "--quiet"], 0);
     project.kpi(&["run", "--dry-run"], 0);
     project.expect("dry_run");
+}
+
+/// Another run is at work: one that does not wait says so, one that waits gives up in time, by itself or when it is told to.
+#[cfg(unix)]
+#[test]
+fn a_run_waits_as_long_as_it_may() {
+    let project = slow_project();
+    let runs = || std::fs::read_dir(project.path("out/_kpi/runs")).map_or(0, |files| files.count());
+    let before = runs();
+    let mut slow = project.spawn(&["run", "slow"]);
+    while runs() == before {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let say = |arguments: &[&str], code: i32| {
+        let output = project.command(arguments).output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{stderr}");
+        stderr
+    };
+    assert!(say(&["run", "cases", "--force"], 5).contains("`--wait`"));
+    let gave_up = say(&["run", "cases", "--force", "--wait", "1s"], 5);
+    assert!(gave_up.contains("waiting for run") && gave_up.contains("is at work on this output folder"), "{gave_up}");
+    let stopped = say(&["run", "cases", "--force", "--wait", "5m", "--timeout", "1s"], 130);
+    assert!(stopped.contains("stopped while it waited"), "{stopped}");
+    // Who publishes nothing is in nobody's way.
+    assert!(say(&["run", "cases", "--force", "--dry-run"], 0).contains("would publish 1 KPI"));
+
+    // What has a mistake when the other run has ended is told then.
+    let waiting = project.spawn(&["run", "cases", "--wait", "5m", "--metrics", "kpi.prom"]);
+    std::thread::sleep(std::time::Duration::from_millis(1_500));
+    project.replace("kpis/service/cases.yaml", "value: count(*)", "value: count(*");
+    slow.kill().unwrap();
+    slow.wait().unwrap();
+    let output = waiting.wait_with_output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains("kpis/service/cases.yaml:9") && stderr.contains("nothing ran"), "{stderr}");
+    let metrics = std::fs::read_to_string(project.path("kpi.prom")).unwrap();
+    assert!(metrics.contains("kpi_run_exit_code{project=\"shop\"} 2"), "{metrics}");
 }

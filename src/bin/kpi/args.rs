@@ -9,7 +9,7 @@ use chrono::NaiveDate;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use kpi::days::DayRanges;
 use kpi::engine::{EngineOptions, Question};
-use kpi::error::{Error, Result};
+use kpi::error::{self, Error};
 use kpi::session::SessionOptions;
 use kpi::survey::AsOf;
 use kpi::time::Grain;
@@ -49,7 +49,7 @@ pub struct GlobalArguments {
     #[arg(long, global = true, value_name = "SIZE", value_parser = bytes)]
     pub memory_limit: Option<usize>,
     /// Threads that queries use [default: one per core]
-    #[arg(long, alias = "threads", global = true, value_name = "N", value_parser = at_least_one)]
+    #[arg(long, alias = "threads", global = true, value_name = "N", value_parser = threads)]
     pub jobs: Option<usize>,
     /// Notes, warnings and errors for people, or one JSON object a line for programs
     #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
@@ -144,7 +144,7 @@ pub struct RunArguments {
     pub select: Vec<String>,
     #[command(flatten)]
     pub days: DaysArguments,
-    /// Do what this plan says, which `kpi plan --json` wrote; if anything has changed since, do nothing
+    /// Do what this plan says, which `kpi plan --json` wrote; refuse if anything that it rests on has changed
     #[arg(long, value_name = "FILE", conflicts_with_all = ["select", "force", "start", "end"])]
     pub plan: Option<PathBuf>,
     /// Publish nothing if any KPI fails
@@ -153,20 +153,20 @@ pub struct RunArguments {
     /// Publish all KPIs that do not fail, as without a word
     #[arg(long, conflicts_with = "fail_fast")]
     pub keep_going: bool,
-    /// Publish nothing, and show which values would be others
+    /// Publish nothing, and show which values would change
     #[arg(long, conflicts_with = "metrics")]
     pub dry_run: bool,
     /// Stop after so long, as with Ctrl-C; such as 30m or 2h
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub timeout: Option<Duration>,
-    /// While another run is at work, wait for it at most so long; such as 30m or 2h
+    /// While another run is at work, wait at most this long; such as 30m or 2h
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub wait: Option<Duration>,
     /// Write what came of the run to this file, for the textfile collector of Prometheus
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = metrics_file)]
     pub metrics: Option<PathBuf>,
     /// Compute also what an earlier run has published and nothing has changed since
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["start", "end"])]
     pub force: bool,
     /// Print the report as JSON
     #[arg(long)]
@@ -192,7 +192,7 @@ pub struct PlanArguments {
     #[command(flatten)]
     pub days: DaysArguments,
     /// As if everything had changed
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["start", "end"])]
     pub force: bool,
     /// Print the plan as JSON
     #[arg(long)]
@@ -404,7 +404,7 @@ impl GlobalArguments {
 impl DaysArguments {
     /// # Errors
     /// `Config` where the last day lies before the first.
-    pub fn days(&self) -> Result<DayRanges> {
+    pub fn days(&self) -> error::Result<DayRanges> {
         match (self.start, self.end) {
             (None, None) => Ok(DayRanges::none()),
             (Some(start), Some(end)) if end < start => {
@@ -431,25 +431,38 @@ fn nearest_project() -> PathBuf {
     absolute.ancestors().find(|folder| folder.join("kpis").is_dir()).map_or(here, Path::to_path_buf)
 }
 
-fn setting(text: &str) -> std::result::Result<(String, String), String> {
+fn setting(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.trim().is_empty() => Ok((name.trim().to_owned(), value.to_owned())),
         _ => Err("write `name=value`, such as `large_from=200`".to_owned()),
     }
 }
 
-fn day(text: &str) -> std::result::Result<NaiveDate, String> {
+fn day(text: &str) -> Result<NaiveDate, String> {
     NaiveDate::parse_from_str(text, "%Y-%m-%d").map_err(|_| "write a day as 2025-01-31".to_owned())
 }
 
-fn grain(text: &str) -> std::result::Result<Grain, String> {
+fn grain(text: &str) -> Result<Grain, String> {
     let names = Grain::ALL.map(Grain::name).join(", ");
     text.parse().map_err(|()| format!("it is one of {names}"))
 }
 
+/// A file that can be replaced, in a folder that is there: at the end of a run it would be too late to find out.
+fn metrics_file(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    match path.metadata() {
+        Ok(there) if !there.is_file() => Err("it is there, and no file".to_owned()),
+        _ if path.file_name().is_none() => Err("name a file".to_owned()),
+        _ if folder.is_some_and(|folder| !folder.is_dir()) => Err("there is no such folder".to_owned()),
+        _ => Ok(path),
+    }
+}
+
 /// `90s`, `30m` or `2h`.
-fn duration(text: &str) -> std::result::Result<Duration, String> {
-    let wrong = || "write a time as 90s, 30m or 2h".to_owned();
+fn duration(text: &str) -> Result<Duration, String> {
+    const YEAR: u64 = 366 * 24 * 3600;
+    let wrong = || "write a time as 90s, 30m or 2h, of at most a year".to_owned();
     let text = text.trim();
     let seconds = match text.char_indices().next_back() {
         Some((end, 's')) => (&text[..end], 1),
@@ -458,15 +471,25 @@ fn duration(text: &str) -> std::result::Result<Duration, String> {
         _ => return Err(wrong()),
     };
     let number: u64 = seconds.0.trim().parse().map_err(|_| wrong())?;
-    number.checked_mul(seconds.1).filter(|seconds| *seconds > 0).map(Duration::from_secs).ok_or_else(wrong)
+    number
+        .checked_mul(seconds.1)
+        .filter(|seconds| (1..=YEAR).contains(seconds))
+        .map(Duration::from_secs)
+        .ok_or_else(wrong)
 }
 
-fn at_least_one(text: &str) -> std::result::Result<usize, String> {
+/// More threads than this only wait for each other.
+fn threads(text: &str) -> Result<usize, String> {
+    at_least_one(text)?;
+    text.parse().ok().filter(|number| *number <= 256).ok_or_else(|| "write a number up to 256".to_owned())
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|number| *number > 0).ok_or_else(|| "write a number from 1 on".to_owned())
 }
 
 /// `30d` or `36h`.
-fn age(text: &str) -> std::result::Result<Duration, String> {
+fn age(text: &str) -> Result<Duration, String> {
     let wrong = || "write an age as 30d or 36h".to_owned();
     let text = text.trim();
     let (number, hours) = match text.strip_suffix('d') {
@@ -478,7 +501,7 @@ fn age(text: &str) -> std::result::Result<Duration, String> {
 }
 
 /// `8GB`, `512MiB`, `1.5g` or plain bytes.
-fn bytes(text: &str) -> std::result::Result<usize, String> {
+fn bytes(text: &str) -> Result<usize, String> {
     let wrong = || "write a size as 512MB or 8GB".to_owned();
     let text = text.trim();
     let split = text.find(|letter: char| !letter.is_ascii_digit() && letter != '.').unwrap_or(text.len());
@@ -496,5 +519,6 @@ fn bytes(text: &str) -> std::result::Result<usize, String> {
         _ => return Err(wrong()),
     };
     let size = number * unit;
-    if size < 1.0 { Err("it must be more than nothing".to_owned()) } else { Ok(size as usize) }
+    // With less, operators fail before they could spill.
+    if size < 1e6 { Err("queries need 1MB at least".to_owned()) } else { Ok(size as usize) }
 }

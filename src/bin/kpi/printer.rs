@@ -4,7 +4,7 @@
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind, IsTerminal, Write};
-use std::sync::OnceLock;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -24,7 +24,7 @@ pub struct Printer {
 }
 
 /// The run that lines of the log belong to.
-static RUN: OnceLock<String> = OnceLock::new();
+static RUN: Mutex<Option<String>> = Mutex::new(None);
 
 impl Printer {
     pub fn new(color: Color, quiet: bool, log: LogFormat) -> Printer {
@@ -95,8 +95,7 @@ impl Printer {
 
     /// A step of a run, for programs that read the log.
     pub fn event(&self, event: &ManifestEvent) {
-        // One run is made by a process.
-        let _ = RUN.set(event.run_id.clone());
+        *RUN.lock().unwrap_or_else(PoisonError::into_inner) = Some(event.run_id.clone());
         let level = match event.status {
             Status::Failed => "error",
             Status::Withheld | Status::Abandoned => "warning",
@@ -110,7 +109,8 @@ impl Printer {
     /// A line of the log: when, how bad, of which run, and what.
     fn log(&self, level: &str, fields: Value) {
         let ts = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
-        let mut line = json!({ "ts": ts, "level": level, "run_id": RUN.get() });
+        let mut line =
+            json!({ "ts": ts, "level": level, "run_id": *RUN.lock().unwrap_or_else(PoisonError::into_inner) });
         if let (Some(line), Value::Object(fields)) = (line.as_object_mut(), fields) {
             line.extend(fields);
         }

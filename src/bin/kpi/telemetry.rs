@@ -1,8 +1,9 @@
-//! A run as a trace for an OpenTelemetry collector, over OTLP with HTTP: a span for the run, below it one for each step that
-//! took time, and an event for each that took none. Part of builds with the feature `otlp`, at work where the environment
+//! A run as a trace for an OpenTelemetry collector, over OTLP with HTTP: a span for the run, below it one for each step of a
+//! KPI, and an event for each other step. Part of builds with the feature `otlp`, at work where the environment
 //! names a collector.
 //!
-//! Everything about it is said by OpenTelemetry's own variables. A collector that cannot be reached costs a run nothing but a
+//! Where it goes is said by OpenTelemetry's own variables. Metrics and logs are not sent: those are for `--metrics` and
+//! `--log-format`. A collector that cannot be reached costs a run nothing but a
 //! warning.
 
 use std::collections::HashMap;
@@ -14,7 +15,7 @@ use kpi::error::{Error, Result};
 use kpi::store::{ManifestEvent, Status as StepStatus};
 use opentelemetry::propagation::TextMapPropagator;
 use opentelemetry::trace::{Span, Status, TraceContextExt, Tracer, TracerProvider};
-use opentelemetry::{Context, KeyValue};
+use opentelemetry::{Context, Key, KeyValue};
 use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
 use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::Resource;
@@ -37,7 +38,7 @@ struct Trace {
     failure: Failure,
 }
 
-/// Why the last request to the collector failed, if it did.
+/// Why the trace does not arrive, as far as that is known; a request that succeeds after others makes good for them.
 type Failure = Arc<Mutex<Option<String>>>;
 
 impl Telemetry {
@@ -50,14 +51,23 @@ impl Telemetry {
             return Telemetry(None);
         }
         let failure = Failure::default();
-        let client = Client { http: reqwest::Client::new(), runtime: Handle::current(), failure: failure.clone() };
+        // What stands in a header of the first address is not meant for another.
+        let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build();
+        let client = Client { http: http.unwrap_or_default(), runtime: Handle::current(), failure: failure.clone() };
         let exporter = SpanExporter::builder().with_http().with_http_client(client).with_protocol(Protocol::HttpBinary);
-        let mut resource = Resource::builder();
-        if !is_set("OTEL_SERVICE_NAME") {
-            resource = resource.with_service_name("kpi");
+        let mut resource = Resource::builder().build();
+        let named = resource.get(&Key::from_static_str("service.name")).map(|name| name.to_string());
+        if named.is_none_or(|name| name.starts_with("unknown_service")) {
+            resource = Resource::builder().with_service_name("kpi").build();
         }
-        let mut provider = SdkTracerProvider::builder().with_resource(resource.build());
+        let mut provider = SdkTracerProvider::builder().with_resource(resource);
+        let protocols = ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"];
+        let protocol = protocols.iter().find_map(|name| env::var(name).ok().filter(|value| !value.is_empty()));
         match exporter.build() {
+            _ if protocol.as_ref().is_some_and(|protocol| protocol != "http/protobuf") => {
+                let asked = protocol.unwrap_or_default();
+                note(&failure, format!("`{asked}` is asked for, and kpi speaks `http/protobuf` only"));
+            }
             Ok(exporter) => provider = provider.with_batch_exporter(exporter),
             Err(error) => note(&failure, error.to_string()),
         }
@@ -84,10 +94,11 @@ impl Telemetry {
             event.error.clone().map(|error| KeyValue::new("kpi.error", error)),
         ];
         let attributes: Vec<KeyValue> = attributes.into_iter().flatten().collect();
-        match event.elapsed_ms {
-            None => trace.run.span().add_event_with_timestamp(name, ended, attributes),
-            Some(elapsed) => {
-                let began = ended.checked_sub(Duration::from_millis(elapsed)).unwrap_or(ended);
+        match (&event.kpi, event.elapsed_ms) {
+            (None, None) => trace.run.span().add_event_with_timestamp(name, ended, attributes),
+            (_, elapsed) => {
+                let elapsed = Duration::from_millis(elapsed.unwrap_or_default());
+                let began = ended.checked_sub(elapsed).unwrap_or(ended);
                 let name = event.kpi.as_ref().map_or(name.clone(), |kpi| format!("{name} {kpi}"));
                 let step = trace.tracer.span_builder(name).with_start_time(began).with_attributes(attributes);
                 let mut step = step.start_with_context(&trace.tracer, &trace.run);
@@ -179,8 +190,9 @@ impl HttpClient for Client {
             Err(error) => return Err(Box::new(error)),
         };
         let (status, body) = answer;
-        if !status.is_success() {
-            note(&self.failure, format!("the collector answered {status}"));
+        match status.is_success() {
+            true => drop(self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()),
+            false => note(&self.failure, format!("the collector answered {status}")),
         }
         Ok(Response::builder().status(status).body(body)?)
     }

@@ -1,4 +1,4 @@
 /* ---
 table: totals
 --- */
-SELECT order_date, amount INTO elsewhere FROM orders
+SELECT order_date AS "INTO", amount into elsewhere FROM orders

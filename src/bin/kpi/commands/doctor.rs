@@ -63,17 +63,16 @@ fn results(examination: &Examination, model: &Model) -> String {
 }
 
 /// What queries may use, and how much room there is.
-fn limits(Examination { limits, free, .. }: &Examination, model: &Model) -> String {
-    let free = free.map(|bytes| bytes.map_or(String::new(), |bytes| format!(", {} free", shown_bytes(bytes))));
+fn limits(examination: &Examination, model: &Model) -> String {
+    let Examination { limits, temporary_free, output_free, .. } = examination;
     let memory = limits.memory.map_or("without a limit".into(), |bytes| shown_bytes(bytes as u64));
-    let mut lines = format!(
-        "\nLimits\n  memory of queries: {memory}, then they spill to `{}`{}\n",
-        limits.temporary.display(),
-        free[0]
-    );
-    lines.push_str(&format!("  threads: {}\n", limits.threads));
-    if !free[1].is_empty() {
-        lines.push_str(&format!("  results: `{}`{}\n", model.project.output, free[1]));
+    let room =
+        |bytes: &Option<u64>| bytes.map_or("room unknown".into(), |bytes| format!("{} free", shown_bytes(bytes)));
+    let temporary = limits.temporary.display();
+    let mut lines = format!("\nLimits\n  query memory: {memory}\n  threads: {}\n", limits.threads);
+    lines.push_str(&format!("  spill folder: `{temporary}`, {}\n", room(temporary_free)));
+    if model.project.output.as_path().is_some() {
+        lines.push_str(&format!("  results: `{}`, {}\n", model.project.output, room(output_free)));
     }
     lines
 }
@@ -303,8 +302,8 @@ fn report_json(examination: &Examination) -> Value {
             "memory_bytes": examination.limits.memory,
             "threads": examination.limits.threads,
             "temporary": examination.limits.temporary.display().to_string(),
-            "temporary_free_bytes": examination.free[0],
-            "output_free_bytes": examination.free[1],
+            "temporary_free_bytes": examination.temporary_free,
+            "output_free_bytes": examination.output_free,
         },
         "tables": tables.collect::<Vec<_>>(),
         "kpis": kpis.collect::<Vec<_>>(),

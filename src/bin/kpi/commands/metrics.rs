@@ -1,6 +1,7 @@
 //! `kpi run --metrics FILE`: what came of a run, as a text file for Prometheus' textfile collector.
 //!
-//! The file is replaced as a whole, also after a run that failed: then it keeps the moment of the last one that did not.
+//! The file is replaced as a whole, also after a run that failed: then it keeps the moment of the last one that did not, and
+//! the values that are still published. Nothing is pushed anywhere.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -23,7 +24,7 @@ pub fn write_metrics(file: &Path, project: &str, report: Option<&RunReport>, exi
         0 => Some(now),
         _ => before.lines().find_map(|line| line.strip_prefix(LAST_SUCCESS)?.rsplit(' ').next()?.parse().ok()),
     };
-    let text = metrics(project, report, exit_code, now, success);
+    let text = metrics(project, report, exit_code, now, success, &before);
     let failed = |source: std::io::Error| {
         Error::storage(format!("cannot write `{}`", file.display()))
             .with_source(source)
@@ -39,7 +40,14 @@ pub fn write_metrics(file: &Path, project: &str, report: Option<&RunReport>, exi
 
 const LAST_SUCCESS: &str = "kpi_last_success_timestamp_seconds{";
 
-fn metrics(project: &str, report: Option<&RunReport>, exit_code: u8, now: f64, success: Option<f64>) -> String {
+fn metrics(
+    project: &str,
+    report: Option<&RunReport>,
+    exit_code: u8,
+    now: f64,
+    success: Option<f64>,
+    before: &str,
+) -> String {
     let mut text = String::new();
     let mut add = |name: &str, help: &str, values: &[(String, f64)]| {
         if values.is_empty() {
@@ -56,7 +64,10 @@ fn metrics(project: &str, report: Option<&RunReport>, exit_code: u8, now: f64, s
     add("kpi_run_timestamp_seconds", "When the last run ended.", &one(now));
     add("kpi_run_exit_code", "How the last run ended; 0 is well.", &one(exit_code.into()));
     add("kpi_last_success_timestamp_seconds", "When a run last ended well.", &success.map(one).unwrap_or_default());
-    let Some(report) = report else { return text };
+    let Some(report) = report else {
+        text.push_str(&still_published(before));
+        return text;
+    };
     add("kpi_run_duration_seconds", "How long the last run took.", &one(report.elapsed.as_secs_f64()));
     let version = report.version.map(|version| one(version as f64)).unwrap_or_default();
     add("kpi_version", "The newest version of the results.", &version);
@@ -81,6 +92,20 @@ fn metrics(project: &str, report: Option<&RunReport>, exit_code: u8, now: f64, s
         latest().filter_map(|(row, latest)| Some((labels(&row.kpi, row.grain.name()), latest.value?))).collect();
     add("kpi_value", "The value of the last complete period.", &values);
     text
+}
+
+/// What an earlier file said of the results. They are as they were, and no longer up to date.
+fn still_published(before: &str) -> String {
+    const OF_RESULTS: [&str; 4] = ["kpi_version", "kpi_up_to_date", "kpi_period_timestamp_seconds", "kpi_value"];
+    let is_of_results = |line: &&str| {
+        let words = line.trim_start_matches("# HELP ").trim_start_matches("# TYPE ");
+        OF_RESULTS.contains(&words.split(['{', ' ']).next().unwrap_or_default())
+    };
+    let kept = before.lines().filter(is_of_results).map(|line| match line.rsplit_once(' ') {
+        Some((up_to_date, _)) if line.starts_with("kpi_up_to_date{") => format!("{up_to_date} 0\n"),
+        _ => format!("{line}\n"),
+    });
+    kept.collect()
 }
 
 fn label(text: &str) -> String {

@@ -26,7 +26,7 @@ pub async fn retry(options: &EngineOptions, arguments: &RetryArguments, printer:
         options.settings.entry(name).or_insert(value);
     }
     // Who named no day looks from today, also the second time.
-    let named = start.as_of.and_then(|as_of| as_of.parse().ok()).filter(|as_of: &AsOf| as_of.is_of_a_named_day());
+    let named = start.as_of.filter(|_| start.is_as_of_fixed).and_then(|as_of| as_of.parse::<AsOf>().ok());
     options.as_of = options.as_of.or(named);
     let (fail_fast, json, force) = (arguments.fail_fast, arguments.json, start.force);
     let arguments = RunArguments { select, fail_fast, json, force, ..RunArguments::default() };

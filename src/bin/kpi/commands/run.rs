@@ -15,7 +15,7 @@ use kpi::location::Location;
 use kpi::model::Model;
 use kpi::report::ScorecardRow;
 use kpi::session::clear_spilled;
-use kpi::store::EventListener;
+use kpi::store::{EventListener, Holder};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
@@ -34,19 +34,76 @@ pub async fn run(options: &EngineOptions, arguments: &RunArguments, printer: &Pr
     run_as(options, arguments, arguments.days.days()?, printer).await
 }
 
-/// Runs, with days whose periods are computed in any case.
+/// Runs, with days whose periods are computed in any case, and tells those outside how it ended, whatever happened.
 pub(super) async fn run_as(
     options: &EngineOptions,
     arguments: &RunArguments,
     days: DayRanges,
     printer: &Printer,
 ) -> Result<u8> {
-    let stop = Arc::new(Notify::new());
-    let interrupted = Arc::new(AtomicU8::new(0));
-    watch_signals(*printer, stop.clone(), interrupted.clone());
-
+    let stopping = Stopping::default();
+    watch_signals(*printer, stopping.clone());
+    if let Some(timeout) = arguments.timeout {
+        tokio::spawn(stop_when_time_is_up(timeout, *printer, stopping.clone()));
+    }
     let telemetry = Telemetry::from_environment();
     let (teller, tracer) = (*printer, telemetry.clone());
+    let events = EventListener::new(move |event| {
+        teller.event(event);
+        tracer.event(event);
+    });
+    let mut ended = Ended::default();
+    let code = attempts(options, arguments, days, printer, &stopping, events, &mut ended).await;
+    let exit_code = code.as_ref().copied().unwrap_or_else(|error| error.kind().exit_code());
+    let project = ended.project.as_deref().unwrap_or("unknown");
+    let version = ended.report.as_ref().and_then(|report| report.version);
+    if let Err(error) = telemetry.end(project, version, exit_code).await {
+        printer.warning(&error);
+    }
+    if let Some(file) = &arguments.metrics {
+        let written = write_metrics(file, project, ended.report.as_ref(), exit_code);
+        // What was published is published; a scheduler that tried again would mend nothing.
+        if let Err(error) = written {
+            printer.warning(&error);
+        }
+    }
+    code
+}
+
+/// What is known of a run when it has ended, one way or another.
+#[derive(Default)]
+struct Ended {
+    project: Option<String>,
+    report: Option<RunReport>,
+}
+
+/// How a run learns that it shall stop, and from whom.
+#[derive(Clone, Default)]
+struct Stopping {
+    notify: Arc<Notify>,
+    /// The exit code of the signal, if one came.
+    signal: Arc<AtomicU8>,
+}
+
+impl Stopping {
+    /// The exit code of a run that was stopped.
+    fn stopped(&self, error: &Error, printer: &Printer) -> u8 {
+        printer.error(error);
+        self.signal.load(Ordering::Relaxed).max(ErrorKind::Interrupted.exit_code())
+    }
+}
+
+/// Runs, again and again while another run is in the way and there is time to wait for it.
+async fn attempts(
+    options: &EngineOptions,
+    arguments: &RunArguments,
+    days: DayRanges,
+    printer: &Printer,
+    stopping: &Stopping,
+    events: EventListener,
+    ended: &mut Ended,
+) -> Result<u8> {
+    let mut options = options.clone();
     let mut run_options = RunOptions {
         select: arguments.select.clone(),
         fail_fast: arguments.fail_fast,
@@ -54,69 +111,76 @@ pub(super) async fn run_as(
         force: arguments.force,
         days,
         plan: None,
-        stop: stop.clone(),
-        events: EventListener::new(move |event| {
-            teller.event(event);
-            tracer.event(event);
-        }),
+        stop: stopping.notify.clone(),
+        events,
     };
-    let mut options = options.clone();
     if let Some(file) = &arguments.plan {
         take_plan(file, &mut options, &mut run_options)?;
     }
-    if let Some(timeout) = arguments.timeout {
-        tokio::spawn(stop_when_time_is_up(timeout, *printer, stop.clone()));
-    }
-    let wait_until = arguments.wait.map(|wait| Instant::now() + wait);
-    let mut is_waiting = false;
-    let (engine, report, code) = loop {
-        let engine = Engine::open(&options).await?;
-        if !is_waiting {
-            printer.diagnostics(&engine.diagnostics(), engine.sources());
-        }
-        let mut report = None;
-        let code = run_and_tell(&engine, arguments, &run_options, printer, &interrupted, &mut report).await;
-        let another = code.as_ref().err().filter(|error| error.kind() == ErrorKind::Conflict);
-        let Some(error) = another.filter(|_| wait_until.is_some_and(|until| Instant::now() < until)) else {
-            break (engine, report, code);
+    let deadline = arguments.wait.map(|wait| Instant::now() + wait);
+    let mut told = Vec::new();
+    loop {
+        // The files and definitions may be others when the other run has ended.
+        let engine = tokio::select! {
+            engine = Engine::open(&options) => engine?,
+            () = stopping.notify.notified() => {
+                let error = Error::new(ErrorKind::Interrupted, "the run was stopped before it began");
+                return Ok(stopping.stopped(&error, printer));
+            }
         };
-        if !is_waiting {
-            printer.note(format_args!("{}; waiting for it", error.message()));
+        ended.project = Some(engine.model().project.name.clone());
+        let diagnostics = engine.diagnostics();
+        if diagnostics != told {
+            printer.diagnostics(&diagnostics, engine.sources());
+            told = diagnostics;
         }
-        is_waiting = true;
-        // When it has ended everything is looked at anew, also the files.
+        let code = run_and_tell(&engine, arguments, &run_options, printer, stopping, &mut ended.report).await;
+        let conflict = code.as_ref().err().filter(|error| error.kind() == ErrorKind::Conflict);
+        let Some((conflict, deadline)) = conflict.zip(deadline).filter(|(_, deadline)| Instant::now() < *deadline)
+        else {
+            return code;
+        };
         tokio::select! {
-            () = tokio::time::sleep(LOOK_AGAIN) => {}
-            () = stop.notified() => {
+            () = until_nobody_is_at_work(&engine, conflict, deadline, printer) => {}
+            () = stopping.notify.notified() => {
                 let error = Error::new(ErrorKind::Interrupted, "the run was stopped while it waited for another one");
-                break (engine, report, Ok(stopped(&error, printer, &interrupted)));
+                return Ok(stopping.stopped(&error, printer));
             }
         }
-    };
-    let exit_code = code.as_ref().copied().unwrap_or_else(|error| error.kind().exit_code());
-    let version = report.as_ref().and_then(|report| report.version);
-    if let Err(error) = telemetry.end(&engine.model().project.name, version, exit_code).await {
-        printer.warning(&error);
     }
-    if let Some(file) = &arguments.metrics {
-        let written = write_metrics(file, &engine.model().project.name, report.as_ref(), exit_code);
-        // What became of the run is the worse news.
-        match (&code, written) {
-            (Ok(_), Err(error)) => return Err(error),
-            (Err(_), Err(error)) => printer.warning(&error),
-            (_, Ok(())) => {}
-        }
-    }
-    code
 }
 
-/// How often a run that waits looks whether the other one has ended.
-const LOOK_AGAIN: Duration = Duration::from_millis(500);
+/// Waits until no other run is at work, or until there is no more time.
+async fn until_nobody_is_at_work(engine: &Engine, conflict: &Error, deadline: Instant, printer: &Printer) {
+    const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+    let mut pause = Duration::from_millis(200);
+    let mut is_told = false;
+    while Instant::now() < deadline {
+        let Ok(store) = engine.store() else { return };
+        match store.holder().await {
+            Ok(None) => {
+                if !is_told {
+                    printer.note(format_args!("{}; trying again", conflict.message()));
+                }
+                return;
+            }
+            Ok(Some(holder)) if !is_told => {
+                let Holder { run_id, pid, host } = holder;
+                printer.note(format_args!("waiting for run `{run_id}` of process {pid} on `{host}`"));
+                is_told = true;
+            }
+            // A store that does not answer now may do so in a moment.
+            Ok(Some(_)) | Err(_) => {}
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 3 / 2).min(LONGEST_PAUSE);
+    }
+}
 
 /// What a plan asks in the place of the command line.
 fn take_plan(file: &Path, options: &mut EngineOptions, run_options: &mut RunOptions) -> Result<()> {
     if options.as_of.is_some() || !options.settings.is_empty() {
-        return Err(Error::config("a plan says itself from which day it looks, and with which settings")
+        return Err(Error::config("the day and the settings come from the plan")
             .with_hint("leave out `--as-of` and `--set`, or plan with them"));
     }
     let json = fs::read(file).map_err(|error| {
@@ -125,7 +189,7 @@ fn take_plan(file: &Path, options: &mut EngineOptions, run_options: &mut RunOpti
             .with_source(error)
     })?;
     let plan = Planned::from_json(&json, &file.display().to_string())?;
-    options.as_of = plan.as_of();
+    options.as_of = Some(plan.as_of);
     options.settings = plan.settings.clone();
     run_options.select = plan.select.clone();
     run_options.force = plan.force;
@@ -134,16 +198,10 @@ fn take_plan(file: &Path, options: &mut EngineOptions, run_options: &mut RunOpti
     Ok(())
 }
 
-async fn stop_when_time_is_up(timeout: Duration, printer: Printer, stop: Arc<Notify>) {
+async fn stop_when_time_is_up(timeout: Duration, printer: Printer, stopping: Stopping) {
     tokio::time::sleep(timeout).await;
     printer.note("stopping, since the time of `--timeout` is up");
-    stop.notify_one();
-}
-
-/// The exit code of a run that was stopped.
-fn stopped(error: &Error, printer: &Printer, interrupted: &AtomicU8) -> u8 {
-    printer.error(error);
-    interrupted.load(Ordering::Relaxed).max(ErrorKind::Interrupted.exit_code())
+    stopping.notify.notify_one();
 }
 
 async fn run_and_tell(
@@ -151,7 +209,7 @@ async fn run_and_tell(
     arguments: &RunArguments,
     run_options: &RunOptions,
     printer: &Printer,
-    interrupted: &AtomicU8,
+    stopping: &Stopping,
     done: &mut Option<RunReport>,
 ) -> Result<u8> {
     let progress = printer.progress();
@@ -165,13 +223,13 @@ async fn run_and_tell(
     progress.finish_and_clear();
     let report = match report {
         Ok(report) => done.insert(report),
-        Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(stopped(&error, printer, interrupted)),
+        Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(stopping.stopped(&error, printer)),
         Err(error) => return Err(error),
     };
-    if let Some(rehearsal) = report.rehearsal.as_ref().filter(|_| !arguments.json) {
-        let title = format!("What would differ from version {}", rehearsal.from.version);
-        let all = |name: &str| format!("kpi run --dry-run --json {name}");
-        printer.data(differences(&title, rehearsal, engine.model(), VALUES_AT_MOST, all) + "\n")?;
+    if let Some(found) = report.dry_run.as_ref().filter(|_| !arguments.json) {
+        let title = format!("Dry run against version {}", found.from.version);
+        let all = |_: &str| "`--json` has them".to_owned();
+        printer.data(differences(&title, found, engine.model(), VALUES_AT_MOST, all) + "\n")?;
     }
     let printed = if arguments.json {
         print_json(printer, &report_json(report, arguments.dry_run))
@@ -187,20 +245,20 @@ async fn run_and_tell(
 }
 
 /// Listens on a thread of its own, since queries may keep all others busy.
-fn watch_signals(printer: Printer, stop: Arc<Notify>, interrupted: Arc<AtomicU8>) {
+fn watch_signals(printer: Printer, stopping: Stopping) {
     std::thread::spawn(move || {
         // Without it the system's own way of ending the program stays.
         if let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() {
-            runtime.block_on(stop_on_signals(printer, stop, interrupted));
+            runtime.block_on(stop_on_signals(printer, stopping));
         }
     });
 }
 
 /// The first signal asks the run to stop; the second ends the program.
-async fn stop_on_signals(printer: Printer, stop: Arc<Notify>, interrupted: Arc<AtomicU8>) {
-    interrupted.store(signal().await, Ordering::Relaxed);
+async fn stop_on_signals(printer: Printer, stopping: Stopping) {
+    stopping.signal.store(signal().await, Ordering::Relaxed);
     printer.note("stopping; once more to end at once");
-    stop.notify_one();
+    stopping.notify.notify_one();
     let code = signal().await;
     clear_spilled();
     std::process::exit(code.into());
@@ -312,11 +370,7 @@ fn folder(location: &Location) -> String {
 }
 
 fn report_json(report: &RunReport, is_dry_run: bool) -> Value {
-    let mut kpis: Vec<Value> = report.kpis.iter().map(|(name, outcome)| outcome_json(name, outcome)).collect();
-    if is_dry_run {
-        let published = kpis.iter_mut().filter(|kpi| kpi["outcome"] == "published");
-        published.for_each(|kpi| kpi["outcome"] = json!("not_published"));
-    }
+    let kpis: Value = report.kpis.iter().map(|(name, outcome)| outcome_json(name, outcome, is_dry_run)).collect();
     let scorecard: Value = report.scorecard.rows.iter().map(scorecard_json).collect();
     json!({
         "schema_version": SCHEMA_VERSION,
@@ -333,7 +387,7 @@ fn report_json(report: &RunReport, is_dry_run: bool) -> Value {
         "skipped": skipped_json(&report.skipped),
         "scorecard": scorecard,
         "unpublished": report.unpublished.as_ref().map(error_json),
-        "rehearsal": report.rehearsal.as_ref().map(difference_json),
+        "dry_run": report.dry_run.as_ref().map(difference_json),
     })
 }
 
@@ -347,11 +401,11 @@ pub(super) fn outcome_word(outcome: &KpiOutcome) -> &'static str {
     }
 }
 
-fn outcome_json(name: &str, outcome: &KpiOutcome) -> Value {
+fn outcome_json(name: &str, outcome: &KpiOutcome, is_dry_run: bool) -> Value {
     match outcome {
         KpiOutcome::Published { rows, is_in_part, warnings, changes } => json!({
             "kpi": name,
-            "outcome": outcome_word(outcome),
+            "outcome": if is_dry_run { "would_publish" } else { outcome_word(outcome) },
             "rows": rows,
             "is_in_part": is_in_part,
             "warnings": warnings,

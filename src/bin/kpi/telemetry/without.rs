@@ -1,4 +1,5 @@
-//! What stands in the place of traces in builds without the feature `otlp`: nothing.
+//! What stands in the place of traces in builds without the feature `otlp`: nothing. Variables that name a collector are not
+//! looked at.
 
 use kpi::error::Result;
 use kpi::store::ManifestEvent;

@@ -1,0 +1,6 @@
+/* ---
+table: derived
+time: day
+freshness: {column: loaded_at}
+--- */
+SELECT * FROM week
