@@ -45,7 +45,7 @@ use crate::store::{
     Commit, CommitOutcome, EventListener, LogRecord, ManifestEvent, Phase, Run, RunInfo, Status, Store, Summary,
 };
 use crate::survey::{AsOf, Partner, Survey, broken_keys, partners, repeated_targets, survey};
-use crate::validate::{UNREACHABLE_SOURCE, Validated, advice, validate};
+use crate::validate::{UNREACHABLE_SOURCE, UNREADABLE_SOURCE, Validated, advice, validate};
 use candidate::make_ready;
 use derived::with_derived_tables;
 pub use doctor::{Examination, KpiState, Missing, OutputState, TableState};
@@ -618,8 +618,13 @@ impl Engine {
         if self.unreachable().is_some() {
             return Err(Error::storage("what tables read cannot be reached, so nothing ran"));
         }
-        match self.diagnostics().iter().filter(|diagnostic| diagnostic.is_error()).count() {
+        let diagnostics = self.diagnostics();
+        let errors: Vec<&Diagnostic> = diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).collect();
+        match errors.len() {
             0 => Ok(()),
+            _ if errors.iter().all(|error| [UNREADABLE_SOURCE, UNREACHABLE_SOURCE].contains(&error.code)) => {
+                Err(Error::config("data files cannot be used, so nothing ran"))
+            }
             1 => Err(Error::config("the definitions have a mistake, so nothing ran")),
             count => Err(Error::config(format!("the definitions have {count} mistakes, so nothing ran"))),
         }

@@ -552,6 +552,9 @@ fn folder(name: &str, base: &Path) -> Location {
 /// The code of a source that a store does not let be read now, which is no mistake in a definition.
 pub const UNREACHABLE_SOURCE: &str = "unreachable-source";
 
+/// The code of data files that are not what they should be, which is no mistake in a definition either.
+pub const UNREADABLE_SOURCE: &str = "unreadable-source";
+
 /// What is wrong with a place that a definition names.
 fn location_problem(error: Error) -> Diagnostic {
     let mut diagnostic = Diagnostic::error("wrong-location", error.message());
