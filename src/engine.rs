@@ -45,7 +45,7 @@ use crate::store::{
     Commit, CommitOutcome, EventListener, LogRecord, ManifestEvent, Phase, Run, RunInfo, Status, Store, Summary,
 };
 use crate::survey::{AsOf, Partner, Survey, broken_keys, partners, repeated_targets, survey};
-use crate::validate::{UNREACHABLE_SOURCE, UNREADABLE_SOURCE, Validated, advice, validate};
+use crate::validate::{UNREACHABLE_SOURCE, Validated, advice, is_about_data, validate};
 use candidate::make_ready;
 use derived::with_derived_tables;
 pub use doctor::{Examination, KpiState, Missing, OutputState, TableState};
@@ -54,6 +54,7 @@ use judge::{Found, Judge, Judged};
 pub use planned::{Planned, PlannedKpi};
 pub use preview::{Changed, Preview, Read, Scan, ScanKind};
 pub use question::{Answer, Question};
+use select::Selected;
 pub use testing::{Only, TestOptions, TestReport};
 use unchanged::Unchanged;
 pub use versions::{KpiDifference, Reason, RolledBack, TableDifference, Unfinished, VersionDifference};
@@ -255,7 +256,7 @@ impl Engine {
         let started = Instant::now();
         self.refuse_mistakes()?;
         let model = self.model();
-        let selected = self.select(&options.select)?;
+        let Selected { kpis: selected, unusable } = self.select_usable(&options.select)?;
 
         let store = self.store()?;
         let info = RunInfo {
@@ -265,7 +266,7 @@ impl Engine {
             without_lease: options.dry_run,
             force: options.force,
             days: options.days.clone(),
-            ..self.run_info(&selected)
+            ..self.run_info(selected.iter().chain(unusable.keys()))
         };
         let inputs = Inputs::pin(model);
         if options.plan.is_some() {
@@ -275,7 +276,7 @@ impl Engine {
         let mut run = store.begin(info).await?;
         let judged = self.computed_and_judged(&store, &mut run, options, &selected, &inputs, listener).await;
         match judged {
-            Ok(judged) => self.publish(run, options, judged, &inputs, started).await,
+            Ok(judged) => self.publish(run, options, judged, unusable, &inputs, started).await,
             Err(error) => {
                 run.abandon(error.message()).await;
                 Err(error)
@@ -465,15 +466,17 @@ impl Engine {
         run: Run,
         options: &RunOptions,
         mut judged: Judged,
+        unusable: BTreeMap<String, String>,
         inputs: &Inputs,
         started: Instant,
     ) -> Result<RunReport> {
         let model = self.model();
         let is_whole = options.select.is_empty();
-        let is_held_back = options.fail_fast && !judged.outcomes.values().all(KpiOutcome::is_up_to_date);
+        let is_good = unusable.is_empty() && judged.outcomes.values().all(KpiOutcome::is_up_to_date);
+        let is_held_back = options.fail_fast && !is_good;
         if is_held_back {
             let mut others = judged.outcomes.values().filter(|outcome| !outcome.is_up_to_date());
-            let is_late = others.all(KpiOutcome::is_late);
+            let is_late = unusable.is_empty() && others.all(KpiOutcome::is_late);
             judged.candidates.clear();
             let is_unchanged = |name: &str| matches!(judged.outcomes.get(name), Some(KpiOutcome::Unchanged { .. }));
             judged.scorecard.rows.retain(|row| is_unchanged(&row.kpi));
@@ -498,7 +501,9 @@ impl Engine {
             let reason = format!("its last values stay published, and {}", lapsed.reason);
             (lapsed.kpi.clone(), KpiOutcome::Withheld { reason, is_late: false })
         });
-        let kpis = model.order.iter().filter_map(|name| judged.outcomes.remove_entry(name)).chain(lapsed).collect();
+        let failed = |(kpi, reason)| (kpi, KpiOutcome::Failed { error: Error::execution(reason) });
+        let outcomes = model.order.iter().filter_map(|name| judged.outcomes.remove_entry(name));
+        let kpis = outcomes.chain(lapsed).chain(unusable.into_iter().map(failed)).collect();
         let mut report = RunReport {
             run_id,
             version: None,
@@ -585,12 +590,12 @@ impl Engine {
         is_read || self.loaded.broken.iter().any(|broken| broken.name == name)
     }
 
-    fn run_info(&self, selected: &BTreeSet<String>) -> RunInfo {
+    fn run_info<'a>(&self, kpis: impl Iterator<Item = &'a String>) -> RunInfo {
         RunInfo {
             program: format!("kpi {}", env!("CARGO_PKG_VERSION")),
             as_of: Some(self.as_of.to_string()),
             is_as_of_fixed: self.is_as_of_fixed,
-            kpis: selected.iter().cloned().collect(),
+            kpis: kpis.cloned().collect(),
             settings: self.settings.clone(),
             ..RunInfo::default()
         }
@@ -614,17 +619,12 @@ impl Engine {
         is_unreachable.then(|| Error::storage("what tables read cannot be reached").with_context("reason", first))
     }
 
+    /// Where a definition has a mistake nothing runs; where data files cannot be used, what needs none of them does.
     fn refuse_mistakes(&self) -> Result<()> {
-        if self.unreachable().is_some() {
-            return Err(Error::storage("what tables read cannot be reached, so nothing ran"));
-        }
         let diagnostics = self.diagnostics();
-        let errors: Vec<&Diagnostic> = diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).collect();
-        match errors.len() {
+        let errors = diagnostics.iter().filter(|diagnostic| diagnostic.is_error());
+        match errors.filter(|error| !is_about_data(error)).count() {
             0 => Ok(()),
-            _ if errors.iter().all(|error| [UNREADABLE_SOURCE, UNREACHABLE_SOURCE].contains(&error.code)) => {
-                Err(Error::config("data files cannot be used, so nothing ran"))
-            }
             1 => Err(Error::config("the definitions have a mistake, so nothing ran")),
             count => Err(Error::config(format!("the definitions have {count} mistakes, so nothing ran"))),
         }

@@ -18,6 +18,7 @@ mod lacking;
 mod signals;
 mod testing;
 mod unchanged;
+mod unusable;
 mod versions;
 
 /// A project in a folder of its own, and the transcript of what was run in it.

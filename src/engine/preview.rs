@@ -15,6 +15,7 @@ use super::changes::Kept;
 use super::derived::derived_tables;
 use super::inputs::Inputs;
 use super::planned::{Planned, PlannedKpi};
+use super::select::Selected;
 use super::{Engine, RunOptions};
 use crate::catalog::{self, ColumnSizes, InputFile};
 use crate::days::DayRanges;
@@ -37,6 +38,8 @@ pub struct Preview {
     pub removed: Vec<String>,
     /// Those that would.
     pub changed: Vec<Changed>,
+    /// Those that cannot be computed since data files cannot be used, and why.
+    pub unusable: BTreeMap<String, String>,
     pub scans: Vec<Scan>,
     /// All that has to be known to run exactly this.
     pub planned: Planned,
@@ -106,7 +109,7 @@ impl Engine {
         let RunOptions { select, force, days, .. } = options;
         let force = *force;
         let model = self.model();
-        let selected = self.select(select)?;
+        let Selected { kpis: selected, unusable } = self.select_usable(select)?;
         let store = self.store()?;
         let head = store.head().await?;
         let inputs = Inputs::pin(model);
@@ -120,6 +123,7 @@ impl Engine {
             unchanged: Vec::new(),
             removed: Vec::new(),
             changed: Vec::new(),
+            unusable,
             scans: Vec::new(),
             planned,
             apart: Vec::new(),

@@ -1,14 +1,70 @@
 //! Which KPIs words of a command line name, and what to say of words that name none.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::Engine;
 use crate::diagnostic::nearest;
 use crate::error::{Error, Result};
 use crate::model::Kpi;
+use crate::validate::Unusable;
+
+/// What a selection names, apart by whether data files let it be computed.
+pub(super) struct Selected {
+    pub kpis: BTreeSet<String>,
+    /// The others, and why not.
+    pub unusable: BTreeMap<String, String>,
+}
 
 impl Engine {
+    /// The KPIs that a selection names and whose data can be used, and the others.
+    ///
+    /// # Errors
+    /// As [`Engine::select`]; `Config` or `Storage` where no data can be used.
+    pub(super) fn select_usable(&self, words: &[String]) -> Result<Selected> {
+        let all = &self.validated.unusable;
+        if all.is_empty() {
+            return Ok(Selected { kpis: self.select(words)?, unusable: BTreeMap::new() });
+        }
+        let of_word = |word: &str| -> BTreeSet<String> {
+            let is_meant = |name: &str, unusable: &Unusable| match word.split_once(':') {
+                Some(("tag", tag)) => unusable.tags.contains(tag),
+                Some(("objective", objective)) => unusable.objectives.contains(objective),
+                _ => name == word,
+            };
+            all.iter().filter(|(name, unusable)| is_meant(name, unusable)).map(|(name, _)| name.clone()).collect()
+        };
+        let mut selected = BTreeSet::new();
+        if words.is_empty() {
+            selected.extend(self.model().defined().map(|kpi| kpi.name.clone()).chain(all.keys().cloned()));
+        }
+        for word in words {
+            let unusable = of_word(word);
+            match self.select(std::slice::from_ref(word)) {
+                Ok(named) => selected.extend(named),
+                // What the model does not know may be what cannot be used.
+                Err(error) if unusable.is_empty() => return Err(error),
+                Err(_) => {}
+            }
+            selected.extend(unusable);
+        }
+        let (unusable, kpis): (BTreeSet<String>, BTreeSet<String>) =
+            selected.into_iter().partition(|name| all.contains_key(name));
+        if kpis.is_empty() {
+            return Err(self.no_usable_data());
+        }
+        let unusable = unusable.into_iter().map(|name| (name.clone(), all[&name].reason.clone())).collect();
+        Ok(Selected { kpis, unusable })
+    }
+
+    /// Why nothing runs, where no definition has a mistake.
+    pub(super) fn no_usable_data(&self) -> Error {
+        match self.unreachable() {
+            Some(_) => Error::storage("what tables read cannot be reached, so nothing ran"),
+            None => Error::config("data files cannot be used, so nothing ran"),
+        }
+    }
+
     /// The KPIs that a selection names: by name, by `tag:` or by `objective:`, with which go those that it is made of. Nothing
     /// selects all that can run.
     ///

@@ -72,6 +72,10 @@ impl Engine {
     pub async fn test(&self, options: &TestOptions) -> Result<TestReport> {
         let started = Instant::now();
         self.refuse_mistakes()?;
+        // A test that cannot run must not look as if it had passed.
+        if self.diagnostics().iter().any(Diagnostic::is_error) {
+            return Err(self.no_usable_data());
+        }
         let (kpis, tables) = self.selected_for_tests(&options.select)?;
         let mut outcomes = Vec::new();
         if options.only != Some(Only::Data) {

@@ -213,7 +213,7 @@ impl Engine {
                     .with_hint("they were deleted or cleared away; go back to another version"));
             }
         }
-        let run = store.begin(self.run_info(&BTreeSet::new())).await?;
+        let run = store.begin(self.run_info([].iter())).await?;
         let (record, unpublished) = run.restore(&earlier).await?;
         Ok(RolledBack { record, unpublished })
     }

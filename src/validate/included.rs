@@ -76,11 +76,11 @@ fn selected(
 
 type NamesOf<'k> = &'k dyn Fn(&'k LoadedDocument, &'k KpiSpec) -> Vec<&'k str>;
 
-fn tags<'a>(document: &'a LoadedDocument, spec: &'a KpiSpec) -> Vec<&'a str> {
+pub(super) fn tags<'a>(document: &'a LoadedDocument, spec: &'a KpiSpec) -> Vec<&'a str> {
     let own = spec.tags.iter().flatten().map(|tag| tag.value.as_str());
     document.folder_tag.iter().map(String::as_str).chain(own).collect()
 }
 
-fn served<'a>(spec: &'a KpiSpec, objectives: &'a BTreeMap<String, Objective>) -> Vec<&'a str> {
+pub(super) fn served<'a>(spec: &'a KpiSpec, objectives: &'a BTreeMap<String, Objective>) -> Vec<&'a str> {
     spec.objective.as_ref().map(|objective| with_larger(objectives, objective)).unwrap_or_default()
 }

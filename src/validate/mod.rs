@@ -29,6 +29,7 @@ mod tables;
 mod target;
 mod testing;
 mod typing;
+mod unusable;
 mod variant;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -59,6 +60,8 @@ pub struct Validated {
     pub model: Model,
     /// Mistakes of this stage; those of loading are in [`LoadedProject::diagnostics`].
     pub diagnostics: Vec<Diagnostic>,
+    /// The KPIs whose data cannot be used, by name, where no definition has a mistake; some of them are in the model.
+    pub unusable: BTreeMap<String, Unusable>,
     scope: Scope,
 }
 
@@ -73,6 +76,7 @@ struct Scope {
 
 pub use advice::advice;
 pub use given::Given;
+pub use unusable::{Unusable, is_about_data};
 
 /// Checks a loaded project against the data that it names. Tables are registered in `context` under their names.
 pub async fn validate(loaded: &LoadedProject, context: &SessionContext) -> Validated {
@@ -137,6 +141,19 @@ async fn validate_with(loaded: &LoadedProject, context: &SessionContext, given: 
             assertions::assertions(&kpi_context, &documents.kpis, (&ordered, &skipped), &mut problems);
     }
     nothing_is_lost(loaded, &documents, &ordered, &skipped, &mut problems);
+    let errors = || loaded.diagnostics.iter().chain(&problems.found).filter(|diagnostic| diagnostic.is_error());
+    let unusable = match errors().all(is_about_data) {
+        true => unusable::unusable(&unusable::Outcome {
+            tables: &tables,
+            table_specs: &documents.tables,
+            kpi_specs: &documents.kpis,
+            objectives: &objectives,
+            hidden: &hidden,
+            ready: &ordered.iter().map(AsRef::as_ref).collect::<Vec<_>>(),
+            skipped: &skipped.iter().map(|skipped| skipped.kpi.as_str()).collect(),
+        }),
+        false => BTreeMap::new(),
+    };
     skipped.retain(|skipped| !hidden.contains(&skipped.kpi));
     let periods = match given {
         Some(given) => given.periods.clone(),
@@ -157,7 +174,7 @@ async fn validate_with(loaded: &LoadedProject, context: &SessionContext, given: 
     };
     let scope =
         Scope { tables, functions: functions.clone(), aggregates: aggregates.clone(), settings: settings.clone() };
-    let mut validated = Validated { model, diagnostics: Vec::new(), scope };
+    let mut validated = Validated { model, diagnostics: Vec::new(), unusable, scope };
     if given.is_none() {
         let given_context = given::GivenContext {
             session: context,

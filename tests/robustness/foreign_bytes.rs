@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use kpi::generate::Random;
 use kpi::store::{CleanOptions, Store};
 
 use super::rounds;
-use crate::support::{Rows, block_on, copy_folder, open, run, write_files};
+use crate::support::{Rows, block_on, copy_folder, open, read_published, run, write_files};
 
 /// Everything takes milliseconds; what takes longer than this on a busy machine hangs.
 const AT_MOST: Duration = Duration::from_secs(60);
@@ -244,6 +245,52 @@ fn data_of_any_bytes_is_refused_or_counted() {
             },
         );
     });
+}
+
+/// Whatever runs although a file cannot be used has the values that it has with the file: nothing reaches the file by a way
+/// that nobody thought of.
+#[test]
+fn what_runs_beside_an_unusable_file_never_needed_it() {
+    let cases = cases();
+    let ran = AtomicU64::new(0);
+    let failed = AtomicU64::new(0);
+    let next = AtomicUsize::new(0);
+    side_by_side(|_| {
+        while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let folder = tempfile::tempdir().unwrap();
+            let as_of = fs::read_to_string(case.join("as_of")).unwrap().trim().parse().ok();
+            let whole = folder.path().join("whole");
+            copy_folder(case, &whole);
+            let report = block_on(async { run(&open(&whole, as_of).await).await });
+            let Ok(report) = report else { continue };
+            let is_published = |outcome: &KpiOutcome| matches!(outcome, KpiOutcome::Published { .. });
+            let good: Vec<&String> =
+                report.kpis.iter().filter(|(_, outcome)| is_published(outcome)).map(|(name, _)| name).collect();
+            let mut files = Vec::new();
+            files_below(&case.join("data"), &mut files);
+            for file in files {
+                let broken = folder.path().join("broken");
+                copy_folder(case, &broken);
+                // No Parquet, and no CSV with as many values in each line.
+                fs::write(broken.join(file.strip_prefix(case).unwrap()), "a,b\n1\n").unwrap();
+                let report = block_on(async { run(&open(&broken, as_of).await).await });
+                for (name, outcome) in report.iter().flat_map(|report| &report.kpis) {
+                    failed.fetch_add(u64::from(!is_published(outcome)), Ordering::Relaxed);
+                    if !is_published(outcome) || !good.contains(&name) {
+                        continue;
+                    }
+                    ran.fetch_add(1, Ordering::Relaxed);
+                    let [one, other] = [&whole, &broken].map(|project| Rows::of(&read_published(project, name)));
+                    let difference = one.difference(&other).or((one.names != other.names).then(|| "columns".into()));
+                    assert_eq!(difference, None, "`{name}` of {} without {}", case.display(), file.display());
+                }
+                fs::remove_dir_all(&broken).unwrap();
+            }
+        }
+    });
+    let (ran, failed) = (ran.into_inner(), failed.into_inner());
+    println!("{ran} results beside unusable files, {failed} that failed with them");
+    assert!(ran > 50 && failed > 50, "{ran} ran, {failed} failed");
 }
 
 #[test]

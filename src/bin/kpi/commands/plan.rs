@@ -30,9 +30,9 @@ pub async fn plan(options: &EngineOptions, arguments: &PlanArguments, printer: &
 const NAMES_AT_MOST: usize = 6;
 
 fn report(preview: &Preview) -> String {
-    let Preview { version, unchanged, removed, changed, scans, apart, .. } = preview;
+    let Preview { version, unchanged, removed, changed, unusable, scans, apart, .. } = preview;
     let mut lines = Vec::new();
-    match (changed.is_empty() && removed.is_empty(), version) {
+    match (changed.is_empty() && removed.is_empty() && unusable.is_empty(), version) {
         (true, Some(version)) => lines.push(format!("Nothing to do: version {version} has all values")),
         (true, None) => lines.push("Nothing to do".to_owned()),
         (false, _) => lines.push(format!("{} to compute, {} unchanged", count(changed.len(), "KPI"), unchanged.len())),
@@ -42,6 +42,8 @@ fn report(preview: &Preview) -> String {
         let names: Vec<&str> = removed.iter().map(String::as_str).collect();
         lines.push(format!("  no longer defined, to be taken away: {}", some_of(&names)));
     }
+    let failing: Vec<(String, &str)> = unusable.iter().map(|(kpi, why)| (kpi.clone(), why.as_str())).collect();
+    lines.extend(by_reason(&failing).into_iter().map(|line| format!("  would fail, since{}", &line[1..])));
     for scan in scans.iter().filter(|scan| !scan.days.is_empty()) {
         lines.push(String::new());
         lines.extend(scan_lines(scan));
@@ -94,7 +96,7 @@ fn days_in_words(days: &DayRanges) -> String {
 }
 
 /// A line for each reason, with the KPIs that have it.
-fn by_reason(kpis: &[(String, &'static str)]) -> Vec<String> {
+fn by_reason(kpis: &[(String, &str)]) -> Vec<String> {
     let mut by_reason: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     kpis.iter().for_each(|(name, reason)| by_reason.entry(reason).or_default().push(name));
     by_reason.iter().map(|(reason, names)| format!("  {reason}: {}", some_of(names))).collect()
@@ -161,6 +163,7 @@ fn preview_json(preview: &Preview) -> Value {
         "unchanged": preview.unchanged,
         "removed": preview.removed,
         "changed": preview.changed.iter().map(changed_json).collect::<Vec<_>>(),
+        "unusable": preview.unusable.iter().map(|(kpi, reason)| json!({ "kpi": kpi, "reason": reason })).collect::<Vec<_>>(),
         "scans": scans,
         "apart": reasons(&preview.apart),
         "plan": preview.planned,
