@@ -112,6 +112,11 @@ impl Engine {
     /// The model, the KPI and the cell that a question means.
     fn understand(&self, question: &Question) -> Result<(Model, Arc<Kpi>, Cell)> {
         let kpi = self.find(&question.kpi)?;
+        // Its target, a breakdown or a test may be lacking.
+        if let Some(unusable) = self.validated.unusable.get(&kpi.name) {
+            return Err(Error::execution(format!("`{}` cannot be shown: {}", kpi.name, unusable.reason))
+                .with_hint("`kpi check` shows what is wrong with them"));
+        }
         let grain = question.grain.or(kpi.grains.first().copied()).unwrap_or(Grain::Month);
         if let Some((name, minimum)) = minimum_grain(self.model(), kpi).filter(|(_, minimum)| grain < *minimum) {
             let whose = if name == kpi.name { "it".to_owned() } else { format!("`{name}`") };

@@ -104,6 +104,7 @@ fn what_needs_no_unusable_file_runs() {
     let plans = project.path("data/plans.csv");
     std::fs::write(&plans, "").unwrap();
     project.kpi(&["run", "calls", "planned_calls", "calls_as_planned", "--as-of", "2025-02-28", "--quiet"], 6);
+    project.kpi(&["show", "planned_calls", "--as-of", "2025-02-28"], 1);
     std::fs::write(&plans, "month,value\n2025-01-01,1\n2025-02-01,3\n").unwrap();
     // What is asked for by name or tag and cannot be used is not left out in silence.
     project.kpi(&["run", "tag:money", "--as-of", "2025-02-28", "--quiet"], 6);
