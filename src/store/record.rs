@@ -140,7 +140,7 @@ impl LogRecord {
     /// Reads a record; `location` is for messages.
     pub(super) fn from_json(json: &[u8], location: &str) -> Result<LogRecord> {
         refuse_newer_format(json, location)?;
-        if has_checksum(json) && !fits_its_checksum(json) {
+        if !fits_its_checksum(json) {
             return Err(damaged(location).with_context("reason", "its checksum does not fit"));
         }
         serde_json::from_slice(json).map_err(|source| damaged(location).with_source(source))
@@ -164,8 +164,8 @@ fn has_checksum(json: &[u8]) -> bool {
 fn fits_its_checksum(json: &[u8]) -> bool {
     let Some(line) = json.strip_prefix(OPENING.as_bytes()).and_then(|rest| rest.strip_prefix(CHECKSUM.as_bytes()))
     else {
-        // Written before there was one, or by hand.
-        return true;
+        // Either there was none yet when it was written, or somebody wrote it anew.
+        return !has_checksum(json);
     };
     let Some(end) = line.iter().position(|byte| *byte == b'\n') else { return false };
     let (checksum, rest) = line.split_at(end + 1);

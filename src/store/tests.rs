@@ -369,6 +369,11 @@ async fn a_record_with_a_byte_changed_is_refused() {
         }
     }
     fs::write(&path, &whole).unwrap();
+    // Whoever writes it anew in another form cannot change it unseen either.
+    let other_form = String::from_utf8(whole.clone()).unwrap().replace('\n', "\r\n");
+    fs::write(&path, other_form.replace("\"rows\": 2", "\"rows\": 3")).unwrap();
+    let error = store.head().await.unwrap_err();
+    assert!(error.to_string().contains("its checksum does not fit"), "{error}");
     // One without a checksum is as old as those of the first versions of kpi.
     let text = String::from_utf8(whole).unwrap();
     let without: String =
