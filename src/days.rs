@@ -129,16 +129,18 @@ impl FromIterator<DayRanges> for DayRanges {
     }
 }
 
-/// Days as texts, for records that people read.
+/// Days, and what is written like them, as texts, for records that people read.
 pub mod text {
-    use chrono::NaiveDate;
+    use std::fmt::Display;
+    use std::str::FromStr;
+
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
-    pub fn serialize<S: Serializer>(day: &NaiveDate, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(day)
+    pub fn serialize<T: Display, S: Serializer>(written: &T, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(written)
     }
 
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<NaiveDate, D::Error> {
+    pub fn deserialize<'de, T: FromStr<Err: Display>, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
     }
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::inputs::Inputs;
 use super::{Engine, RunOptions};
-use crate::days::DayRanges;
+use crate::days::{DayRanges, text};
 use crate::error::{Error, Result};
 use crate::model::{Kpi, Model};
 use crate::store::LogRecord;
@@ -28,7 +28,7 @@ pub struct Planned {
     /// Days whose periods are computed in any case.
     pub days: DayRanges,
     /// The day from which it looks; the day on which it runs makes no difference.
-    #[serde(with = "as_of_text")]
+    #[serde(with = "text")]
     pub as_of: AsOf,
     /// Settings of the project that have another value in this run.
     pub settings: BTreeMap<String, String>,
@@ -141,19 +141,4 @@ impl Planned {
 
 fn outdated(message: String) -> Error {
     Error::config(message).with_hint("nothing ran; run `kpi plan --json` again")
-}
-
-/// A day to look from, as records have it.
-mod as_of_text {
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-
-    use crate::survey::AsOf;
-
-    pub fn serialize<S: Serializer>(as_of: &AsOf, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(as_of)
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<AsOf, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
-    }
 }

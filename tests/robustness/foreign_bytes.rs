@@ -18,10 +18,13 @@ use kpi::generate::Random;
 use kpi::store::{CleanOptions, Store};
 
 use super::rounds;
-use crate::support::{Rows, block_on, copy_folder, open, read_published, run, write_files};
+use crate::support::{Rows, block_on, copy_folder, open, read_published, run, write_files, write_parquet};
 
 /// Everything takes milliseconds; what takes longer than this on a busy machine hangs.
 const AT_MOST: Duration = Duration::from_secs(180);
+
+/// Everything is looked at from this day.
+const DAY: Option<NaiveDate> = NaiveDate::from_ymd_opt(2025, 4, 30);
 
 /// What means something in one of the formats, or is odd in all of them.
 const WORDS: [&[u8]; 40] = [
@@ -166,8 +169,8 @@ fn refuse_bug(error: &Error) {
 }
 
 /// Runs what can run, and looks at each outcome.
-async fn run_all(project: &Path, as_of: Option<NaiveDate>) {
-    match run(&open(project, as_of).await).await {
+async fn run_all(project: &Path) {
+    match run(&open(project, DAY).await).await {
         Ok(report) => report.kpis.iter().for_each(|(_, outcome)| {
             if let KpiOutcome::Failed { error } = outcome {
                 refuse_bug(error);
@@ -175,6 +178,14 @@ async fn run_all(project: &Path, as_of: Option<NaiveDate>) {
         }),
         Err(error) => refuse_bug(&error),
     }
+}
+
+/// A project with data in both formats, all of which runs.
+fn sales(folder: &Path) -> PathBuf {
+    let project = folder.join("project");
+    write_files(&project, &[("kpis/sales.yaml", DEFINITIONS), ("data/orders.csv", ORDERS)]);
+    block_on(write_parquet(&project.join("data/orders.csv"), &project.join("data/visits.parquet")));
+    project
 }
 
 /// The rows of every KPI in every version, as far as they can be read.
@@ -208,14 +219,14 @@ fn definitions_of_any_bytes_are_mistakes_or_run() {
     side_by_side(|seed| {
         spoil_one_by_one(seed, rounds(150), &cases, is_definition, |project| {
             block_on(async {
-                let engine = open(project, NaiveDate::from_ymd_opt(2025, 4, 30)).await;
+                let engine = open(project, DAY).await;
                 let diagnostics = engine.diagnostics();
                 let text = render_text(&diagnostics, engine.sources(), true);
                 assert_eq!(diagnostics.is_empty(), text.is_empty());
                 to_json(&diagnostics, engine.sources());
-                engine.advice(NaiveDate::from_ymd_opt(2025, 4, 30));
+                engine.advice(DAY);
                 if diagnostics.is_empty() {
-                    run_all(project, NaiveDate::from_ymd_opt(2025, 4, 30)).await;
+                    run_all(project).await;
                 }
             });
         });
@@ -225,11 +236,9 @@ fn definitions_of_any_bytes_are_mistakes_or_run() {
 #[test]
 fn data_of_any_bytes_is_refused_or_counted() {
     let folder = tempfile::tempdir().unwrap();
-    let project = folder.path().join("project");
-    write_files(&project, &[("kpis/sales.yaml", DEFINITIONS), ("data/orders.csv", ORDERS)]);
+    let project = sales(folder.path());
     block_on(async {
-        crate::support::write_parquet(&project.join("data/orders.csv"), &project.join("data/visits.parquet")).await;
-        let report = run(&open(&project, NaiveDate::from_ymd_opt(2025, 4, 30)).await).await.unwrap();
+        let report = run(&open(&project, DAY).await).await.unwrap();
         assert_eq!(report.exit_code(), 0, "{report:?}");
     });
     fs::remove_dir_all(project.join("out")).unwrap();
@@ -241,7 +250,7 @@ fn data_of_any_bytes_is_refused_or_counted() {
             &projects,
             |file| file.starts_with("data"),
             |project| {
-                block_on(run_all(project, NaiveDate::from_ymd_opt(2025, 4, 30)));
+                block_on(run_all(project));
             },
         );
     });
@@ -296,10 +305,8 @@ fn what_runs_beside_an_unusable_file_never_needed_it() {
 #[test]
 fn a_log_of_any_bytes_is_refused_or_mended() {
     let folder = tempfile::tempdir().unwrap();
-    let project = folder.path().join("project");
-    write_files(&project, &[("kpis/sales.yaml", DEFINITIONS), ("data/orders.csv", ORDERS)]);
+    let project = sales(folder.path());
     block_on(async {
-        crate::support::write_parquet(&project.join("data/orders.csv"), &project.join("data/visits.parquet")).await;
         for (day, of_all) in [(20, true), (25, true), (30, false)] {
             let engine = open(&project, NaiveDate::from_ymd_opt(2025, 4, day)).await;
             let select = if of_all { Vec::new() } else { vec!["revenue".to_owned()] };
@@ -317,7 +324,7 @@ fn a_log_of_any_bytes_is_refused_or_mended() {
             |file| file.starts_with("out"),
             |project| {
                 block_on(async {
-                    let engine = open(project, NaiveDate::from_ymd_opt(2025, 4, 30)).await;
+                    let engine = open(project, DAY).await;
                     // What can still be read is what was written.
                     for (place, rows) in readable(project).await {
                         assert!(originals.get(&place) == Some(&rows), "{place:?} is {rows:?}");
@@ -328,7 +335,7 @@ fn a_log_of_any_bytes_is_refused_or_mended() {
                     told(engine.unfinished().await.err());
                     told(engine.preview(&RunOptions::default()).await.err());
                     told(engine.store().unwrap().find_needless(&CleanOptions::default()).await.err());
-                    run_all(project, NaiveDate::from_ymd_opt(2025, 4, 30)).await;
+                    run_all(project).await;
                     told(engine.roll_back(1).await.err());
                 });
             },

@@ -480,8 +480,10 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 /// More threads than this only wait for each other.
 fn threads(text: &str) -> Result<usize, String> {
-    at_least_one(text)?;
-    text.parse().ok().filter(|number| *number <= 256).ok_or_else(|| "write a number up to 256".to_owned())
+    match at_least_one(text)? {
+        number @ ..=256 => Ok(number),
+        _ => Err("write a number up to 256".to_owned()),
+    }
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {
