@@ -16,34 +16,64 @@ use crate::error::{Error, Result};
 /// One JSON document with all rows.
 pub fn encode(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<Vec<u8>> {
     refuse_repeated_names(schema.fields())?;
-    let options = text_options();
     let mut out = String::from("[");
     let mut rows_before = 0;
     for batch in batches {
-        let columns = prepare(schema.fields(), batch.columns())?;
-        let columns = columns
-            .iter()
-            .map(|(name, array)| Ok((name.as_str(), Column::new(array, &options)?)))
-            .collect::<Result<Vec<_>>>()?;
-        for row in 0..batch.num_rows() {
-            out.push_str(if rows_before + row == 0 { "\n{" } else { ",\n{" });
-            for (index, (name, column)) in columns.iter().enumerate() {
-                if index > 0 {
-                    out.push(',');
-                }
-                push_string(&mut out, name);
-                out.push(':');
-                column.push(&mut out, row, name).map_err(|error| {
-                    // Rows are counted from one, over all batches, as a reader of the output would.
-                    error.with_context("place", format!("column `{name}`, row {}", rows_before + row + 1))
-                })?;
-            }
-            out.push('}');
+        for row in objects(batch, rows_before)? {
+            out.push_str(if rows_before == 0 { "\n" } else { ",\n" });
+            out.push_str(&row);
+            rows_before += 1;
         }
-        rows_before += batch.num_rows();
     }
     out.push_str(if rows_before == 0 { "]\n" } else { "\n]\n" });
     Ok(out.into_bytes())
+}
+
+/// JSON lines: the object of each row by itself, one to a line.
+pub fn encode_lines(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<Vec<u8>> {
+    refuse_repeated_names(schema.fields())?;
+    let mut out = String::new();
+    let mut rows_before = 0;
+    for batch in batches {
+        objects(batch, rows_before)?.iter().for_each(|row| {
+            out.push_str(row);
+            out.push('\n');
+        });
+        rows_before += batch.num_rows();
+    }
+    Ok(out.into_bytes())
+}
+
+/// An object for each row, of which so many came before.
+///
+/// # Errors
+/// `Execution` where a value has no word in JSON, or two columns have one name.
+pub fn objects(batch: &RecordBatch, rows_before: usize) -> Result<Vec<String>> {
+    let options = text_options();
+    let fields = batch.schema_ref().fields();
+    refuse_repeated_names(fields)?;
+    let columns = prepare(fields, batch.columns())?;
+    let columns = columns
+        .iter()
+        .map(|(name, array)| Ok((name.as_str(), Column::new(array, &options)?)))
+        .collect::<Result<Vec<_>>>()?;
+    let object = |row: usize| {
+        let mut out = String::from("{");
+        for (index, (name, column)) in columns.iter().enumerate() {
+            if index > 0 {
+                out.push(',');
+            }
+            push_string(&mut out, name);
+            out.push(':');
+            column.push(&mut out, row, name).map_err(|error| {
+                // Rows are counted from one, over all batches, as a reader of the output would.
+                error.with_context("place", format!("column `{name}`, row {}", rows_before + row + 1))
+            })?;
+        }
+        out.push('}');
+        Ok(out)
+    };
+    (0..batch.num_rows()).map(object).collect()
 }
 
 fn refuse_repeated_names(fields: &Fields) -> Result<()> {
