@@ -4,6 +4,7 @@
 
 mod candidate;
 mod changes;
+mod contribution;
 mod derived;
 mod doctor;
 mod explain;
@@ -47,6 +48,7 @@ use crate::store::{
 use crate::survey::{AsOf, Partner, Survey, broken_keys, partners, repeated_targets, survey};
 use crate::validate::{UNREACHABLE_SOURCE, Validated, advice, is_about_data, validate};
 use candidate::make_ready;
+pub use contribution::{Adding, Breakdown, Contributions, Group, Standing};
 use derived::with_derived_tables;
 pub use doctor::{Examination, KpiState, Missing, OutputState, TableState};
 use inputs::Inputs;
@@ -207,6 +209,19 @@ impl Engine {
         let as_of = options.as_of.unwrap_or_else(today);
         let is_as_of_fixed = options.as_of.is_some();
         Ok(Engine { loaded, validated, context, as_of, is_as_of_fixed, settings: options.settings.clone() })
+    }
+
+    /// An engine that has no project around it: no tables and no KPIs, and a session for queries.
+    ///
+    /// # Errors
+    /// `Storage` where the session cannot be opened.
+    pub async fn without_project(options: &EngineOptions) -> Result<Engine> {
+        let loaded = LoadedProject::empty(&options.project);
+        let context = session::open(&options.session)?;
+        let validated = validate(&loaded, &context).await;
+        let as_of = options.as_of.unwrap_or_else(|| AsOf::during(Utc::now().date_naive()));
+        let is_as_of_fixed = options.as_of.is_some();
+        Ok(Engine { loaded, validated, context, as_of, is_as_of_fixed, settings: BTreeMap::new() })
     }
 
     /// Every mistake in the project's files.

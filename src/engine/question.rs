@@ -2,7 +2,7 @@
 //!
 //! What a run would not publish is not shown either.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chrono::NaiveDate;
@@ -80,6 +80,22 @@ impl Engine {
             return Err(Error::execution(format!("`{}` cannot be shown: {}: {detail}", kpi.name, failure.name)));
         }
         Ok(Answer { kpi, cell, schema: result.schema, rows: result.rows })
+    }
+
+    /// The columns that the answer to a question has; the data is not looked at.
+    ///
+    /// # Errors
+    /// `Config` where the question cannot be answered.
+    pub fn columns_of(&self, question: &Question) -> Result<SchemaRef> {
+        self.refuse_unsound_project()?;
+        let (model, kpi, cell) = self.understand(question)?;
+        let bounds = Bounds { days: DayRanges::all(), until: self.as_of.day };
+        let leaves = TableLeaves { model: &model, bounds, way: Way::Joins, rows: None };
+        let extents = BTreeMap::new();
+        let compiler =
+            Compiler { model: &model, leaves: &leaves, extents: &extents, days: None, members: &Members::new() };
+        let plan = result_plan(&compiler, &kpi, &cell, None).map_err(query_error)?;
+        Ok(execute::published_schema(plan.schema().inner()))
     }
 
     /// The SQL that DataFusion runs for a KPI, over the tables by their names.

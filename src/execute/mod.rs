@@ -31,7 +31,8 @@ use crate::model::{Kpi, Model, Origin, below};
 use crate::plan::{FusedLeaves, KeptRows, Pass, PassRows, RunPlan, SharedRows, Wanted};
 use crate::session;
 
-use rows::{published_schema, sorted, with_schema};
+pub use rows::published_schema;
+use rows::{sorted, with_schema};
 
 /// What happens while a plan runs.
 #[derive(Debug, Clone)]

@@ -41,6 +41,15 @@ pub struct LoadedProject {
     pub diagnostics: Vec<Diagnostic>,
 }
 
+impl LoadedProject {
+    /// A project without a single definition.
+    pub fn empty(root: &Path) -> LoadedProject {
+        let root = root.to_owned();
+        let (sources, documents) = (Sources::default(), Vec::new());
+        LoadedProject { root, sources, documents, broken: Vec::new(), diagnostics: Vec::new() }
+    }
+}
+
 /// One document that could be read, perhaps without the keys that had mistakes.
 #[derive(Debug, Clone)]
 pub struct LoadedDocument {
