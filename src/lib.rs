@@ -31,7 +31,8 @@
 //! | 6 | [`execute`], [`survey`], [`profile`] | queries that run; which days the data covers, what tables hold | publishing |
 //! | 7 | [`audit`], [`testing`], [`materialize`], [`report`], [`store`], [`generate`] | judging, encoding, showing, keeping; sample data | computing |
 //! | 8 | [`engine`] | all of it, in order | decisions about what a value means |
-//! | 9 | the program, `src/bin/kpi` | words, tables, colors, exit codes | computing; only its printer prints |
+//! | 9 | [`query`] | SQL over a project, and KPIs in it | changes to definitions and results |
+//! | 10 | the program, `src/bin/kpi` | words, tables, colors, exit codes | computing; only its printer prints |
 //!
 //! Further rules, tested where a test can see them: the library never prints; SQL is never glued together from strings,
 //! but parsed, resolved and typed against the real schemas, and the SQL that people see is written from the plan; mistakes
@@ -123,3 +124,6 @@ pub mod testing;
 
 // Floor 8: the whole pipeline. Read this one first.
 pub mod engine;
+
+// Floor 9: questions that nobody has defined.
+pub mod query;

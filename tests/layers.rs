@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const FLOORS: [&[&str]; 9] = [
+const FLOORS: [&[&str]; 10] = [
     &["days", "diagnostic", "error", "machine", "secrets", "time"],
     &["cube", "frames", "functions", "load", "location", "spec"],
     &["catalog", "session"],
@@ -15,6 +15,7 @@ const FLOORS: [&[&str]; 9] = [
     &["execute", "profile", "survey"],
     &["audit", "generate", "materialize", "report", "store", "testing"],
     &["engine"],
+    &["query"],
 ];
 
 #[test]

@@ -1,0 +1,161 @@
+//! Files and folders that a query names in quotes: `SELECT * FROM 'exports/deals.parquet'`, or a URL of an object store.
+//!
+//! A name without a slash, a dot or a star is never taken for a file. Schemas are looked up at each statement, since files
+//! change.
+
+use std::fmt;
+use std::io::Read;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+
+use async_trait::async_trait;
+use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
+use datafusion::catalog::{TableProvider, UrlTableFactory};
+use datafusion::common::{DataFusionError, Result, plan_err};
+use datafusion::datasource::file_format::json::JsonFormat;
+use datafusion::datasource::listing::{
+    ListingOptions, ListingTable, ListingTableConfig, ListingTableConfigExt, ListingTableUrl,
+};
+use datafusion::execution::SessionState;
+use datafusion::object_store::ObjectStoreExt;
+use datafusion::prelude::SessionContext;
+
+use crate::catalog::{self, SourceOptions, is_csv};
+use crate::location::{Location, store_of};
+
+/// Opens what looks like a path or a URL.
+#[derive(Default)]
+pub(super) struct Files {
+    /// How to come by the session, which has this, and which may be gone.
+    pub(super) session: OnceLock<Box<dyn Fn() -> Option<SessionState> + Send + Sync>>,
+}
+
+impl fmt::Debug for Files {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Files")
+    }
+}
+
+#[async_trait]
+impl UrlTableFactory for Files {
+    async fn try_new(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        if !looks_like_a_file(name) {
+            return Ok(None);
+        }
+        let Some(state) = self.session.get().and_then(|session| session()) else {
+            return plan_err!("the session is gone");
+        };
+        let (place, url) = place_of(name)?;
+        let opened = async {
+            let config = ListingTableConfig::new(url.clone());
+            let config = match ending_of_lines(name) {
+                Some(ending) => config.with_listing_options(
+                    ListingOptions::new(Arc::new(JsonFormat::default())).with_file_extension(ending),
+                ),
+                None => config.infer_options(&state).await?,
+            };
+            let config = config.infer_partitions_from_path(&state).await?;
+            if is_csv(name)
+                && let Some(schema) = csv_schema(&state, &place, name).await
+            {
+                return Ok(config.with_schema(schema));
+            }
+            let config = if holds_an_array(&state, &place, name).await { of_arrays(config) } else { config };
+            config.infer_schema(&state).await
+        };
+        let config = opened.await.map_err(|error| explained(name, error))?;
+        if config.file_schema.as_ref().is_some_and(|schema| schema.fields().is_empty()) {
+            return plan_err!("`{name}` has no columns");
+        }
+        Ok(Some(Arc::new(ListingTable::try_new(config)?)))
+    }
+}
+
+/// A table has a plain name.
+pub(super) fn looks_like_a_file(name: &str) -> bool {
+    name.contains(['/', '.', '*', '\\'])
+}
+
+/// Where a name leads, from the folder that one is in.
+fn place_of(name: &str) -> Result<(Location, ListingTableUrl)> {
+    let here = Location::Local(std::env::current_dir().unwrap_or_else(|_| PathBuf::from(".")));
+    // What no store is known for is refused here, with what there is instead.
+    let place = Location::parse(name, &here).map_err(|error| DataFusionError::External(Box::new(error)))?;
+    let url = match &place {
+        Location::Local(path) if !name.contains(['*', '?', '[']) && !path.exists() => {
+            return plan_err!("there is no file `{name}`");
+        }
+        Location::Local(path) => ListingTableUrl::parse(path.to_string_lossy())?,
+        Location::Remote(_) => ListingTableUrl::parse(name)?,
+    };
+    Ok((place, url))
+}
+
+/// The columns of CSV files with the types that the tables of a project would have: what looks like a number and is a code,
+/// such as 007, stays a text.
+async fn csv_schema(state: &SessionState, place: &Location, name: &str) -> Option<SchemaRef> {
+    let context = SessionContext::new_with_state(state.clone());
+    let opened = catalog::open(&context, place, name, &SourceOptions::default()).await.ok()?;
+    let raw = opened.schema();
+    let fields = raw.fields().iter().map(|field| {
+        let suggested = opened.suggested_types.iter().find(|(column, _)| column == field.name());
+        let data_type = suggested.map_or(field.data_type().clone(), |(_, data_type)| data_type.clone());
+        Field::new(field.name(), data_type, true)
+    });
+    Some(Arc::new(Schema::new(fields.collect::<Vec<_>>())))
+}
+
+/// The ending of a file that says that it holds an object to a line, and that DataFusion does not know.
+fn ending_of_lines(name: &str) -> Option<&'static str> {
+    let name = name.to_ascii_lowercase();
+    [".jsonl", ".ndjson"].into_iter().find(|ending| name.ends_with(ending))
+}
+
+/// Whether a file of JSON is one array, and not an object to a line.
+async fn holds_an_array(state: &SessionState, place: &Location, name: &str) -> bool {
+    if !name.to_ascii_lowercase().ends_with(".json") {
+        return false;
+    }
+    let beginning = match place {
+        Location::Local(path) => {
+            let mut bytes = Vec::new();
+            let read = std::fs::File::open(path).and_then(|file| file.take(BEGINNING).read_to_end(&mut bytes));
+            read.is_ok().then_some(bytes)
+        }
+        Location::Remote(remote) => {
+            let stores = state.runtime_env().object_store_registry.clone();
+            match (store_of(&stores, remote), remote.object_key()) {
+                (Ok(store), Ok(key)) => store.get_range(&key, 0..BEGINNING).await.ok().map(|bytes| bytes.to_vec()),
+                _ => None,
+            }
+        }
+    };
+    beginning.is_some_and(|bytes| bytes.trim_ascii_start().starts_with(b"["))
+}
+
+/// So many bytes tell what a file of JSON is.
+const BEGINNING: u64 = 256;
+
+fn of_arrays(mut config: ListingTableConfig) -> ListingTableConfig {
+    if let Some(options) = &mut config.options {
+        options.format = Arc::new(JsonFormat::default().with_newline_delimited(false));
+    }
+    config
+}
+
+fn explained(name: &str, error: DataFusionError) -> DataFusionError {
+    let text = error.strip_backtrace();
+    if text.contains("No files found") || text.contains("at least one file") || text.contains("No files exist") {
+        return DataFusionError::Plan(format!("there is no file at `{name}`"));
+    }
+    if text.contains("No file_format found")
+        || text.contains("Unable to find factory")
+        || text.contains("infer file extension")
+        || text.contains("FileFormat")
+    {
+        return DataFusionError::Plan(format!(
+            "what `{name}` holds cannot be told from its ending; it may be .parquet, .csv, .json, .jsonl or .arrow"
+        ));
+    }
+    error
+}
