@@ -12,6 +12,7 @@ mod layers;
 mod mappings;
 mod memory;
 mod partial;
+mod queries;
 mod readme;
 mod robustness;
 mod shapes;
@@ -19,3 +20,5 @@ mod stores;
 mod support;
 #[cfg(feature = "otlp")]
 mod telemetry;
+#[cfg(unix)]
+mod terminal;

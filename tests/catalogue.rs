@@ -43,7 +43,7 @@ fn run_and_compare(project: &Path, arguments: &[&str], expected: &[&Expected]) {
 }
 
 /// The micro data with its own tables, and with the KPIs and queries of the bundled catalogue.
-fn write_micro(project: &Path) {
+pub fn write_micro(project: &Path) {
     copy_folder(&root().join("tests/projects/micro/kpis"), &project.join("kpis"));
     copy_folder(&root().join("tests/projects/micro/data"), &project.join("data"));
     for area in areas() {

@@ -15,6 +15,7 @@ use crate::support::without_machine;
 mod bad_input;
 mod commands;
 mod lacking;
+mod queries;
 mod signals;
 mod testing;
 mod unchanged;

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
 
 use kpi::error::ErrorKind;
 use kpi::spec::schema::json_schema;
@@ -24,6 +25,13 @@ fn definitions_pass_the_check() {
         let (output, code) = run(project.path(), "kpi check");
         assert_eq!(code, Some(0), "the definitions in `{}`:\n{output}", chapter.title);
     }
+}
+
+/// Changes README.md as it is now: others may be writing it anew at the same time.
+pub fn rewrite(change: impl FnOnce(String) -> String) {
+    static WRITING: Mutex<()> = Mutex::new(());
+    let _writing = WRITING.lock().unwrap();
+    fs::write(path(), change(read(&path()))).unwrap();
 }
 
 #[cfg(unix)]
@@ -42,15 +50,13 @@ fn sessions_show_what_the_program_prints() {
                 if without_seconds(&without_machine(&printed)) != without_seconds(&without_machine(&block.text)) {
                     let (line, text) = (block.line, &block.text);
                     different.push_str(&format!("\n--- line {line}:\n{text}+++ printed:\n{printed}"));
-                    changes.push((block.start..block.start + block.text.len(), printed));
+                    changes.push((text.clone(), printed));
                 }
             }
         }
     }
     if is_update {
-        let mut text = read(&path());
-        changes.into_iter().rev().for_each(|(range, printed)| text.replace_range(range, &printed));
-        fs::write(path(), text).unwrap();
+        rewrite(|text| changes.iter().fold(text, |text, (before, printed)| text.replacen(before, printed, 1)));
     } else {
         assert!(different.is_empty(), "look, then accept with KPI_UPDATE_EXPECTED=1{different}");
     }
@@ -72,7 +78,8 @@ fn the_catalogue_is_as_the_definitions_say() {
     let end = start + text[start..].find(END).expect("the catalogue ends");
     let glossary = root().join("kpis/README.md");
     if is_update {
-        fs::write(path(), format!("{}\n{short}\n{}", &text[..start], &text[end..])).unwrap();
+        let before = text[start..end].to_owned();
+        rewrite(|text| text.replacen(&before, &format!("\n{short}\n"), 1));
         fs::write(glossary, whole).unwrap();
     } else {
         assert!(
@@ -243,8 +250,6 @@ struct Block {
     words: Vec<&'static str>,
     text: String,
     line: usize,
-    /// Where the text begins in README.md, in bytes.
-    start: usize,
 }
 
 impl Block {
@@ -287,14 +292,12 @@ fn chapters() -> Vec<Chapter> {
     let text: &'static str = read(&path()).leak();
     let mut chapters = vec![Chapter { title: String::new(), blocks: Vec::new() }];
     let mut open: Option<Block> = None;
-    let mut behind = 0;
     for (index, line) in text.split_inclusive('\n').enumerate() {
-        behind += line.len();
         let chapter = chapters.last_mut().unwrap();
         match (line.strip_prefix("```"), &mut open) {
             (Some(words), None) => {
                 let words = words.split_whitespace().collect();
-                open = Some(Block { words, text: String::new(), line: index + 2, start: behind });
+                open = Some(Block { words, text: String::new(), line: index + 2 });
             }
             (Some(_), Some(_)) => chapter.blocks.extend(open.take()),
             (None, Some(block)) => block.text.push_str(line),
@@ -322,13 +325,28 @@ fn session(folder: &Path, text: &str) -> String {
 /// Both streams of a command, and its exit code.
 fn run(folder: &Path, command: &str) -> (String, Option<i32>) {
     let program = Path::new(env!("CARGO_BIN_EXE_kpi"));
-    let mut arguments = command.split_whitespace();
-    assert_eq!(arguments.next(), Some("kpi"), "`{command}`: only `kpi` is run");
+    let mut arguments = arguments_of(command).into_iter();
+    assert_eq!(arguments.next().as_deref(), Some("kpi"), "`{command}`: only `kpi` is run");
     let output =
         Command::new(program).args(arguments).current_dir(folder).env_remove("RUST_BACKTRACE").output().unwrap();
     let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
     let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
     (format!("{}\n", lines.join("\n").trim_end()), output.status.code())
+}
+
+/// The words of a command; between double quotes blanks belong to them.
+fn arguments_of(command: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut is_quoted = false;
+    for letter in command.chars() {
+        match letter {
+            '"' => is_quoted = !is_quoted,
+            ' ' if !is_quoted => words.push(String::new()),
+            letter => words.last_mut().unwrap().push(letter),
+        }
+    }
+    words.retain(|word| !word.is_empty());
+    words
 }
 
 /// How long something took is never the same.

@@ -14,6 +14,8 @@ use kpi::session::SessionOptions;
 use kpi::survey::AsOf;
 use kpi::time::Grain;
 
+use crate::repl::Mode;
+
 /// KPIs from definitions in YAML and SQL, computed over Parquet and CSV files and published as whole versions
 #[derive(Debug, Parser)]
 #[command(
@@ -118,9 +120,16 @@ pub enum Command {
     /// Compute one KPI now and print it; nothing is published
     #[command(before_help = "Example: kpi show close_rate --by channel --grain month --since 2025-01-01")]
     Show(ShowArguments),
-    /// Print the SQL that computes a KPI, over the tables by their names
-    #[command(before_help = "Example: kpi sql close_rate --by channel --grain month")]
-    Sql(QuestionArguments),
+    /// Run SQL over tables, results, files and KPIs; or print the SQL that computes a KPI
+    #[command(
+        before_help = "Example: kpi sql -c \"SELECT * FROM kpi('close_rate', by => 'channel')\" --format csv\n         \
+                       kpi sql -f checks.sql --param since=2025-01-01\n         \
+                       kpi sql close_rate --by channel --grain month"
+    )]
+    Sql(SqlArguments),
+    /// Ask one question after the other: SQL, and commands such as \kpi close_rate by region
+    #[command(before_help = "Example: kpi repl")]
+    Repl(ReplArguments),
     /// Write a small project that runs at once
     #[command(before_help = "Example: kpi init sample")]
     Init(InitArguments),
@@ -335,6 +344,54 @@ pub struct QuestionArguments {
 }
 
 #[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("what").required(true).multiple(true).args(["kpi", "command", "file"]))]
+pub struct SqlArguments {
+    /// The KPI whose SQL is printed
+    #[arg(conflicts_with_all = ["command", "file"])]
+    pub kpi: Option<String>,
+    /// Run these statements, divided by semicolons; may come several times
+    #[arg(short, long, value_name = "SQL")]
+    pub command: Vec<String>,
+    /// Run what this file holds, behind all of -c; - for standard input; may come several times
+    #[arg(short, long, value_name = "FILE")]
+    pub file: Vec<PathBuf>,
+    /// A value for $NAME in statements, of the type that it is used as, or of a given one as in since:date=2025-01-31
+    #[arg(long, value_name = "NAME[:TYPE]=VALUE", conflicts_with = "kpi")]
+    pub param: Vec<String>,
+    /// How to write rows [default: by the ending of FILE, else table]
+    #[arg(long, conflicts_with = "kpi")]
+    pub format: Option<Mode>,
+    /// Write the rows to this file instead of standard output
+    #[arg(short, long, value_name = "FILE", conflicts_with = "kpi")]
+    pub output: Option<PathBuf>,
+    /// Do not stop at the first statement that fails; the exit code is still that of the first failure
+    #[arg(long, conflicts_with = "kpi")]
+    pub continue_on_error: bool,
+    /// Break the KPI down by dimensions, columns, or paths through joins such as account.region
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',', requires = "kpi")]
+    pub by: Vec<String>,
+    /// day, week, month, quarter or year [default: the first that the KPI names]
+    #[arg(long, value_parser = grain, requires = "kpi")]
+    pub grain: Option<Grain>,
+    /// Begin with the period that this day lies in
+    #[arg(long, value_name = "DATE", value_parser = day, requires = "kpi")]
+    pub since: Option<NaiveDate>,
+}
+
+#[derive(Debug, Args)]
+pub struct ReplArguments {
+    /// A value for $NAME in statements, as in kpi sql
+    #[arg(long, value_name = "NAME[:TYPE]=VALUE")]
+    pub param: Vec<String>,
+    /// How to write rows [default: table]
+    #[arg(long)]
+    pub format: Option<Mode>,
+    /// Leave out what $XDG_CONFIG_HOME/kpi/replrc says to do first
+    #[arg(long)]
+    pub no_init: bool,
+}
+
+#[derive(Debug, Args)]
 pub struct ShowArguments {
     #[command(flatten)]
     pub question: QuestionArguments,
@@ -412,6 +469,13 @@ impl DaysArguments {
             }
             (start, end) => Ok(DayRanges::of(start.unwrap_or(NaiveDate::MIN), end.unwrap_or(NaiveDate::MAX))),
         }
+    }
+}
+
+impl SqlArguments {
+    pub fn question(&self) -> Question {
+        let kpi = self.kpi.clone().unwrap_or_default();
+        Question { kpi, by: self.by.clone(), grain: self.grain, since: self.since }
     }
 }
 

@@ -7,6 +7,7 @@
 mod args;
 mod commands;
 mod printer;
+mod repl;
 mod scorecard;
 mod table;
 #[cfg_attr(not(feature = "otlp"), path = "telemetry/without.rs")]
@@ -67,6 +68,7 @@ async fn run(arguments: Arguments, printer: &Printer) -> Result<u8> {
         Command::Ls(arguments) => commands::ls(&options, &arguments, printer).await,
         Command::Show(arguments) => commands::show(&options, &arguments, printer).await,
         Command::Sql(arguments) => commands::sql(&options, &arguments, printer).await,
+        Command::Repl(arguments) => commands::repl(&options, &arguments, printer).await,
         Command::Init(arguments) => commands::init(&arguments, printer),
         Command::Generate(arguments) => commands::generate(&arguments, printer),
         Command::Schema => commands::schema(printer),

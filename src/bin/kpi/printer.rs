@@ -127,6 +127,15 @@ impl Printer {
         io::stdout().is_terminal()
     }
 
+    /// Columns and lines of the terminal, as they are now.
+    pub fn window(&self) -> (usize, usize) {
+        let of_environment = |name: &str, otherwise| {
+            let number = std::env::var(name).ok().and_then(|text| text.parse::<usize>().ok());
+            number.filter(|number| *number > 0).unwrap_or(otherwise)
+        };
+        size_of_terminal().unwrap_or_else(|| (of_environment("COLUMNS", 100), of_environment("LINES", 40)))
+    }
+
     /// A line on standard error that changes while work goes on; invisible where nobody watches.
     pub fn progress(&self) -> ProgressBar {
         if self.quiet || self.log == LogFormat::Json || !io::stderr().is_terminal() {
@@ -160,4 +169,15 @@ impl Printer {
         // There is nowhere left to say that this failed.
         let _ = writeln!(io::stderr().lock(), "{text}");
     }
+}
+
+#[cfg(unix)]
+fn size_of_terminal() -> Option<(usize, usize)> {
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+    (size.ws_col > 0 && size.ws_row > 0).then_some((size.ws_col.into(), size.ws_row.into()))
+}
+
+#[cfg(not(unix))]
+fn size_of_terminal() -> Option<(usize, usize)> {
+    None
 }

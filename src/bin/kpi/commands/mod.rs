@@ -11,11 +11,12 @@ mod init;
 mod ls;
 mod metrics;
 mod plan;
+mod repl;
 mod retry;
 mod rollback;
 mod run;
 mod schema;
-mod show;
+pub mod show;
 mod sql;
 mod test;
 
@@ -29,6 +30,7 @@ pub use history::history;
 pub use init::init;
 pub use ls::ls;
 pub use plan::plan;
+pub use repl::repl;
 pub use retry::retry;
 pub use rollback::rollback;
 pub use run::run;
@@ -151,13 +153,13 @@ fn days_looked_from(as_of: Option<&str>) -> (Option<String>, Option<String>) {
 }
 
 /// `1 KPI`, `2 KPIs`.
-fn count(number: usize, noun: &str) -> String {
+pub fn count(number: usize, noun: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{} {noun}{plural}", kpi::report::format_number(Some(number as f64), None, None))
 }
 
 /// As people say sizes.
-fn shown_bytes(bytes: u64) -> String {
+pub fn shown_bytes(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["bytes", "kB", "MB", "GB", "TB"];
     let mut size = bytes as f64;
     let mut unit = 0;

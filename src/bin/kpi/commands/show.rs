@@ -89,7 +89,7 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     })
 }
 
-fn as_table(printer: &Printer, answer: &Answer, model: &Model) -> Result<String> {
+pub fn as_table(printer: &Printer, answer: &Answer, model: &Model) -> Result<String> {
     let project = &model.project;
     let rows = Rows::of(answer)?;
     let has_target = answer.kpi.target.is_some();

@@ -1,14 +1,68 @@
-//! `kpi sql`: the query behind a KPI, to read or to take elsewhere.
+//! `kpi sql`: statements of one's own, or the query behind a KPI, to read or to take elsewhere.
+
+use std::io::Read;
 
 use kpi::engine::{Engine, EngineOptions};
-use kpi::error::Result;
+use kpi::error::{Error, Result};
 
-use crate::args::QuestionArguments;
+use crate::args::SqlArguments;
 use crate::printer::Printer;
+use crate::repl::{Mode, Shell, runtime};
 
-pub async fn sql(options: &EngineOptions, arguments: &QuestionArguments, printer: &Printer) -> Result<u8> {
-    let engine = Engine::open(options).await?;
-    let sql = engine.sql(&arguments.question()).await?;
-    printer.data(format!("{sql}\n"))?;
-    Ok(0)
+pub async fn sql(options: &EngineOptions, arguments: &SqlArguments, printer: &Printer) -> Result<u8> {
+    match &arguments.kpi {
+        Some(_) => {
+            let engine = Engine::open(options).await?;
+            let sql = engine.sql(&arguments.question()).await?;
+            printer.data(format!("{sql}\n"))?;
+            Ok(0)
+        }
+        None => run(options, arguments, printer).await,
+    }
+}
+
+async fn run(options: &EngineOptions, arguments: &SqlArguments, printer: &Printer) -> Result<u8> {
+    let texts = texts(arguments)?;
+    let by_ending = arguments.output.as_deref().and_then(Mode::of_file);
+    let mode = arguments.format.or(by_ending).unwrap_or(Mode::Table);
+    let statements = runtime()?;
+    let mut shell = Shell::new(*printer, options.clone(), statements.handle().clone(), false);
+    shell.settings.mode = mode;
+    shell.write_to(arguments.output.clone());
+    let outcome = match shell.set_parameters(&arguments.param) {
+        Ok(()) => {
+            let mut code = 0;
+            for (name, text) in &texts {
+                let own = shell.run_text(name, text, arguments.continue_on_error).await;
+                code = if code == 0 { own } else { code };
+                if shell.is_over || (code != 0 && !arguments.continue_on_error) {
+                    break;
+                }
+            }
+            Ok(code)
+        }
+        Err(error) => Err(error),
+    };
+    statements.shutdown_background();
+    outcome
+}
+
+/// Each text with a name for people, all read before the first statement runs.
+fn texts(arguments: &SqlArguments) -> Result<Vec<(String, String)>> {
+    let mut texts: Vec<(String, String)> =
+        arguments.command.iter().map(|text| ("the statement".to_owned(), text.clone())).collect();
+    for file in &arguments.file {
+        let failed =
+            |error: std::io::Error| Error::config(format!("`{}` cannot be read", file.display())).with_source(error);
+        let (name, text) = match file.to_str() {
+            Some("-") => {
+                let mut text = String::new();
+                std::io::stdin().read_to_string(&mut text).map_err(failed)?;
+                ("standard input".to_owned(), text)
+            }
+            _ => (file.display().to_string(), std::fs::read_to_string(file).map_err(failed)?),
+        };
+        texts.push((name, text));
+    }
+    Ok(texts)
 }

@@ -1,0 +1,117 @@
+//! `close_rate by region last 12 months`: a question about a KPI in the words of people in a hurry.
+
+use chrono::NaiveDate;
+use datafusion::arrow::array::{Array, AsArray, RecordBatch};
+use datafusion::arrow::compute::cast;
+use datafusion::arrow::datatypes::{DataType, Date32Type};
+use kpi::engine::Question;
+use kpi::error::{Error, Result};
+use kpi::time::Grain;
+
+/// What was asked.
+#[derive(Debug, Clone, Default)]
+pub struct Asked {
+    pub question: Question,
+    /// Only so many of the last periods.
+    pub last: Option<usize>,
+}
+
+const HOW: &str = "write `close_rate by region last 12 months`, `close_rate by month` or `close_rate since 2025-01-01`";
+
+/// Reads a question. Several dimensions are divided by commas or `and`; a grain may stand among them.
+///
+/// # Errors
+/// `Config` with how to write it.
+pub fn read_question(text: &str) -> Result<Asked> {
+    let spaced = text.replace(',', " , ").replace(';', " ");
+    let mut words = spaced.split_whitespace().peekable();
+    let wrong = |what: String| Error::config(what).with_hint(HOW);
+    let name = words.next().ok_or_else(|| wrong("which KPI?".to_owned()))?;
+    let mut asked = Asked { question: Question { kpi: name.to_owned(), ..Question::default() }, last: None };
+    let question = &mut asked.question;
+    while let Some(word) = words.next() {
+        match word.to_lowercase().as_str() {
+            "by" | "per" => loop {
+                let name = words.next().ok_or_else(|| wrong("by what?".to_owned()))?;
+                match grain_of(name) {
+                    Some(grain) => question.grain = Some(grain),
+                    None => question.by.push(name.to_owned()),
+                }
+                match words.peek().map(|word| word.to_lowercase()).as_deref() {
+                    Some("," | "and") => words.next(),
+                    _ => break,
+                };
+            },
+            "since" | "from" => {
+                let day = words.next().unwrap_or_default();
+                question.since = Some(read_day(day).ok_or_else(|| wrong(format!("`{day}` is no day")))?);
+            }
+            "last" => {
+                let number = words.next().unwrap_or_default();
+                let (count, unit) = match number.parse::<usize>() {
+                    Ok(count) => (count, words.next().unwrap_or_default()),
+                    Err(_) => (1, number),
+                };
+                let grain = grain_of(unit).ok_or_else(|| wrong(format!("`last {number} {unit}` is no time")))?;
+                if count == 0 {
+                    return Err(wrong("the last none".to_owned()));
+                }
+                if question.grain.is_some_and(|known| known != grain) {
+                    return Err(wrong(format!(
+                        "the periods are {}s, and not {grain}s",
+                        question.grain.unwrap_or(grain)
+                    )));
+                }
+                question.grain = Some(grain);
+                asked.last = Some(count);
+            }
+            other => match grain_of(other) {
+                Some(grain) => question.grain = Some(grain),
+                None => return Err(wrong(format!("`{word}` is not understood"))),
+            },
+        }
+    }
+    Ok(asked)
+}
+
+/// A day, or the first one of a month or a year.
+pub fn read_day(text: &str) -> Option<NaiveDate> {
+    let whole = match text.len() {
+        4 => format!("{text}-01-01"),
+        7 if text.contains('Q') => {
+            let (year, quarter) = text.split_once("-Q")?;
+            format!("{year}-{:02}-01", quarter.parse::<u32>().ok().filter(|quarter| (1..=4).contains(quarter))? * 3 - 2)
+        }
+        7 => format!("{text}-01"),
+        _ => text.to_owned(),
+    };
+    NaiveDate::parse_from_str(&whole, "%Y-%m-%d").ok()
+}
+
+fn grain_of(word: &str) -> Option<Grain> {
+    let word = word.to_lowercase();
+    let word = match word.as_str() {
+        "daily" | "days" => "day",
+        "weekly" | "weeks" => "week",
+        "monthly" | "months" => "month",
+        "quarterly" | "quarters" => "quarter",
+        "yearly" | "years" => "year",
+        other => other,
+    };
+    word.parse().ok()
+}
+
+/// The rows of the last periods.
+pub fn last_periods(rows: &RecordBatch, count: usize) -> Result<RecordBatch> {
+    let missing = || Error::internal("the result has no `period_start`");
+    let starts = rows.column_by_name("period_start").ok_or_else(missing)?;
+    let starts = cast(starts, &DataType::Date32).map_err(|_| missing())?;
+    let starts = starts.as_primitive::<Date32Type>();
+    let mut periods: Vec<i32> = starts.iter().flatten().collect();
+    periods.sort_unstable();
+    periods.dedup();
+    let Some(first) = periods.len().checked_sub(count).map(|at| periods[at]) else { return Ok(rows.clone()) };
+    // Rows are in the order of their periods.
+    let at = (0..rows.num_rows()).find(|row| starts.is_valid(*row) && starts.value(*row) >= first).unwrap_or(0);
+    Ok(rows.slice(at, rows.num_rows() - at))
+}

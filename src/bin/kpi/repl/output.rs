@@ -1,0 +1,232 @@
+//! Rows in the forms that people and programs want: as tables, record by record, or in a format of files.
+//!
+//! Rows are written as they come wherever the format lets them be. What a table for people cannot show whole, it says.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::ValueEnum;
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::SchemaRef;
+use kpi::error::{Error, Result};
+use kpi::materialize::{arrow_ipc, csv, json, markdown, parquet};
+
+use super::grid::{self, Layout};
+
+/// How rows are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Mode {
+    /// For people: columns side by side
+    Table,
+    /// For people: one column to a line, for rows with many columns
+    Vertical,
+    Csv,
+    /// One array of objects
+    Json,
+    /// JSON lines: an object for each row
+    Jsonl,
+    Markdown,
+    Parquet,
+    /// Arrow IPC, as files have it
+    Arrow,
+}
+
+impl Mode {
+    pub const ALL: [Mode; 8] =
+        [Mode::Table, Mode::Vertical, Mode::Csv, Mode::Json, Mode::Jsonl, Mode::Markdown, Mode::Parquet, Mode::Arrow];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Mode::Table => "table",
+            Mode::Vertical => "vertical",
+            Mode::Csv => "csv",
+            Mode::Json => "json",
+            Mode::Jsonl => "jsonl",
+            Mode::Markdown => "markdown",
+            Mode::Parquet => "parquet",
+            Mode::Arrow => "arrow",
+        }
+    }
+
+    pub fn is_for_people(self) -> bool {
+        matches!(self, Mode::Table | Mode::Vertical)
+    }
+
+    /// Whether a terminal can show it.
+    pub fn is_text(self) -> bool {
+        !matches!(self, Mode::Parquet | Mode::Arrow)
+    }
+
+    /// What the ending of a file's name says.
+    pub fn of_file(path: &Path) -> Option<Mode> {
+        Some(match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
+            "csv" => Mode::Csv,
+            "json" => Mode::Json,
+            "jsonl" | "ndjson" => Mode::Jsonl,
+            "md" => Mode::Markdown,
+            "parquet" => Mode::Parquet,
+            "arrow" | "feather" => Mode::Arrow,
+            "txt" => Mode::Table,
+            _ => return None,
+        })
+    }
+}
+
+/// So many rows say how wide columns have to be, where they are written as they come.
+const ROWS_LOOKED_AT: usize = 1_000;
+
+/// Turns rows into bytes of one mode, piece by piece.
+pub struct Encoder {
+    mode: Mode,
+    schema: SchemaRef,
+    rows: usize,
+    /// What waits until more is known.
+    waiting: Vec<RecordBatch>,
+    layout: Option<Layout>,
+    parquet: Option<parquet::Encoder>,
+}
+
+impl Encoder {
+    pub fn new(mode: Mode, schema: &SchemaRef) -> Encoder {
+        Encoder { mode, schema: schema.clone(), rows: 0, waiting: Vec::new(), layout: None, parquet: None }
+    }
+
+    pub fn add(&mut self, batch: RecordBatch) -> Result<Vec<u8>> {
+        let before = self.rows;
+        self.rows += batch.num_rows();
+        match self.mode {
+            Mode::Table => {
+                if let Some(layout) = &self.layout {
+                    return Ok(layout.rows(&batch).into_bytes());
+                }
+                self.waiting.push(batch);
+                if self.rows < ROWS_LOOKED_AT { Ok(Vec::new()) } else { Ok(self.table().into_bytes()) }
+            }
+            Mode::Vertical => Ok(grid::records(&batch, before, None).into_bytes()),
+            Mode::Csv => {
+                let mut bytes =
+                    if before == 0 && self.waiting.is_empty() { csv::header(&self.schema)? } else { Vec::new() };
+                // Only the first time: an empty batch counts as having been there.
+                self.waiting = vec![RecordBatch::new_empty(self.schema.clone())];
+                bytes.extend(csv::rows(&batch)?);
+                Ok(bytes)
+            }
+            Mode::Json => {
+                let objects = json::objects(&batch, before)?;
+                let mut text = String::new();
+                for (index, object) in objects.iter().enumerate() {
+                    text.push_str(if before + index == 0 { "[\n" } else { ",\n" });
+                    text.push_str(object);
+                }
+                Ok(text.into_bytes())
+            }
+            Mode::Jsonl => {
+                let objects = json::objects(&batch, before)?;
+                Ok(objects.into_iter().map(|object| object + "\n").collect::<String>().into_bytes())
+            }
+            Mode::Parquet => {
+                if self.parquet.is_none() {
+                    self.parquet = Some(parquet::Encoder::new(&self.schema)?);
+                }
+                // Rows are gathered: a group should hold more than a batch does.
+                self.waiting.push(batch);
+                if self.waiting.iter().map(RecordBatch::num_rows).sum::<usize>() >= GROUP {
+                    self.flush()?
+                }
+                Ok(Vec::new())
+            }
+            Mode::Markdown | Mode::Arrow => {
+                self.waiting.push(batch);
+                Ok(Vec::new())
+            }
+        }
+    }
+
+    pub fn finish(mut self) -> Result<Vec<u8>> {
+        match self.mode {
+            Mode::Table if self.layout.is_none() => Ok(self.table().into_bytes()),
+            Mode::Table | Mode::Vertical | Mode::Jsonl => Ok(Vec::new()),
+            Mode::Csv if self.waiting.is_empty() => csv::header(&self.schema),
+            Mode::Csv => Ok(Vec::new()),
+            Mode::Json => Ok(if self.rows == 0 { b"[]\n".to_vec() } else { b"\n]\n".to_vec() }),
+            Mode::Markdown => markdown::encode(&self.schema, &self.waiting),
+            Mode::Arrow => arrow_ipc::encode(&self.schema, &self.waiting),
+            Mode::Parquet => {
+                if self.parquet.is_none() {
+                    self.parquet = Some(parquet::Encoder::new(&self.schema)?);
+                }
+                self.flush()?;
+                self.parquet.take().map_or(Ok(Vec::new()), parquet::Encoder::finish)
+            }
+        }
+    }
+
+    fn table(&mut self) -> String {
+        let waiting = std::mem::take(&mut self.waiting);
+        let layout = Layout::whole(&self.schema, &waiting);
+        let text = layout.header(false) + &waiting.iter().map(|batch| layout.rows(batch)).collect::<String>();
+        self.layout = Some(layout);
+        text
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        let waiting = std::mem::take(&mut self.waiting);
+        let whole = datafusion::arrow::compute::concat_batches(&self.schema, &waiting)
+            .map_err(|error| Error::internal("rows could not be put together").with_source(error))?;
+        match &mut self.parquet {
+            Some(encoder) => encoder.add_group(&whole),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Rows of a group in Parquet files written here.
+const GROUP: usize = 256 * 1024;
+
+/// Where bytes go: standard output, or a file that is there as a whole or not at all.
+pub struct FileSink {
+    path: PathBuf,
+    temporary: PathBuf,
+    file: fs::File,
+    is_done: bool,
+}
+
+impl FileSink {
+    /// # Errors
+    /// `Storage` where no file can be written there.
+    pub fn create(path: &Path) -> Result<FileSink> {
+        if path.exists() && !path.is_file() {
+            return Err(Error::config(format!("`{}` is there, and no file", path.display())));
+        }
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(format!(".{}.tmp", std::process::id()));
+        let temporary = path.with_file_name(name);
+        let file = fs::File::create(&temporary).map_err(|error| cannot_write(path, error))?;
+        Ok(FileSink { path: path.to_owned(), temporary, file, is_done: false })
+    }
+
+    pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        use std::io::Write;
+        self.file.write_all(bytes).map_err(|error| cannot_write(&self.path, error))
+    }
+
+    pub fn finish(mut self) -> Result<()> {
+        fs::rename(&self.temporary, &self.path).map_err(|error| cannot_write(&self.path, error))?;
+        self.is_done = true;
+        Ok(())
+    }
+}
+
+impl Drop for FileSink {
+    fn drop(&mut self) {
+        if !self.is_done {
+            let _ = fs::remove_file(&self.temporary);
+        }
+    }
+}
+
+fn cannot_write(path: &Path, error: std::io::Error) -> Error {
+    Error::storage(format!("`{}` cannot be written", path.display()))
+        .with_hint("choose another place, or make room there")
+        .with_source(error)
+}

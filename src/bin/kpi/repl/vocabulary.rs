@@ -1,0 +1,89 @@
+//! The names that completion offers, gathered from a session when they may have changed.
+//!
+//! Gathering reads no data and asks no store: what has to be read to be known is left out.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use datafusion::arrow::datatypes::SchemaRef;
+use kpi::compile::{PERIOD_END, PERIOD_START};
+use kpi::model::Kpi;
+use kpi::query::complete::{KpiNames, Vocabulary};
+use kpi::query::{DEFINITIONS, QuerySession, RESULTS};
+use kpi::report::KPI_VALUES;
+
+/// Shared with the line editor.
+pub type Shared = Arc<Mutex<Vocabulary>>;
+
+type Columns = Vec<(String, String)>;
+
+pub async fn gather(session: &QuerySession) -> Vocabulary {
+    let model = session.engine().model();
+    let kpis: BTreeMap<String, KpiNames> = model.defined().map(|kpi| (kpi.name.clone(), names_of(kpi))).collect();
+    let mut vocabulary = Vocabulary { kpis, functions: functions(session), ..Vocabulary::default() };
+    for (index, (schema, tables)) in session.tables().into_iter().enumerate() {
+        let mut found = BTreeMap::new();
+        for table in tables {
+            let columns = match schema.as_str() {
+                RESULTS => vocabulary.kpis.get(&table).map(|kpi| kpi.columns.clone()).unwrap_or_default(),
+                _ if table == KPI_VALUES => columns_of(&kpi::report::kpi_values_schema()),
+                DEFINITIONS => known(session, &format!("{DEFINITIONS}.{table}")).await,
+                _ => known(session, &format!("\"{schema}\".\"{table}\"")).await,
+            };
+            found.insert(table, columns);
+        }
+        // The first is the one that needs no name.
+        if index == 0 {
+            vocabulary.tables = found;
+        } else {
+            vocabulary.schemas.insert(schema, found);
+        }
+    }
+    vocabulary
+}
+
+async fn known(session: &QuerySession, name: &str) -> Columns {
+    session.table(name).await.map(|table| columns_of(&table.schema())).unwrap_or_default()
+}
+
+fn columns_of(schema: &SchemaRef) -> Columns {
+    schema.fields().iter().map(|field| (field.name().clone(), field.data_type().to_string())).collect()
+}
+
+fn names_of(kpi: &Kpi) -> KpiNames {
+    let mut dimensions: Vec<String> = Vec::new();
+    for name in kpi.dimension_sets.iter().flatten() {
+        if !dimensions.contains(name) {
+            dimensions.push(name.clone());
+        }
+    }
+    let text = |name: &str| (name.to_owned(), "Utf8".to_owned());
+    let typed = |name: &str, data_type: &str| (name.to_owned(), data_type.to_owned());
+    let mut columns: Columns =
+        vec![text("kpi"), text("grain"), typed(PERIOD_START, "Date32"), typed(PERIOD_END, "Date32")];
+    columns.push(text("breakdown"));
+    columns.extend(dimensions.iter().map(|name| typed(name, "")));
+    columns.push(typed("value", &kpi.value_type.to_string()));
+    columns.extend(["numerator", "denominator", "target"].map(|name| typed(name, "Float64")));
+    columns.extend([typed("n", "Int64"), text("status"), typed("is_complete", "Boolean"), typed("is_ripe", "Boolean")]);
+    columns.extend(kpi.stored().into_iter().map(|(name, data_type)| typed(&name, &data_type.to_string())));
+    KpiNames { label: kpi.label.clone(), dimensions, grains: kpi.grains.clone(), columns }
+}
+
+/// Functions with what they take, as their documentation has it.
+pub fn functions(session: &QuerySession) -> BTreeMap<String, String> {
+    let state = session.context().state();
+    let mut found: BTreeMap<String, String> =
+        session.functions().into_iter().map(|name| (name.clone(), String::new())).collect();
+    let scalar = state.scalar_functions().values();
+    let scalar = scalar
+        .filter_map(|function| Some((function.name().to_owned(), function.documentation()?.syntax_example.clone())));
+    let aggregate = state.aggregate_functions().values();
+    let aggregate = aggregate
+        .filter_map(|function| Some((function.name().to_owned(), function.documentation()?.syntax_example.clone())));
+    let window = state.window_functions().values();
+    let window = window
+        .filter_map(|function| Some((function.name().to_owned(), function.documentation()?.syntax_example.clone())));
+    found.extend(scalar.chain(aggregate).chain(window));
+    found
+}

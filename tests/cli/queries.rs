@@ -1,0 +1,260 @@
+//! SQL, and the commands of a session, as scripts run them: through pipes, with files and parameters.
+
+use std::io::Write;
+use std::process::Stdio;
+
+use super::Project;
+
+/// A script in a file, with what it says on both streams.
+fn script(project: &mut Project, text: &str, more: &[&str], exit_code: i32) {
+    project.write("script.sql", text);
+    let mut arguments = vec!["sql", "-f", "script.sql"];
+    arguments.extend(more);
+    project.kpi(&arguments, exit_code);
+}
+
+#[test]
+fn statements_over_tables_results_definitions_and_kpis() {
+    let mut project = Project::published_shop();
+    let text = r#"
+-- A project's table, typed and filtered as its definition says.
+SELECT order_id, ordered_on, channel, amount FROM orders WHERE amount > 60 ORDER BY order_id;
+-- KPIs as tables: with dimensions, grains, their parts, and joined with each other and with tables.
+SELECT period_start, channel, value, sum_amount, is_complete FROM kpi('revenue', by => 'channel', grain => 'month')
+ WHERE period_start >= '2025-02-01';
+SELECT r.period_start, r.value AS revenue, c.value AS cases, r.value / c.value AS per_case
+  FROM kpi('revenue') r JOIN kpi('cases') c USING (period_start) ORDER BY 1;
+SELECT kpi, count(*) AS values, count(DISTINCT members) AS members FROM kpi_values GROUP BY kpi ORDER BY kpi;
+SELECT period_start, breakdown, channel, value, status FROM results.revenue WHERE grain = 'quarter';
+SELECT o.order_id, o.amount / k.value AS share
+  FROM orders o JOIN kpi('revenue') k ON o.ordered_on >= k.period_start AND o.ordered_on < k.period_end
+ WHERE k.period_start = DATE '2025-01-01' ORDER BY 1;
+SELECT kpi, label, shape, unit, better, grains, breakdowns, tables FROM definitions.kpis ORDER BY kpi;
+SELECT * FROM definitions.targets;
+SELECT * FROM definitions.tables;
+SELECT table_schema, table_name, table_type FROM information_schema.tables
+ WHERE table_schema = 'public' ORDER BY table_name;
+FROM orders WHERE channel IS NULL;
+-- What a session makes stays in it, and the project's own cannot be touched.
+CREATE TABLE notes AS VALUES (1, 'x'), (2, NULL);
+CREATE VIEW monthly AS SELECT * FROM kpi('revenue', grain => 'quarter');
+SELECT period_start, value FROM monthly;
+SELECT * FROM notes;
+EXPLAIN SELECT value FROM kpi('revenue') LIMIT 1;
+"#;
+    script(&mut project, text, &[], 0);
+    project.expect("sql_statements");
+}
+
+/// Each of them is told by itself; the exit code is that of the first.
+#[test]
+fn bad_statements_are_told_at_their_place() {
+    let mut project = Project::published_shop();
+    let text = r#"SELECT amout FROM orders;
+SELECT o.chanel
+  FROM orders AS o;
+SELECT * FROM order;
+SELECT * FROM ordrs;
+SELECT * FROM results.revenu;
+SELECT * FROM kpi('revenu');
+SELECT * FROM kpi();
+SELECT * FROM kpi('revenue', by => 'chanel');
+SELECT * FROM kpi('revenue', grain => 'moth');
+SELECT * FROM kpi('revenue', grain => 'day');
+SELECT * FROM kpi('revenue', since => 'soon');
+SELECT * FROM kpi('revenue', 'month');
+SELECT * FROM kpi(revenue, graim => 'month');
+SELECT sum(amount FROM orders;
+SELECT FROM WHERE;
+SELECT dat_trunc('month', ordered_on) FROM orders;
+SELECT date_trunc(1, 2, 3);
+SELECT channel, sum(amount) FROM orders;
+SELECT 1 / 0;
+SELECT CAST('x' AS INT);
+SELECT * FROM 'nothing.parquet';
+SELECT * FROM 'script.sql';
+SELECT * FROM 'ftp://example.com/x.csv';
+SELECT * FROM orders WHERE amount > $least;
+DROP TABLE orders;
+CREATE OR REPLACE TABLE orders AS VALUES (1);
+INSERT INTO orders VALUES (1);
+DELETE FROM orders;
+SELECT * FROM _;
+\kpi revenu
+\kpi revenue by
+\kpi revenue last 3 fortnights
+\kip revenue
+\mode tabel
+\explain revenue 2031-01
+\read nothing.sql
+\set x:dat 1
+SELECT 'it is still here';
+SELECT 'open
+"#;
+    script(&mut project, text, &["--continue-on-error"], 2);
+    project.expect("sql_bad");
+}
+
+#[test]
+fn the_first_failure_ends_a_script() {
+    let mut project = Project::published_shop();
+    script(&mut project, "SELECT 1 AS a;\nSELECT 1 / 0;\nSELECT 2 AS a;\n", &[], 1);
+    script(&mut project, "SELECT 1 / 0;\nSELECT b;\nSELECT 2 AS a;\n", &["--continue-on-error"], 1);
+    script(&mut project, "SELECT 1 AS a;\n\\quit\nSELECT b;\n", &[], 0);
+    project.kpi(&["sql", "-c", "SELECT 1 AS a", "-c", "SELECT 2 AS b; SELECT c", "-c", "SELECT 3"], 2);
+    project.kpi(&["sql", "-f", "nothing.sql"], 2);
+    project.kpi(&["sql"], 2);
+    project.kpi(&["sql", "-c", ""], 0);
+    project.expect("sql_scripts");
+}
+
+#[test]
+fn rows_come_in_every_format() {
+    let mut project = Project::published_shop();
+    let sql = "SELECT period_start, channel, value, n, is_complete FROM kpi('revenue', by => 'channel') LIMIT 3";
+    for format in ["table", "vertical", "csv", "json", "jsonl", "markdown"] {
+        project.kpi(&["sql", "-c", sql, "--format", format], 0);
+    }
+    for format in ["csv", "json", "jsonl", "markdown", "table", "vertical"] {
+        project.kpi(&["sql", "-c", "SELECT 1 AS a WHERE false", "--format", format], 0);
+    }
+    for file in ["rows.csv", "rows.json", "rows.jsonl", "rows.parquet", "rows.arrow"] {
+        project.kpi(&["sql", "-c", sql, "-o", file], 0);
+        project.kpi(&["sql", "-c", &format!("SELECT * FROM '{file}'")], 0);
+    }
+    project.kpi(&["sql", "-c", "SELECT 1; SELECT 2", "-o", "two.csv"], 2);
+    project.kpi(&["sql", "-c", "SELECT 1 AS a", "-o", "nowhere/rows.csv"], 4);
+    project.kpi(&["sql", "-c", "SELECT 'NaN'::DOUBLE AS a", "--format", "json"], 1);
+    project.expect("sql_formats");
+}
+
+#[test]
+fn files_are_read_and_written() {
+    let mut project = Project::published_shop();
+    project.write("more/deals.csv", "deal,amount\n1,2.5\n2,\n");
+    project.write("more/codes.csv", "code,day\n007,2025-01-31\n012,\n");
+    project.write("more/deals.json", "{\"deal\": 3}\n{\"deal\": 4}\n");
+    let text = r#"
+SELECT * FROM 'more/deals.csv';
+SELECT * FROM 'more/deals.json';
+SELECT count(*) AS rows FROM 'data/ord*.csv';
+COPY (SELECT * FROM kpi('revenue', by => 'channel')) TO 'more/revenue.parquet';
+SELECT count(*) AS rows, sum(value) AS revenue FROM 'more/revenue.parquet' WHERE is_complete;
+COPY orders TO 'more/orders' STORED AS CSV PARTITIONED BY (channel);
+CREATE EXTERNAL TABLE deals STORED AS CSV LOCATION 'more/deals.csv' OPTIONS ('format.has_header' 'true');
+SELECT deal, amount * 2 AS twice FROM deals;
+DESCRIBE deals;
+SELECT * FROM 'more/codes.csv';
+"#;
+    script(&mut project, text, &[], 0);
+    assert!(project.path("more/orders/channel=web").is_dir());
+    project.expect("sql_files");
+}
+
+#[test]
+fn parameters_have_the_type_that_they_are_used_as() {
+    let mut project = Project::published_shop();
+    project.write("data/codes.csv", "code,name\n007,Bond\n7,Seven\n");
+    let text = r#"
+SELECT order_id FROM orders WHERE ordered_on >= $since AND amount > $least ORDER BY order_id;
+SELECT period_start, value FROM kpi($name, since => $since);
+SELECT name FROM 'data/codes.csv' WHERE code = $code;
+SELECT arrow_typeof($since) AS since, arrow_typeof($code) AS code, arrow_typeof($least) AS least, arrow_typeof($day) AS day;
+\set since 2025-03-31
+SELECT count(*) AS rows FROM orders WHERE ordered_on >= $since;
+\set
+"#;
+    let given =
+        ["--param", "since=2025-03-01", "--param", "least=12.5", "--param", "code=007", "--param", "name=revenue"];
+    let more: Vec<&str> = given.iter().copied().chain(["--param", "day:date=2025-01-31"]).collect();
+    script(&mut project, text, &more, 0);
+    project.kpi(&["sql", "-c", "SELECT * FROM orders WHERE ordered_on > $since", "--param", "since=soon"], 2);
+    project.kpi(&["sql", "-c", "SELECT 1", "--param", "since:day=1"], 2);
+    project.kpi(&["sql", "-c", "SELECT 1", "--param", "since"], 2);
+    // What is given stays a value, whatever it looks like.
+    project.kpi(&["sql", "-c", "SELECT $x AS x", "--param", "x='; DROP TABLE orders; --"], 0);
+    project.expect("sql_parameters");
+}
+
+#[test]
+fn commands_of_a_session_in_a_script() {
+    let mut project = Project::published_shop();
+    project.write("inner.sql", "SELECT 'from the inner file' AS a;\n\\kpis case\n");
+    project.write("circle.sql", "\\read circle.sql\n");
+    let text = r#"
+\kpi revenue by channel last 2 months
+\kpi growth monthly since 2025-02
+\explain revenue 2025-03
+\explain web_share 2025-03
+\chart revenue
+\chart bar revenue by channel last 1 month
+\chart spark revenue by channel
+\d
+\d orders
+\f date_bin
+\kpis
+\read inner.sql
+\mode csv
+\kpi cases last 1 quarter
+\help explain
+\help
+\mistakes
+\plan SELECT count(*) FROM orders
+"#;
+    script(&mut project, text, &[], 0);
+    script(&mut project, "\\read circle.sql\n", &[], 2);
+    script(&mut project, "\\last\n", &[], 2);
+    script(&mut project, "\\edit\n", &[], 2);
+    project.expect("sql_commands");
+}
+
+#[test]
+fn a_script_may_come_from_standard_input() {
+    let mut project = Project::published_shop();
+    for arguments in [&["repl"][..], &["sql", "-f", "-"]] {
+        let mut command = project.command(arguments);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let text = "SELECT count(*) AS orders FROM orders;\n\\timing off\nSELECT nothing;\nSELECT 2;\n";
+        child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        project.record(arguments, &output);
+        assert_eq!(output.status.code(), Some(2));
+    }
+    project.expect("sql_input");
+}
+
+/// Without a project there are still files.
+#[test]
+fn statements_need_no_project() {
+    let mut project = Project::new(&[("deals.csv", "deal,amount\n1,2.5\n2,4\n")]);
+    project.kpi(&["sql", "-c", "SELECT sum(amount) AS amount FROM 'deals.csv'"], 0);
+    project.kpi(&["sql", "-c", "SELECT * FROM kpi('close_rate')"], 2);
+    project.kpi(&["sql", "-c", "SELECT * FROM kpi_values"], 2);
+    project.kpi(&["sql", "--project", "elsewhere", "-c", "SELECT 1"], 2);
+    project.expect("sql_without_project");
+}
+
+/// What concerns the mistake is left out, and everything else can be asked.
+#[test]
+fn a_project_with_mistakes_can_be_asked() {
+    let mut project = Project::shop();
+    project.replace("kpis/service/cases.yaml", "value: count(*)", "value: cuont(*)");
+    project.kpi(
+        &["sql", "-c", "SELECT count(*) AS rows FROM kpi('revenue'); SELECT code, message FROM definitions.mistakes"],
+        0,
+    );
+    project.kpi(&["sql", "-c", "SELECT * FROM kpi('cases')"], 2);
+    project.expect("sql_mistakes");
+}
+
+/// Once, a text of many lines moved the cursor, and a name could color the screen.
+#[test]
+fn values_do_not_speak_to_the_terminal() {
+    let mut project = Project::new(&[]);
+    let sql = "SELECT E'a\\nb' AS lines, chr(27) || '[31mred' AS color, '' AS nothing, NULL AS missing, 'é漢' AS wide, 1 AS n";
+    for format in ["table", "vertical", "csv"] {
+        project.kpi(&["sql", "-c", sql, "--format", format], 0);
+    }
+    project.expect("sql_control_characters");
+}
