@@ -280,9 +280,33 @@ fn a_project_works_at(place: &Place) {
     let (shown, _) = project.succeeds(&["show", "revenue", "--format", "csv"]);
     assert!(shown.contains("2025-03"), "{name}: {shown}");
 
+    questions_are_answered(place, &project, &rates);
+
     for (file, bytes) in place.below("some") {
         assert!(!holds_a_secret(&text(&bytes)), "{name}: a credential is in {file}");
     }
+}
+
+/// Files of the place, of a web server and of the results, by their URLs; and one that is written.
+fn questions_are_answered(place: &Place, project: &Project, rates: &str) {
+    let url = &place.url;
+    let answer = |sql: &str| project.succeeds(&["sql", "-c", sql, "--format", "csv"]).0;
+    let one = format!("{url}/exports/orders/month=2025-01/part one.csv");
+    let name = place.name;
+    assert_eq!(answer(&format!("SELECT count(*) AS n, sum(amount) AS s FROM '{one}'")), "n,s\n20,220.2\n", "{name}");
+    let months = format!("SELECT month, count(*) AS n FROM '{url}/exports/orders/' GROUP BY month ORDER BY month");
+    assert_eq!(answer(&months), "month,n\n2025-01,20\n2025-02,20\n2025-03,21\n", "{name}");
+    assert_eq!(answer(&format!("SELECT sum(rate) AS s FROM '{rates}'")), "s\n8.0\n", "{name}");
+    let published = "SELECT r.value = k.value AS same FROM results.buyers r JOIN kpi('buyers') k USING (period_start) \
+                     WHERE r.breakdown = 'overall'";
+    assert_eq!(answer(published), "same\ntrue\ntrue\ntrue\n", "{name}");
+    let written = format!("{url}/written/revenue.parquet");
+    answer(&format!("COPY (SELECT * FROM kpi('revenue', grain => 'month')) TO '{written}'"));
+    let again =
+        format!("CREATE EXTERNAL TABLE w STORED AS PARQUET LOCATION '{written}'; SELECT sum(value) AS s FROM w");
+    assert_eq!(answer(&again), "s\n1661.20\n", "{name}");
+    let notes = project.fails(&["sql", "-c", &format!("SELECT * FROM '{url}/exports/nothing.parquet'")], 2);
+    assert!(notes.contains("there is no file at"), "{name}: {notes}");
 }
 
 fn same_as_on_disk(place: &Place, files: &BTreeMap<String, Vec<u8>>, when: &str) {
