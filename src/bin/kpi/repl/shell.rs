@@ -293,17 +293,18 @@ impl Shell {
 
     /// Ends a statement. What cannot be ended at once goes on by itself until its step is done.
     async fn give_up(&self, running: Running, session: &Arc<QuerySession>) -> Failure {
-        let is_ended = tokio::time::timeout(END, running.end()).await.is_ok();
-        let busy =
-            || Error::new(ErrorKind::Interrupted, "interrupted; what it was doing right now still takes a moment");
-        // Its parts run in tasks of their own, which end one after the other.
-        for _ in 0..20 {
-            if session.reserved() == 0 {
-                break;
+        let ended = async {
+            running.end().await;
+            // Its parts run in tasks of their own, which end one after the other.
+            while session.reserved() > 0 {
+                tokio::time::sleep(Duration::from_millis(2)).await;
             }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        if is_ended { Error::new(ErrorKind::Interrupted, "interrupted").into() } else { busy().into() }
+        };
+        let words = match tokio::time::timeout(END, ended).await {
+            Ok(()) => "interrupted",
+            Err(_) => "interrupted; what it was doing right now still takes a moment",
+        };
+        Error::new(ErrorKind::Interrupted, words).into()
     }
 
     /// Waits for work, unless somebody interrupts it.
