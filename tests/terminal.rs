@@ -289,6 +289,10 @@ fn tab_completes_what_fits() {
         terminal.keys("\x05");
         terminal.keys(CTRL_U);
     }
+    // A blank of several bytes once ended the session.
+    terminal.keys("\x0c");
+    terminal.keys("\\kpi a\u{a0}\t\x05");
+    terminal.keys(CTRL_U);
     // Where several fit they are listed, with what they are.
     terminal.keys("\x0c");
     terminal.keys("\\kpi revenue by ");
@@ -419,6 +423,10 @@ fn a_cut_result_is_never_taken_for_the_whole() {
     assert!(screen.contains("the last result was cut after 10 rows"), "{screen}");
     let screen = terminal.line("\\save cut.csv");
     assert!(screen.contains("the last result was cut, so a file of it would lack rows"), "{screen}");
+    let screen = terminal.line("\\chart");
+    assert!(screen.contains("the last result was cut, so a chart of it"), "{screen}");
+    let screen = terminal.line("\\last");
+    assert!(screen.contains("the first 10 rows"), "{screen}");
     terminal.line("SELECT value FROM generate_series(1, 10);");
     let screen = terminal.line("SELECT sum(value) AS s FROM _;");
     assert!(screen.contains("\n55\n1 row"), "{screen}");

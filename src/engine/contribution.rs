@@ -61,6 +61,8 @@ pub enum Adding {
     Ratio,
     /// Neither does.
     No,
+    /// There is no whole to compare them with: nothing was there before, or the KPI has no value without dimensions.
+    Unknown,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -124,23 +126,23 @@ impl Engine {
 
 fn breakdown(
     dimensions: Vec<String>,
-    now: BTreeMap<String, Standing>,
-    before: BTreeMap<String, Standing>,
+    now: BTreeMap<Members, Standing>,
+    before: BTreeMap<Members, Standing>,
     whole: Option<(Standing, Standing)>,
 ) -> Breakdown {
-    let mut names: Vec<&String> = now.keys().chain(before.keys()).collect();
+    let mut names: Vec<&Members> = now.keys().chain(before.keys()).collect();
     names.sort();
     names.dedup();
-    let of = |standings: &BTreeMap<String, Standing>, name: &String| standings.get(name).copied().unwrap_or_default();
+    let of = |standings: &BTreeMap<Members, Standing>, name: &Members| standings.get(name).copied().unwrap_or_default();
     let pairs: Vec<Pair> = names.into_iter().map(|name| (name, of(&now, name), of(&before, name))).collect();
-    let adding = whole.map_or(Adding::No, |whole| adding(&pairs, whole));
-    let group = |(name, now, before): (&String, Standing, Standing)| {
+    let adding = whole.map_or(Adding::Unknown, |whole| adding(&pairs, whole));
+    let group = |(name, now, before): Pair| {
         let (contribution, rate) = match (adding, whole) {
             (Adding::Values, Some(_)) => (Some(now.value.unwrap_or(0.0) - before.value.unwrap_or(0.0)), None),
             (Adding::Ratio, Some((whole, whole_before))) => of_ratio(&now, &before, &whole, &whole_before).unzip(),
             _ => (None, None),
         };
-        Group { members: name.clone(), now, before, contribution, rate }
+        Group { members: shown(name), now, before, contribution, rate }
     };
     let mut groups: Vec<Group> = pairs.into_iter().map(group).collect();
     let moved = |group: &Group| {
@@ -151,29 +153,38 @@ fn breakdown(
     Breakdown { dimensions, adding, groups }
 }
 
+/// The members of a group, one for each dimension; the one whose name is missing is none.
+type Members = Vec<Option<String>>;
+
 /// The members of a group, what it is now, and what it was before.
-type Pair<'a> = (&'a String, Standing, Standing);
+type Pair<'a> = (&'a Members, Standing, Standing);
+
+/// For people.
+fn shown(members: &Members) -> String {
+    members.iter().map(|member| member.as_deref().unwrap_or("(none)")).collect::<Vec<_>>().join(", ")
+}
 
 /// How the groups make up the whole, in both periods.
 fn adding(groups: &[Pair], (whole, whole_before): (Standing, Standing)) -> Adding {
     let sum = |of: &dyn Fn(&Pair) -> Option<f64>| -> f64 { groups.iter().filter_map(of).sum() };
-    let same = |sum: f64, whole: Option<f64>| {
-        let whole = whole.unwrap_or(0.0);
-        (sum - whole).abs() <= 1e-9 * sum.abs().max(whole.abs()).max(1e-9)
+    // Large amounts may cancel out: what is near is measured by what was added.
+    let same = |of: &dyn Fn(&Pair) -> Option<f64>, whole: Option<f64>| {
+        let size: f64 = groups.iter().filter_map(of).map(f64::abs).sum();
+        (sum(of) - whole.unwrap_or(0.0)).abs() <= 1e-9 * size.max(1e-9)
     };
     let has_ratio = whole.denominator.is_some() && whole_before.denominator.is_some();
     if has_ratio
-        && same(sum(&|(_, now, _)| now.numerator), whole.numerator)
-        && same(sum(&|(_, now, _)| now.denominator), whole.denominator)
-        && same(sum(&|(_, _, before)| before.numerator), whole_before.numerator)
-        && same(sum(&|(_, _, before)| before.denominator), whole_before.denominator)
+        && same(&|(_, now, _)| now.numerator, whole.numerator)
+        && same(&|(_, now, _)| now.denominator, whole.denominator)
+        && same(&|(_, _, before)| before.numerator, whole_before.numerator)
+        && same(&|(_, _, before)| before.denominator, whole_before.denominator)
         && [whole, whole_before].iter().all(is_own_ratio)
     {
         return Adding::Ratio;
     }
     let adds_up = whole.value.is_some()
-        && same(sum(&|(_, now, _)| now.value), whole.value)
-        && same(sum(&|(_, _, before)| before.value), whole_before.value);
+        && same(&|(_, now, _)| now.value, whole.value)
+        && same(&|(_, _, before)| before.value, whole_before.value);
     if adds_up { Adding::Values } else { Adding::No }
 }
 
@@ -199,7 +210,7 @@ fn of_ratio(now: &Standing, before: &Standing, whole: &Standing, whole_before: &
 
 /// The rows of an answer, by period and group.
 struct Rows {
-    groups: BTreeMap<NaiveDate, BTreeMap<String, Standing>>,
+    groups: BTreeMap<NaiveDate, BTreeMap<Members, Standing>>,
     complete: BTreeMap<NaiveDate, bool>,
 }
 
@@ -219,6 +230,7 @@ impl Rows {
             .iter()
             .map(|name| ArrayFormatter::try_new(column(rows, name)?.as_ref(), &options).map_err(unfit));
         let members = members.collect::<Result<Vec<_>>>()?;
+        let columns = answer.cell.dimensions.iter().map(|name| column(rows, name)).collect::<Result<Vec<_>>>()?;
         let mut found = Rows { groups: BTreeMap::new(), complete: BTreeMap::new() };
         for row in 0..rows.num_rows() {
             let Some(period) = from_epoch_days(start.as_primitive::<Date32Type>().value(row)) else { continue };
@@ -226,7 +238,9 @@ impl Rows {
                 |column: &dyn Array| column.is_valid(row).then(|| column.as_primitive::<Float64Type>().value(row));
             let standing =
                 Standing { value: number(&value), numerator: number(&numerator), denominator: number(&denominator) };
-            let name = members.iter().map(|member| member.value(row).to_string()).collect::<Vec<_>>().join(", ");
+            let name = columns.iter().zip(&members);
+            let name =
+                name.map(|(column, member)| column.is_valid(row).then(|| member.value(row).to_string())).collect();
             found.groups.entry(period).or_default().insert(name, standing);
             let complete = is_complete.is_valid(row) && is_complete.as_boolean().value(row);
             found.complete.insert(period, complete);
@@ -234,7 +248,7 @@ impl Rows {
         Ok(found)
     }
 
-    fn at(&self, period: NaiveDate) -> BTreeMap<String, Standing> {
+    fn at(&self, period: NaiveDate) -> BTreeMap<Members, Standing> {
         self.groups.get(&period).cloned().unwrap_or_default()
     }
 
@@ -270,8 +284,8 @@ mod tests {
         Standing { value: Some(numerator / denominator), numerator: Some(numerator), denominator: Some(denominator) }
     }
 
-    fn named(groups: &[(&str, Standing)]) -> BTreeMap<String, Standing> {
-        groups.iter().map(|(name, standing)| ((*name).to_owned(), *standing)).collect()
+    fn named(groups: &[(&str, Standing)]) -> BTreeMap<Members, Standing> {
+        groups.iter().map(|(name, standing)| (vec![Some((*name).to_owned())], *standing)).collect()
     }
 
     /// 30 of 100 to 24 of 120; worked out by hand.

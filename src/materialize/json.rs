@@ -29,21 +29,6 @@ pub fn encode(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<Vec<u8>> {
     Ok(out.into_bytes())
 }
 
-/// JSON lines: the object of each row by itself, one to a line.
-pub fn encode_lines(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<Vec<u8>> {
-    refuse_repeated_names(schema.fields())?;
-    let mut out = String::new();
-    let mut rows_before = 0;
-    for batch in batches {
-        objects(batch, rows_before)?.iter().for_each(|row| {
-            out.push_str(row);
-            out.push('\n');
-        });
-        rows_before += batch.num_rows();
-    }
-    Ok(out.into_bytes())
-}
-
 /// An object for each row, of which so many came before.
 ///
 /// # Errors

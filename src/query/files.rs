@@ -5,13 +5,13 @@
 
 use std::fmt;
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::catalog::{TableProvider, UrlTableFactory};
-use datafusion::common::{DataFusionError, Result, plan_err};
+use datafusion::common::{DataFusionError, Result, plan_datafusion_err, plan_err};
 use datafusion::datasource::file_format::json::JsonFormat;
 use datafusion::datasource::listing::{
     ListingOptions, ListingTable, ListingTableConfig, ListingTableConfigExt, ListingTableUrl,
@@ -20,8 +20,10 @@ use datafusion::execution::SessionState;
 use datafusion::object_store::ObjectStoreExt;
 use datafusion::prelude::SessionContext;
 
-use crate::catalog::{self, SourceOptions, is_csv};
+use crate::catalog::{self, SourceError, SourceOptions, is_csv};
+use crate::error::Error;
 use crate::location::{Location, store_of};
+use url::Url;
 
 /// Opens what looks like a path or a URL.
 #[derive(Default)]
@@ -55,9 +57,8 @@ impl UrlTableFactory for Files {
                 None => config.infer_options(&state).await?,
             };
             let config = config.infer_partitions_from_path(&state).await?;
-            if is_csv(name)
-                && let Some(schema) = csv_schema(&state, &place, name).await
-            {
+            if is_csv(name) {
+                let schema = csv_schema(&state, &place, name).await?;
                 return Ok(config.with_schema(schema));
             }
             let config = if holds_an_array(&state, &place, name).await { of_arrays(config) } else { config };
@@ -85,6 +86,13 @@ fn place_of(name: &str) -> Result<(Location, ListingTableUrl)> {
         Location::Local(path) if !name.contains(['*', '?', '[']) && !path.exists() => {
             return plan_err!("there is no file `{name}`");
         }
+        // What is there is meant, also where its name looks like a pattern.
+        Location::Local(path) if path.exists() => {
+            let folder = if path.is_dir() { "/" } else { "" };
+            let url = Url::from_file_path(path).map_err(|()| plan_datafusion_err!("`{name}` is no path"))?;
+            let url = Url::parse(&format!("{url}{folder}")).map_err(|error| DataFusionError::External(error.into()))?;
+            ListingTableUrl::try_new(url, None)?
+        }
         Location::Local(path) => ListingTableUrl::parse(path.to_string_lossy())?,
         Location::Remote(_) => ListingTableUrl::parse(name)?,
     };
@@ -93,16 +101,30 @@ fn place_of(name: &str) -> Result<(Location, ListingTableUrl)> {
 
 /// The columns of CSV files with the types that the tables of a project would have: what looks like a number and is a code,
 /// such as 007, stays a text.
-async fn csv_schema(state: &SessionState, place: &Location, name: &str) -> Option<SchemaRef> {
+async fn csv_schema(state: &SessionState, place: &Location, name: &str) -> Result<SchemaRef> {
     let context = SessionContext::new_with_state(state.clone());
-    let opened = catalog::open(&context, place, name, &SourceOptions::default()).await.ok()?;
+    // What is there is meant, also where its name looks like a pattern.
+    let is_there = place.as_path().is_some_and(Path::exists);
+    let source = if is_there { name.replace(['*', '?', '[', ']'], "_") } else { name.to_owned() };
+    let opened = catalog::open(&context, place, &source, &SourceOptions::default()).await;
+    let opened = opened.map_err(|error| {
+        let error = match error {
+            SourceError::Absent(_) => Error::config(format!("there is no file at `{name}`")),
+            SourceError::Unreadable { message, hint } => match hint {
+                Some(hint) => Error::config(message).with_hint(hint),
+                None => Error::config(message),
+            },
+            SourceError::Storage(error) => error,
+        };
+        DataFusionError::External(Box::new(error))
+    })?;
     let raw = opened.schema();
     let fields = raw.fields().iter().map(|field| {
         let suggested = opened.suggested_types.iter().find(|(column, _)| column == field.name());
         let data_type = suggested.map_or(field.data_type().clone(), |(_, data_type)| data_type.clone());
         Field::new(field.name(), data_type, true)
     });
-    Some(Arc::new(Schema::new(fields.collect::<Vec<_>>())))
+    Ok(Arc::new(Schema::new(fields.collect::<Vec<_>>())))
 }
 
 /// The ending of a file that says that it holds an object to a line, and that DataFusion does not know.
@@ -119,7 +141,10 @@ async fn holds_an_array(state: &SessionState, place: &Location, name: &str) -> b
     let beginning = match place {
         Location::Local(path) => {
             let mut bytes = Vec::new();
-            let read = std::fs::File::open(path).and_then(|file| file.take(BEGINNING).read_to_end(&mut bytes));
+            // Of several files the first one speaks for all.
+            let pattern = glob::glob(&path.to_string_lossy()).ok().and_then(|mut found| found.next()?.ok());
+            let first = if path.exists() { path.clone() } else { pattern.unwrap_or_default() };
+            let read = std::fs::File::open(first).and_then(|file| file.take(BEGINNING).read_to_end(&mut bytes));
             read.is_ok().then_some(bytes)
         }
         Location::Remote(remote) => {
@@ -145,7 +170,11 @@ fn of_arrays(mut config: ListingTableConfig) -> ListingTableConfig {
 
 fn explained(name: &str, error: DataFusionError) -> DataFusionError {
     let text = error.strip_backtrace();
-    if text.contains("No files found") || text.contains("at least one file") || text.contains("No files exist") {
+    if text.contains("No files found")
+        || text.contains("at least one file")
+        || text.contains("No files exist")
+        || text.contains("No files for table")
+    {
         return DataFusionError::Plan(format!("there is no file at `{name}`"));
     }
     if text.contains("No file_format found")

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use chrono::NaiveDate;
 use datafusion::arrow::array::RecordBatch;
-use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::tree_node::TreeNodeRecursion;
@@ -171,10 +170,12 @@ impl KpiTable {
         let KpiTable { engine, question, schema } = self;
         let answer = engine.show(question).await.map_err(|error| DataFusionError::External(Box::new(error)))?;
         let columns = schema.fields().iter().map(|field| {
-            let column = answer.rows.column_by_name(field.name()).ok_or_else(|| {
-                DataFusionError::Internal(format!("the rows of `{}` have no `{}`", question.kpi, field.name()))
-            })?;
-            Ok(cast(column, field.data_type())?)
+            let column = answer.rows.column_by_name(field.name());
+            let column = column.filter(|column| column.data_type() == field.data_type());
+            column.cloned().ok_or_else(|| {
+                let (kpi, name, data_type) = (&question.kpi, field.name(), field.data_type());
+                DataFusionError::Internal(format!("the rows of `{kpi}` have no `{name}` of type {data_type}"))
+            })
         });
         Ok(RecordBatch::try_new(schema.clone(), columns.collect::<Result<Vec<_>>>()?)?)
     }

@@ -31,7 +31,7 @@ use datafusion::datasource::MemTable;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::logical_expr::{DdlStatement, LogicalPlan};
 use datafusion::physical_plan::execute_stream;
-use datafusion::prelude::SessionContext;
+use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::StreamExt;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -121,7 +121,7 @@ impl QuerySession {
     /// # Errors
     /// `Internal` where DataFusion refuses a name.
     pub fn open(engine: Arc<Engine>, runtime: Handle) -> Result<QuerySession> {
-        QuerySession::with_own(engine, runtime, Arc::new(MemorySchemaProvider::new()), Parameters::new())
+        QuerySession::with_own(engine, runtime, Arc::new(MemorySchemaProvider::new()), Parameters::new(), None)
     }
 
     fn with_own(
@@ -129,6 +129,7 @@ impl QuerySession {
         runtime: Handle,
         own: Arc<MemorySchemaProvider>,
         parameters: Parameters,
+        config: Option<SessionConfig>,
     ) -> Result<QuerySession> {
         let internal = |error: datafusion::common::DataFusionError| {
             Error::internal("the session could not be made").with_source(error)
@@ -139,8 +140,11 @@ impl QuerySession {
         let catalogs = names::catalogs(&engine, &own, &results).map_err(internal)?;
         let catalogs = Arc::new(DynamicFileCatalog::new(catalogs, files.clone()));
         let state = engine.context().state();
-        let mut config = state.config().clone().with_create_default_catalog_and_schema(false);
-        config.options_mut().explain.format = ExplainFormat::Tree;
+        let config = config.unwrap_or_else(|| {
+            let mut config = state.config().clone().with_create_default_catalog_and_schema(false);
+            config.options_mut().explain.format = ExplainFormat::Tree;
+            config
+        });
         let rules = state.physical_optimizers().iter().cloned().chain([Arc::new(PutGates) as _]).collect();
         let state = SessionStateBuilder::new_from_existing(state)
             .with_config(config)
@@ -156,12 +160,14 @@ impl QuerySession {
         Ok(QuerySession { engine, context, own, parameters, without_last: RwLock::new(None), results, runtime })
     }
 
-    /// The same session over the project as it is read now: tables that statements made stay, and so do parameters.
+    /// The same session over the project as it is read now. Tables that statements made stay, and so do parameters and settings;
+    /// views read what they were made over.
     ///
     /// # Errors
     /// As [`QuerySession::open`].
     pub fn reopened(&self, engine: Arc<Engine>) -> Result<QuerySession> {
-        QuerySession::with_own(engine, self.runtime.clone(), self.own.clone(), self.parameters())
+        let config = self.context.state().config().clone();
+        QuerySession::with_own(engine, self.runtime.clone(), self.own.clone(), self.parameters(), Some(config))
     }
 
     pub fn engine(&self) -> &Arc<Engine> {
@@ -282,6 +288,7 @@ impl QuerySession {
         interruption: Interruption,
     ) -> std::result::Result<(), Failure> {
         let state = self.context.state();
+        self.results.forget();
         let failed = |error| self.failure(error, written);
         let statement = state.sql_to_statement(&written.sql(), &Dialect::Generic).map_err(failed)?;
         let plan = state.statement_to_plan(statement).await.map_err(failed)?;
@@ -312,7 +319,7 @@ impl QuerySession {
     /// Whether a name means a table of the project.
     fn is_project_table(&self, name: &TableReference) -> bool {
         name.schema().is_none_or(|schema| schema == self.context.state().config_options().catalog.default_schema)
-            && self.is_projects(name.table())
+            && self.engine.context().table_exist(TableReference::bare(name.table())).unwrap_or(false)
     }
 
     fn failure(&self, error: datafusion::common::DataFusionError, written: &Written) -> Failure {
@@ -341,6 +348,10 @@ fn refuse_changes(plan: &LogicalPlan, session: &QuerySession, written: &Written)
         LogicalPlan::Dml(dml) => (&dml.table_name, "changed"),
         _ => return Ok(()),
     };
+    if matches!(name.schema(), Some(RESULTS | DEFINITIONS)) {
+        let message = format!("`{name}` is what the project says and cannot be {what} by a statement");
+        return Err(written.mistake(message, Some(name.table()), None));
+    }
     if !session.is_project_table(name) {
         return Ok(());
     }

@@ -4,10 +4,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use datafusion::arrow::datatypes::{DataType, FieldRef, TimeUnit};
+use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::metadata::ScalarAndMetadata;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{ParamValues, ScalarValue};
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{Expr, LogicalPlan};
 
 use crate::error::{Error, Result};
 
@@ -70,21 +71,27 @@ fn type_of(word: &str) -> Result<DataType> {
 /// # Errors
 /// `Config` where one is missing, or is not of the type that it is used as.
 pub fn with_parameters(plan: LogicalPlan, parameters: &Parameters) -> Result<LogicalPlan> {
-    let wanted = plan.get_parameter_fields().map_err(|error| Error::config(error.strip_backtrace()))?;
+    // Such a statement has parameters of its own, to be given when it is executed.
+    if matches!(plan, LogicalPlan::Statement(_)) {
+        return Ok(plan);
+    }
+    let wanted = uses(&plan).map_err(|error| Error::config(error.strip_backtrace()))?;
     if wanted.is_empty() {
         return Ok(plan);
     }
     let mut values = HashMap::new();
-    for (name, field) in wanted.into_iter().collect::<BTreeMap<String, Option<FieldRef>>>() {
+    for (name, used_as) in wanted {
         let plain = name.trim_start_matches('$');
         let Some(parameter) = parameters.get(plain) else {
             return Err(Error::config(format!("`{name}` has no value")).with_hint(format!(
                 "give it one with `--param {plain}=...`, or with `\\set {plain} ...` in a session"
             )));
         };
-        let data_type = parameter.data_type.clone().or_else(|| field.map(|field| field.data_type().clone()));
-        let value = match data_type.filter(|data_type| !data_type.is_null()) {
-            Some(data_type) => scalar(plain, &parameter.text, &data_type)?,
+        // Where it is used as several things, it is what it seems to be, and compared as such.
+        let only = if used_as.len() == 1 { used_as.into_iter().next() } else { None };
+        let value = match parameter.data_type.clone().map(|given| (given, true)).or(only.map(|used| (used, false))) {
+            Some((data_type, true)) => scalar(plain, &parameter.text, &data_type)?,
+            Some((data_type, false)) => as_used(plain, &parameter.text, &data_type)?,
             None => guessed(&parameter.text),
         };
         values.insert(plain.to_owned(), ScalarAndMetadata::from(value));
@@ -92,26 +99,78 @@ pub fn with_parameters(plan: LogicalPlan, parameters: &Parameters) -> Result<Log
     plan.with_param_values(ParamValues::Map(values)).map_err(|error| Error::config(error.strip_backtrace()))
 }
 
+/// Every parameter of a plan, with the types that it is used as, as far as those are known.
+fn uses(plan: &LogicalPlan) -> datafusion::common::Result<BTreeMap<String, Vec<DataType>>> {
+    let mut found: BTreeMap<String, Vec<DataType>> = BTreeMap::new();
+    plan.apply_with_subqueries(|step| {
+        step.apply_expressions(|expression| {
+            expression.apply(|part| {
+                if let Expr::Placeholder(placeholder) = part {
+                    let types = found.entry(placeholder.id.clone()).or_default();
+                    let used_as = placeholder.field.as_ref().map(|field| field.data_type().clone());
+                    if let Some(used_as) = used_as.filter(|used_as| !used_as.is_null() && !types.contains(used_as)) {
+                        types.push(used_as);
+                    }
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    })?;
+    Ok(found)
+}
+
 fn scalar(name: &str, text: &str, data_type: &DataType) -> Result<ScalarValue> {
-    // A text stays what it is; of everything else an empty text would be no value.
-    let value = ScalarValue::from(text);
-    let cast = value.cast_to(data_type).ok().filter(|cast| !cast.is_null());
-    cast.ok_or_else(|| {
+    read_as(text, data_type).ok_or_else(|| {
         let word = TYPES.iter().find(|(_, known)| known == data_type).map(|(word, _)| (*word).to_owned());
         let word = word.unwrap_or_else(|| data_type.to_string().to_lowercase());
         Error::config(format!("the parameter `{name}` is `{text}`, which is no {word}"))
     })
 }
 
+fn read_as(text: &str, data_type: &DataType) -> Option<ScalarValue> {
+    ScalarValue::from(text).cast_to(data_type).ok().filter(|cast| !cast.is_null())
+}
+
+/// A value for a place of a type. What would lose something there keeps a type of its own, and is compared as that: a time
+/// beside dates, digits behind those that a decimal has, a fraction beside whole numbers.
+fn as_used(name: &str, text: &str, data_type: &DataType) -> Result<ScalarValue> {
+    let plain = text.trim();
+    let own = match data_type {
+        DataType::Date32 | DataType::Date64 if plain.len() > DAY.len() => read_as(plain, &TIMESTAMP),
+        DataType::Decimal128(_, scale) | DataType::Decimal256(_, scale) => {
+            let digits = plain.split_once('.').map_or(0, |(_, behind)| behind.len());
+            let digits = i8::try_from(digits).ok().filter(|digits| digits > scale && *digits < 38);
+            digits.and_then(|digits| read_as(plain, &DataType::Decimal128(38, digits)))
+        }
+        whole if whole.is_integer() && plain.contains(['.', 'e', 'E']) => read_as(plain, &DataType::Float64),
+        _ => None,
+    };
+    match own {
+        Some(own) => Ok(own),
+        None => scalar(name, text, data_type),
+    }
+}
+
+const DAY: &str = "2025-01-31";
+const TIMESTAMP: DataType = DataType::Timestamp(TimeUnit::Microsecond, None);
+
 /// What a value seems to be, where nothing around it says.
 fn guessed(text: &str) -> ScalarValue {
     let is_code = text.len() > 1 && text.starts_with('0') && !text.starts_with("0.");
-    let types = [DataType::Int64, DataType::Float64, DataType::Date32];
     let is_number = text.starts_with(|letter: char| letter.is_ascii_digit() || letter == '-');
-    let guess = types
-        .into_iter()
-        .filter(|_| !is_code && is_number)
-        .find_map(|data_type| ScalarValue::from(text).cast_to(&data_type).ok().filter(|value| !value.is_null()));
+    let is_time = text.len() > DAY.len() && text.get(4..5) == Some("-");
+    let types: &[DataType] = match () {
+        () if is_code || !is_number => &[],
+        () if is_time => &[TIMESTAMP],
+        () if text.len() == DAY.len() && text.get(4..5) == Some("-") => &[DataType::Date32],
+        // Beyond sixty-four bits a double would be another number.
+        () => &[DataType::Int64, DataType::Decimal128(38, 0), DataType::Float64],
+    };
+    let fits = |data_type: &&DataType| match data_type {
+        DataType::Decimal128(..) => !text.contains(['.', 'e', 'E']),
+        _ => true,
+    };
+    let guess = types.iter().filter(fits).find_map(|data_type| read_as(text, data_type));
     guess.unwrap_or_else(|| match text {
         "true" | "false" => ScalarValue::from(text == "true"),
         _ => ScalarValue::from(text),
@@ -139,12 +198,26 @@ mod tests {
         }
     }
 
+    /// Once, 10.004 became 10.00 beside a column with two digits, and rows came that are less.
+    #[test]
+    fn a_value_loses_nothing_where_it_is_used() {
+        let used = |text: &str, data_type: DataType| as_used("x", text, &data_type).unwrap();
+        assert_eq!(used("10.004", DataType::Decimal128(10, 2)).to_string(), "10.004");
+        assert_eq!(used("10.5", DataType::Decimal128(10, 2)).data_type(), DataType::Decimal128(10, 2));
+        assert_eq!(used("1.5", DataType::Int64), ScalarValue::from(1.5));
+        assert_eq!(used("2025-01-31 12:00:00", DataType::Date32).data_type(), TIMESTAMP);
+        assert_eq!(used("007", DataType::Utf8View).data_type(), DataType::Utf8View);
+    }
+
     #[test]
     fn a_code_with_leading_zeros_is_no_number() {
         assert_eq!(guessed("007"), ScalarValue::from("007"));
         assert_eq!(guessed("7"), ScalarValue::from(7_i64));
         assert_eq!(guessed("-0.5"), ScalarValue::from(-0.5));
         assert_eq!(guessed("2025-01-31").data_type(), DataType::Date32);
+        // Once, the time of the day was lost.
+        assert_eq!(guessed("2025-01-31 23:59:59").to_string(), "1738367999000000");
+        assert_eq!(guessed("123456789012345678901").to_string(), "123456789012345678901");
         assert_eq!(guessed("nan"), ScalarValue::from("nan"));
         assert_eq!(guessed("true"), ScalarValue::from(true));
     }

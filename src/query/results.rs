@@ -29,7 +29,12 @@ pub(super) struct Results {
     engine: Arc<Engine>,
     /// The names that the newest version has, as of the last look.
     known: Mutex<Option<Vec<String>>>,
+    /// What the statement at hand has looked up: all that it reads is of one version.
+    found: Mutex<Option<Option<Found>>>,
 }
+
+/// The newest version, and where it lies.
+type Found = Arc<(Store, LogRecord)>;
 
 impl fmt::Debug for Results {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -43,10 +48,23 @@ fn failed(error: Error) -> DataFusionError {
 
 impl Results {
     pub(super) fn new(engine: Arc<Engine>) -> Results {
-        Results { engine, known: Mutex::new(None) }
+        Results { engine, known: Mutex::new(None), found: Mutex::new(None) }
     }
 
-    async fn head(&self) -> Result<Option<(Store, LogRecord)>> {
+    /// Another statement begins.
+    pub(super) fn forget(&self) {
+        *self.found.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    async fn head(&self) -> Result<Option<Found>> {
+        if let Some(found) = self.found.lock().unwrap_or_else(PoisonError::into_inner).clone() {
+            return Ok(found);
+        }
+        let found = self.newest().await?.map(Arc::new);
+        Ok(self.found.lock().unwrap_or_else(PoisonError::into_inner).insert(found).clone())
+    }
+
+    async fn newest(&self) -> Result<Option<(Store, LogRecord)>> {
         // Without a project that is sound there is no place for results.
         let Ok(store) = self.engine.store() else { return Ok(None) };
         let head = store.head().await.map_err(failed)?;
@@ -60,6 +78,7 @@ impl Results {
     /// # Errors
     /// As the store cannot be read.
     pub(super) async fn look(&self) -> Result<()> {
+        self.forget();
         self.head().await.map(|_| ())
     }
 
@@ -82,11 +101,12 @@ impl SchemaProvider for Results {
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
-        let Some((store, head)) = self.head().await? else { return Ok(None) };
-        if let Some(stored) = store.open_kpi(&head, name).await.map_err(failed)? {
+        let Some(found) = self.head().await? else { return Ok(None) };
+        let (store, head) = found.as_ref();
+        if let Some(stored) = store.open_kpi(head, name).await.map_err(failed)? {
             return Ok(Some(Arc::new(table_of(stored)?)));
         }
-        let Some(rows) = store.read_kpi(&head, name).await.map_err(failed)? else { return Ok(None) };
+        let Some(rows) = store.read_kpi(head, name).await.map_err(failed)? else { return Ok(None) };
         let Some(first) = rows.first() else { return Ok(None) };
         Ok(Some(Arc::new(MemTable::try_new(first.schema(), vec![rows])?)))
     }

@@ -133,7 +133,7 @@ fn quoted(text: &str, at: usize, before: Option<char>) -> Quoted {
     }
     match rest.chars().next() {
         // Only a text that begins with E knows the backslash.
-        Some('\'') => closed(end_of_quote(rest, '\'', matches!(before, Some('e' | 'E')))),
+        Some('\'') => closed(end_of_quote(rest, '\'', begins_with_e(text, at))),
         Some(quote @ ('"' | '`')) => closed(end_of_quote(rest, quote, false)),
         Some('$') if !before.is_some_and(|letter| letter.is_alphanumeric() || letter == '_') => {
             let Some(tag) = dollar_tag(rest) else { return Quoted::None };
@@ -141,6 +141,13 @@ fn quoted(text: &str, at: usize, before: Option<char>) -> Quoted {
         }
         _ => Quoted::None,
     }
+}
+
+/// Whether an E that is a word of its own stands right in front.
+fn begins_with_e(text: &str, at: usize) -> bool {
+    let mut before = text[..at].chars().rev();
+    matches!(before.next(), Some('e' | 'E'))
+        && !before.next().is_some_and(|letter| letter.is_alphanumeric() || letter == '_')
 }
 
 /// The end of a text that begins with a quote; the quote twice is a letter of it.
@@ -221,6 +228,7 @@ mod tests {
             "SELECT 1 -- ; \n + 1",
             "SELECT 1 /* ; */",
             "SELECT $1, 'é;'",
+            "SELECT 'a' LIKE'\\'",
         ] {
             assert_eq!(read(&format!("{whole};")), (vec![whole], End::Complete), "{whole}");
         }

@@ -4,6 +4,7 @@
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -23,6 +24,9 @@ pub struct Printer {
     log: LogFormat,
 }
 
+/// Whether somebody has closed standard output.
+static READER_IS_GONE: AtomicBool = AtomicBool::new(false);
+
 /// The run that lines of the log belong to.
 static RUN: Mutex<Option<String>> = Mutex::new(None);
 
@@ -39,23 +43,34 @@ impl Printer {
         let mut stdout = io::stdout().lock();
         match stdout.write_all(text.as_ref()).and_then(|()| stdout.flush()) {
             Ok(()) => Ok(()),
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => {
+                READER_IS_GONE.store(true, Ordering::Relaxed);
+                Ok(())
+            }
             Err(error) => Err(Error::storage("standard output cannot be written").with_source(error)),
         }
+    }
+
+    /// Whether nobody reads results any more, so that none need be made.
+    pub fn is_reader_gone(&self) -> bool {
+        READER_IS_GONE.load(Ordering::Relaxed)
     }
 
     /// Something nice to know.
     pub fn note(&self, text: impl Display) {
         match self.log {
             _ if self.quiet => {}
-            LogFormat::Text => self.line(text),
+            LogFormat::Text => self.line(visible_lines(&text.to_string())),
             LogFormat::Json => self.log("info", json!({ "message": text.to_string() })),
         }
     }
 
     pub fn warning(&self, text: impl Display) {
         match self.log {
-            LogFormat::Text => self.line(format_args!("{} {text}", self.paint("warning:", "1;33"))),
+            LogFormat::Text => {
+                let text = visible_lines(&text.to_string());
+                self.line(format_args!("{} {text}", self.paint("warning:", "1;33")));
+            }
             LogFormat::Json => self.log("warning", json!({ "message": text.to_string() })),
         }
     }
@@ -74,7 +89,10 @@ impl Printer {
     /// A failure, with a word in front if it is about one thing of many.
     pub fn failure(&self, text: impl Display) {
         match self.log {
-            LogFormat::Text => self.line(format_args!("{} {text}", self.paint("error:", "1;31"))),
+            LogFormat::Text => {
+                let text = visible_lines(&text.to_string());
+                self.line(format_args!("{} {text}", self.paint("error:", "1;31")));
+            }
             LogFormat::Json => self.log("error", json!({ "message": text.to_string() })),
         }
     }
@@ -180,4 +198,32 @@ fn size_of_terminal() -> Option<(usize, usize)> {
 #[cfg(not(unix))]
 fn size_of_terminal() -> Option<(usize, usize)> {
     None
+}
+
+/// A text in which nothing breaks the line or speaks to the terminal.
+pub fn visible(text: &str) -> String {
+    if !text.contains(is_unprintable) {
+        return text.to_owned();
+    }
+    let mut shown = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '\n' => shown.push('⏎'),
+            '\t' => shown.push(' '),
+            '\r' => {}
+            letter if is_unprintable(letter) => shown.extend(letter.escape_unicode()),
+            letter => shown.push(letter),
+        }
+    }
+    shown
+}
+
+/// Control characters, and those that turn the direction of writing around.
+fn is_unprintable(letter: char) -> bool {
+    letter.is_control() || matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// The same for a text of several lines.
+pub fn visible_lines(text: &str) -> String {
+    text.split('\n').map(visible).collect::<Vec<_>>().join("\n")
 }

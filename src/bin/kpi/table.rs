@@ -6,7 +6,7 @@ use comfy_table::{
     Attribute, Cell, CellAlignment, ColumnConstraint, ContentArrangement, Table, TableComponent, Width, presets,
 };
 
-use crate::printer::Printer;
+use crate::printer::{Printer, visible_lines};
 
 /// How a column is set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +42,12 @@ pub fn table(printer: &Printer, columns: &[(&str, Column)], rows: Vec<Vec<Cell>>
     if printer.colors_data() {
         table.enforce_styling();
     }
-    table.add_rows(rows);
+    // A value of the data may hold what moves the cursor.
+    let shown = |cell: Cell| match visible_lines(&cell.content()) {
+        text if text == cell.content() => cell,
+        text => Cell::new(text),
+    };
+    table.add_rows(rows.into_iter().map(|row| row.into_iter().map(shown).collect::<Vec<_>>()));
     let last = columns.len().saturating_sub(1);
     for (index, (_, kind)) in columns.iter().enumerate() {
         let Some(column) = table.column_mut(index) else { continue };

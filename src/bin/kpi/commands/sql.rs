@@ -39,7 +39,10 @@ async fn run(options: &EngineOptions, arguments: &SqlArguments, printer: &Printe
                     break;
                 }
             }
-            Ok(code)
+            match shell.has_output() {
+                Err(error) if code == 0 => Err(error),
+                _ => Ok(code),
+            }
         }
         Err(error) => Err(error),
     };
@@ -62,7 +65,8 @@ fn texts(arguments: &SqlArguments) -> Result<Vec<(String, String)>> {
             }
             _ => (file.display().to_string(), std::fs::read_to_string(file).map_err(failed)?),
         };
-        texts.push((name, text));
+        // Some editors begin a file with a sign that says how its letters are written.
+        texts.push((name, text.trim_start_matches('\u{feff}').to_owned()));
     }
     Ok(texts)
 }

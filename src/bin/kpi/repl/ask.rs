@@ -4,9 +4,10 @@ use chrono::NaiveDate;
 use datafusion::arrow::array::{Array, AsArray, RecordBatch};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Date32Type};
-use kpi::engine::Question;
+use kpi::engine::{Answer, Question};
 use kpi::error::{Error, Result};
-use kpi::time::Grain;
+use kpi::report::format_period;
+use kpi::time::{Calendar, Grain, from_epoch_days, to_epoch_days};
 
 /// What was asked.
 #[derive(Debug, Clone, Default)]
@@ -75,17 +76,36 @@ pub fn read_question(text: &str) -> Result<Asked> {
 }
 
 /// A day, or the first one of a month or a year.
-pub fn read_day(text: &str) -> Option<NaiveDate> {
+fn read_day(text: &str) -> Option<NaiveDate> {
     let whole = match text.len() {
         4 => format!("{text}-01-01"),
-        7 if text.contains('Q') => {
-            let (year, quarter) = text.split_once("-Q")?;
-            format!("{year}-{:02}-01", quarter.parse::<u32>().ok().filter(|quarter| (1..=4).contains(quarter))? * 3 - 2)
-        }
         7 => format!("{text}-01"),
         _ => text.to_owned(),
     };
     NaiveDate::parse_from_str(&whole, "%Y-%m-%d").ok()
+}
+
+/// The first day of a period that is written as periods are shown, and its grain; of a day alone any period may be meant.
+pub fn read_period(text: &str, calendar: &Calendar) -> Option<(NaiveDate, Option<Grain>)> {
+    if let Ok(day) = NaiveDate::parse_from_str(text, "%Y-%m-%d") {
+        return Some((day, None));
+    }
+    let plain = text.to_uppercase().replace("-Q", " Q");
+    let year: i32 = plain.trim_start_matches("FY").get(..4)?.parse().ok()?;
+    // A fiscal year is named by its last day.
+    let begins = NaiveDate::from_ymd_opt(year - 1, 1, 1)?;
+    let is_it = |start: NaiveDate, grain: Grain| {
+        let name = format_period(start, grain, calendar).to_uppercase();
+        name == plain || name == format!("FY{plain}")
+    };
+    let grains = [Grain::Year, Grain::Quarter, Grain::Month, Grain::Week];
+    grains.into_iter().find_map(|grain| {
+        let starts = begins
+            .iter_days()
+            .take(3 * 366)
+            .filter_map(|day| calendar.period_start(day, grain).filter(|start| *start == day));
+        starts.into_iter().find(|start| is_it(*start, grain)).map(|start| (start, Some(grain)))
+    })
 }
 
 fn grain_of(word: &str) -> Option<Grain> {
@@ -101,16 +121,20 @@ fn grain_of(word: &str) -> Option<Grain> {
     word.parse().ok()
 }
 
-/// The rows of the last periods.
-pub fn last_periods(rows: &RecordBatch, count: usize) -> Result<RecordBatch> {
+/// The rows of the last periods: those that end with the last one of which there is a row, also where some between have none.
+///
+/// # Errors
+/// `Internal` where the rows have no periods.
+pub fn last_periods(answer: &Answer, count: usize, calendar: &Calendar) -> Result<RecordBatch> {
+    let rows = &answer.rows;
     let missing = || Error::internal("the result has no `period_start`");
     let starts = rows.column_by_name("period_start").ok_or_else(missing)?;
     let starts = cast(starts, &DataType::Date32).map_err(|_| missing())?;
     let starts = starts.as_primitive::<Date32Type>();
-    let mut periods: Vec<i32> = starts.iter().flatten().collect();
-    periods.sort_unstable();
-    periods.dedup();
-    let Some(first) = periods.len().checked_sub(count).map(|at| periods[at]) else { return Ok(rows.clone()) };
+    let last = starts.iter().flatten().max().and_then(from_epoch_days);
+    let back = i64::try_from(count).unwrap_or(i64::MAX).saturating_sub(1);
+    let first = last.and_then(|last| calendar.shift(last, answer.cell.grain, -back));
+    let Some(first) = first.map(to_epoch_days) else { return Ok(rows.clone()) };
     // Rows are in the order of their periods.
     let at = (0..rows.num_rows()).find(|row| starts.is_valid(*row) && starts.value(*row) >= first).unwrap_or(0);
     Ok(rows.slice(at, rows.num_rows() - at))

@@ -4,6 +4,8 @@
 
 use unicode_width::UnicodeWidthStr;
 
+use super::grid::cut;
+
 /// One line of a chart.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Series {
@@ -196,7 +198,8 @@ fn bars(chart: &Chart, width: usize, format: Format) -> String {
     let left = (room as f64 * (-low / (high - low))).round() as usize;
     let mut text = String::new();
     for ((name, value), number) in rows.iter().zip(&values) {
-        let size = value.map_or(0.0, |value| value / (high - low) * room as f64);
+        let finite = value.filter(|value| value.is_finite()).unwrap_or(0.0);
+        let size = (finite / (high - low) * room as f64).clamp(-(room as f64), room as f64);
         let bar = match size {
             size if size >= 0.0 => format!("{}{}", " ".repeat(left), blocks(size)),
             size => {
@@ -236,6 +239,7 @@ fn sparks(chart: &Chart, width: usize, format: Format) -> String {
         let blocks: String = values
             .iter()
             .map(|value| match value {
+                Some(value) if !value.is_finite() => ' ',
                 Some(value) => STEPS[(((value - low) / (high - low)) * 7.0).round().clamp(0.0, 7.0) as usize],
                 None => ' ',
             })
@@ -246,18 +250,4 @@ fn sparks(chart: &Chart, width: usize, format: Format) -> String {
         text.push_str(&format!("{name}{}  {blocks}  {}\n", " ".repeat(names - name.width()), ends.join(" → ")));
     }
     if text.is_empty() { "no values to draw\n".to_owned() } else { text }
-}
-
-fn cut(text: &str, width: usize) -> String {
-    if text.width() <= width {
-        return text.to_owned();
-    }
-    let mut shown = String::new();
-    for letter in text.chars() {
-        if shown.width() + 2 > width {
-            break;
-        }
-        shown.push(letter);
-    }
-    shown + "…"
 }

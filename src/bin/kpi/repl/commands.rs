@@ -14,7 +14,7 @@ use kpi::error::{Error, Result};
 use kpi::query::{Failure, Written, read_parameter};
 use kpi::report::{format_number, format_period, glossary_of};
 
-use super::ask::{last_periods, read_day, read_question};
+use super::ask::{last_periods, read_period, read_question};
 use super::chart::{self, Form};
 use super::output::{Encoder, FileSink, Mode};
 use super::shell::{Last, Shell, rows};
@@ -313,36 +313,47 @@ async fn show_kpi(shell: &mut Shell, rest: &str) -> Outcome {
     let asked = read_question(rest)?;
     let question = asked.question.clone();
     let mut answer = shell.ask(move |engine| async move { engine.show(&question).await }).await?;
+    let session = shell.session().await?;
     if let Some(last) = asked.last {
-        answer.rows = last_periods(&answer.rows, last)?;
+        answer.rows = last_periods(&answer, last, &session.engine().model().project.calendar)?;
     }
-    if shell.settings.mode.is_for_people() {
-        let session = shell.session().await?;
+    if shell.is_for_people() {
         let text = as_table(&shell.printer, &answer, session.engine().model())?;
         shell.put(text)?;
     } else {
-        let mut encoder = Encoder::new(shell.settings.mode, &answer.schema);
-        let mut bytes = encoder.add(answer.rows.clone())?;
-        bytes.extend(encoder.finish()?);
-        shell.printer.data(bytes)?;
+        shell.give(&answer.schema, answer.rows.clone())?;
     }
     Ok(shell.keep(answer.schema, vec![answer.rows]).await?)
 }
 
 async fn explain(shell: &mut Shell, rest: &str) -> Outcome {
-    // A word that begins with a digit is a period.
-    let is_period = |word: &&str| word.starts_with(|letter: char| letter.is_ascii_digit());
-    let (periods, words): (Vec<&str>, Vec<&str>) = rest.split_whitespace().partition(|word| is_period(word));
-    let day = match periods.as_slice() {
-        [] => None,
-        [only] => Some(read_day(only).ok_or_else(|| {
-            Error::config(format!("`{only}` is no period")).with_hint(
-                "write a month as 2025-03, a quarter as 2025-Q1, a year as 2025, or any day of it as 2025-03-31",
-            )
-        })?),
-        _ => return Err(Error::config("there are two periods").with_hint("explain one").into()),
+    let session = shell.session().await?;
+    let calendar = session.engine().model().project.calendar.clone();
+    // A word with a year in it is a period, and so is the quarter behind it.
+    let is_period = |word: &&str| {
+        let plain = word.trim_start_matches("FY").trim_start_matches('Q');
+        plain.starts_with(|letter: char| letter.is_ascii_digit())
     };
-    let question = read_question(&words.join(" "))?.question;
+    let (periods, words): (Vec<&str>, Vec<&str>) = rest.split_whitespace().partition(|word| is_period(word));
+    let asked = read_question(&words.join(" "))?;
+    if asked.last.is_some() || asked.question.since.is_some() {
+        return Err(Error::config("an explanation is of one period").with_hint(PERIODS).into());
+    }
+    let mut question = asked.question;
+    let day = match periods.join(" ").as_str() {
+        "" => None,
+        text => {
+            let no_period = || Error::config(format!("`{text}` is no period")).with_hint(PERIODS);
+            let (day, grain) = read_period(text, &calendar).ok_or_else(no_period)?;
+            if let (Some(asked), Some(meant)) = (question.grain, grain)
+                && asked != meant
+            {
+                return Err(Error::config(format!("`{text}` is a {meant}, and not a {asked}")).into());
+            }
+            question.grain = question.grain.or(grain);
+            Some(day)
+        }
+    };
     let asked = question.clone();
     let (found, sql) = shell
         .ask(move |engine| async move {
@@ -352,7 +363,6 @@ async fn explain(shell: &mut Shell, rest: &str) -> Outcome {
             Ok((found, sql))
         })
         .await?;
-    let session = shell.session().await?;
     let model = session.engine().model();
     let mut text = number(shell, &found, model);
     text.push_str("\n── definition ──\n");
@@ -360,6 +370,9 @@ async fn explain(shell: &mut Shell, rest: &str) -> Outcome {
     text.push_str(&format!("\n── SQL ──\n{sql}\n"));
     Ok(shell.put(text)?)
 }
+
+/// How periods are written.
+const PERIODS: &str = "write a month as 2025-03, a quarter as 2025-Q1, a week as 2025-W09, a year as 2025, or any day of it as 2025-03-31";
 
 /// What the glossary says of a KPI, for a terminal: without the signs of Markdown.
 fn definition(section: &str) -> String {
@@ -417,6 +430,7 @@ fn number(shell: &Shell, found: &Contributions, model: &kpi::model::Model) -> St
             Adding::Values => "what each group brings to the change",
             Adding::Ratio => "what each group brings to the change: by its own ratio (rate) and by its weight (mix)",
             Adding::No => "each group by itself: their values do not add up to the whole",
+            Adding::Unknown => "each group by itself",
         };
         text.push_str(&format!("\nBy {name}: {told}\n"));
         let mut columns =
@@ -426,14 +440,14 @@ fn number(shell: &Shell, found: &Contributions, model: &kpi::model::Model) -> St
             Adding::Ratio => {
                 columns.extend([("Contribution", Column::Number), ("Rate", Column::Number), ("Mix", Column::Number)])
             }
-            Adding::No => columns.push(("Change", Column::Number)),
+            Adding::No | Adding::Unknown => columns.push(("Change", Column::Number)),
         }
         let groups = breakdown.groups.iter().take(GROUPS_AT_MOST).map(|group| {
             let mut cells = vec![group.members.clone(), value(group.before.value), value(group.now.value)];
             match breakdown.adding {
                 Adding::Values => cells.push(change(group.contribution)),
                 Adding::Ratio => cells.extend([change(group.contribution), change(group.rate), change(group.mix())]),
-                Adding::No => {
+                Adding::No | Adding::Unknown => {
                     let own = group.now.value.zip(group.before.value).map(|(now, before)| now - before);
                     cells.push(change(own));
                 }
@@ -463,6 +477,10 @@ async fn draw(shell: &mut Shell, rest: &str) -> Outcome {
     let is_colored = shell.printer.colors_data();
     if rest.is_empty() {
         let last = shell.last.clone().ok_or_else(nothing_yet)?;
+        if last.is_cut {
+            let error = Error::config("the last result was cut, so a chart of it would show only its beginning");
+            return Err(error.with_hint("run it again after `\\rows 0`, or with fewer rows").into());
+        }
         let chart = charted::of_rows(&last.schema, &last.rows)?;
         let format = |value: f64| format_number(Some(value), None, None);
         let text = chart::draw(&chart, form.unwrap_or(Form::Line), shell.printer.window(), &format, is_colored);
@@ -471,10 +489,10 @@ async fn draw(shell: &mut Shell, rest: &str) -> Outcome {
     let asked = read_question(rest)?;
     let question = asked.question.clone();
     let mut answer = shell.ask(move |engine| async move { engine.show(&question).await }).await?;
-    if let Some(last) = asked.last {
-        answer.rows = last_periods(&answer.rows, last)?;
-    }
     let session = shell.session().await?;
+    if let Some(last) = asked.last {
+        answer.rows = last_periods(&answer, last, &session.engine().model().project.calendar)?;
+    }
     let project = &session.engine().model().project;
     let chart = charted::of_answer(&answer, &project.calendar)?;
     let (unit, currency) = (answer.kpi.unit.as_deref(), project.currency.as_deref());
@@ -567,7 +585,9 @@ fn nothing_yet() -> Error {
 
 fn last(shell: &mut Shell) -> Result<()> {
     let last = shell.last.clone().ok_or_else(nothing_yet)?;
-    shell.screen(&last, true)
+    shell.screen(&last, true)?;
+    shell.footer(&last);
+    Ok(())
 }
 
 /// A path as people type it: perhaps in quotes, perhaps from their home.
@@ -701,18 +721,19 @@ async fn set(shell: &mut Shell, rest: &str) -> Outcome {
         }
         return Ok(());
     }
+    let first = rest.split_whitespace().next().unwrap_or_default();
     match rest.split_once(char::is_whitespace) {
-        Some((name, value)) => {
+        Some((name, value)) if !first.contains('=') => {
             let value = value.trim();
             let text = value.strip_prefix('\'').and_then(|value| value.strip_suffix('\'')).unwrap_or(value);
             let (name, value) = read_parameter(&format!("{name}={text}"))?;
             session.set_parameter(name, Some(value));
         }
-        None if rest.contains('=') => {
+        _ if first.contains('=') => {
             let (name, value) = read_parameter(rest)?;
             session.set_parameter(name, Some(value));
         }
-        None => session.set_parameter(rest.to_owned(), None),
+        _ => session.set_parameter(rest.to_owned(), None),
     }
     Ok(())
 }

@@ -15,7 +15,10 @@ pub fn edit(begun: &str) -> Result<String> {
     let failed = |error: std::io::Error| {
         Error::storage(format!("`{}` cannot be written or read", path.display())).with_source(error)
     };
-    write_new(&path, begun).map_err(failed)?;
+    write_new(&path, begun).map_err(|error| {
+        let _ = fs::remove_file(&path);
+        failed(error)
+    })?;
     let editor =
         ["VISUAL", "EDITOR"].into_iter().find_map(|name| std::env::var(name).ok().filter(|name| !name.is_empty()));
     let editor = editor.unwrap_or_else(|| if cfg!(windows) { "notepad" } else { "vi" }.to_owned());

@@ -3,6 +3,7 @@
 //!
 //! What is cut or left out is counted, so that it can be said. A value never breaks a line and never moves the cursor.
 
+use crate::printer::visible;
 use datafusion::arrow::array::{Array, RecordBatch};
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::arrow::util::display::{ArrayFormatter, DurationFormat, FormatOptions};
@@ -16,6 +17,8 @@ pub struct Layout {
     left_out: Option<(usize, usize)>,
     /// Whether a text was cut.
     is_cut: bool,
+    /// Whether columns are as wide as there was room for, and not as their values are.
+    is_fitted: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -52,7 +55,7 @@ impl Layout {
                 can_be_cut: is_text(field.data_type()),
             }
         });
-        Layout { columns: columns.collect(), left_out: None, is_cut: false }
+        Layout { columns: columns.collect(), left_out: None, is_cut: false, is_fitted: false }
     }
 
     /// Fitted to a window: texts are cut, the longest first, and where that is not enough columns are left out.
@@ -74,6 +77,7 @@ impl Layout {
             layout.is_cut = true;
         }
         layout.leave_out(window);
+        layout.is_fitted = true;
         layout
     }
 
@@ -119,7 +123,7 @@ impl Layout {
 
     /// The names of the columns and a line below them.
     pub fn header(&self, is_bold: bool) -> String {
-        let names = self.line(|column| set(&column.name, column.width, column.is_number), "…");
+        let names = self.line(|column| self.set(&column.name, column), "…");
         let rule = self.line(|column| "─".repeat(column.width), "─");
         let names = names.trim_end();
         if is_bold { format!("\u{1b}[1m{names}\u{1b}[0m\n{rule}\n") } else { format!("{names}\n{rule}\n") }
@@ -135,7 +139,7 @@ impl Layout {
                 |shown| {
                     let value = cells[column].as_ref().map(|cells| cells.text(row)).unwrap_or_default();
                     column += 1;
-                    set(&value, shown.width, shown.is_number)
+                    self.set(&value, shown)
                 },
                 "…",
             );
@@ -143,6 +147,10 @@ impl Layout {
             text.push('\n');
         }
         text
+    }
+
+    fn set(&self, text: &str, column: &Column) -> String {
+        set(text, column.width, column.is_number, self.is_fitted && column.can_be_cut)
     }
 
     fn line(&self, mut cell: impl FnMut(&Column) -> String, sign: &str) -> String {
@@ -160,51 +168,62 @@ impl Layout {
     }
 }
 
-/// A value in so much room. A number is never cut: it would be another one.
-fn set(text: &str, width: usize, is_number: bool) -> String {
+/// A value in so much room; one that needs more keeps it, unless it may be cut.
+fn set(text: &str, width: usize, to_the_right: bool, can_be_cut: bool) -> String {
     let own = text.width();
     let blanks = " ".repeat(width.saturating_sub(own));
     match () {
-        () if is_number => format!("{blanks}{text}"),
-        () if own <= width => format!("{text}{blanks}"),
-        () => {
-            let mut cut = String::new();
-            let mut used = 1;
-            for letter in text.chars() {
-                let own = letter.width().unwrap_or(0);
-                if used + own > width {
-                    break;
-                }
-                cut.push(letter);
-                used += own;
-            }
-            cut.push(CUT);
-            format!("{cut}{}", " ".repeat(width.saturating_sub(used)))
+        () if own > width && can_be_cut => {
+            let cut = cut(text, width);
+            let blanks = " ".repeat(width.saturating_sub(cut.width()));
+            format!("{cut}{blanks}")
         }
+        () if to_the_right => format!("{blanks}{text}"),
+        () => format!("{text}{blanks}"),
     }
 }
 
-/// Rows one after the other, a line for each column. `window` cuts what is longer.
-pub fn records(batch: &RecordBatch, rows_before: usize, window: Option<usize>) -> String {
-    let names: Vec<String> = batch.schema_ref().fields().iter().map(|field| visible(field.name())).collect();
+/// As much of a text as there is room for, with a sign at its end.
+pub fn cut(text: &str, width: usize) -> String {
+    if text.width() <= width {
+        return text.to_owned();
+    }
+    let mut cut = String::new();
+    let mut used = 1;
+    for letter in text.chars() {
+        let own = letter.width().unwrap_or(0);
+        if used + own > width {
+            break;
+        }
+        cut.push(letter);
+        used += own;
+    }
+    cut.push(CUT);
+    cut
+}
+
+/// Rows one after the other, a line for each column, and whether a text was cut to the width of a window.
+pub fn records(batch: &RecordBatch, rows_before: usize, window: Option<usize>) -> (String, bool) {
+    let fields = batch.schema_ref().fields();
+    let names: Vec<String> = fields.iter().map(|field| visible(field.name())).collect();
     let width = names.iter().map(|name| name.width()).max().unwrap_or(0);
     let cells: Vec<Option<Cells>> = batch.columns().iter().map(|column| Cells::of(column)).collect();
-    let mut text = String::new();
+    let room = window.map(|window| window.saturating_sub(width + GAP).max(LEAST));
+    let (mut text, mut is_cut) = (String::new(), false);
     for row in 0..batch.num_rows() {
         text.push_str(&format!("── row {} ──\n", rows_before + row + 1));
-        for (name, cells) in names.iter().zip(&cells) {
-            let value = cells.as_ref().map(|cells| cells.text(row)).unwrap_or_default();
-            let room = window.map(|window| window.saturating_sub(width + GAP).max(LEAST));
-            let value = match room {
-                Some(room) if value.width() > room => set(&value, room, false),
-                _ => value,
-            };
-            let line = format!("{}{}{}", set(name, width, false), " ".repeat(GAP), value);
+        for ((name, cells), field) in names.iter().zip(&cells).zip(fields) {
+            let mut value = cells.as_ref().map(|cells| cells.text(row)).unwrap_or_default();
+            if let Some(room) = room.filter(|room| value.width() > *room && is_text(field.data_type())) {
+                value = cut(&value, room);
+                is_cut = true;
+            }
+            let line = format!("{}{}{value}", set(name, width, false, false), " ".repeat(GAP));
             text.push_str(line.trim_end());
             text.push('\n');
         }
     }
-    text
+    (text, is_cut)
 }
 
 fn is_text(data_type: &DataType) -> bool {
@@ -245,27 +264,4 @@ impl<'a> Cells<'a> {
         // A date that no calendar has is shown as what it is.
         visible(&self.formatter.value(row).try_to_string().unwrap_or_else(|_| "(no such date)".to_owned()))
     }
-}
-
-/// A text in which nothing breaks the line or speaks to the terminal.
-fn visible(text: &str) -> String {
-    if !text.contains(is_unprintable) {
-        return text.to_owned();
-    }
-    let mut shown = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '\n' => shown.push('⏎'),
-            '\t' => shown.push(' '),
-            '\r' => {}
-            letter if is_unprintable(letter) => shown.extend(letter.escape_unicode()),
-            letter => shown.push(letter),
-        }
-    }
-    shown
-}
-
-/// Control characters, and those that turn the direction of writing around.
-fn is_unprintable(letter: char) -> bool {
-    letter.is_control() || matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

@@ -22,7 +22,11 @@ fn make(folder: &std::path::Path) -> Option<()> {
 
 /// Whether a text may hold what nobody else should know: words for keys, or a password in an address.
 pub fn has_secret(text: &str) -> bool {
-    const WORDS: [&str; 12] = [
+    const WORDS: [&str; 16] = [
+        "api_key",
+        "apikey",
+        "pwd",
+        "bearer",
         "secret",
         "password",
         "passwd",
@@ -39,8 +43,8 @@ pub fn has_secret(text: &str) -> bool {
     let lower = text.to_lowercase();
     let in_address = lower.match_indices("://").any(|(at, _)| {
         let rest = &lower[at + 3..];
-        let authority = &rest[..rest.find(['/', '\'', '"', ' ']).unwrap_or(rest.len())];
-        authority.split_once('@').is_some_and(|(user, _)| user.contains(':'))
+        let address = &rest[..rest.find(['\'', '"', ' ', ';']).unwrap_or(rest.len())];
+        address.split_once('@').is_some_and(|(user, _)| user.contains(':'))
     });
     in_address || WORDS.iter().any(|word| lower.contains(word))
 }

@@ -23,6 +23,7 @@ use super::commands::{COMMANDS, Takes, find};
 use super::history;
 use super::output::Mode;
 use super::vocabulary::Shared;
+use crate::printer::visible;
 
 const PROMPT: &str = "kpi> ";
 const PROMPT_COLORED: &str = "\u{1b}[1;36mkpi>\u{1b}[0m ";
@@ -128,9 +129,11 @@ impl Completer for Assistant {
         let Completion { start, candidates } = self.with(|vocabulary| completed(vocabulary, line, at));
         let width = candidates.iter().map(|candidate| candidate.text.chars().count()).max().unwrap_or(0);
         let pair = |Candidate { text, about }: Candidate| {
+            // A name may hold anything, also what moves the cursor.
+            let shown = visible(&text);
             let display = match about.as_str() {
-                "" => text.clone(),
-                about => format!("{text:width$}  {}", shortened(about)),
+                "" => shown,
+                about => format!("{shown:width$}  {}", shortened(about)),
             };
             Pair { display, replacement: text }
         };
@@ -164,7 +167,9 @@ fn completed(vocabulary: &Vocabulary, line: &str, at: usize) -> Completion {
     let Ok(known) = find(command[1..name_end].trim()) else { return Completion::default() };
     let rest_start = range.start + name_end + (command[name_end..].len() - command[name_end..].trim_start().len());
     let rest = &before[rest_start.min(before.len())..];
-    let word_start = rest.rfind(|letter: char| letter.is_whitespace() || letter == ',').map_or(0, |space| space + 1);
+    let divides = |letter: char| letter.is_whitespace() || letter == ',';
+    let word_start = rest.char_indices().rfind(|(_, letter)| divides(*letter));
+    let word_start = word_start.map_or(0, |(at, letter)| at + letter.len_utf8());
     let (start, word) = (rest_start + word_start, &rest[word_start..]);
     let plain = |names: Vec<&str>| names.into_iter().map(|name| Candidate::new(name, "")).collect::<Vec<_>>();
     match known.takes {
@@ -250,8 +255,8 @@ impl Hinter for Assistant {
             return None;
         }
         let front = &line[..at - 1];
-        let start =
-            front.rfind(|letter: char| !letter.is_alphanumeric() && letter != '_').map_or(0, |before| before + 1);
+        let start = front.char_indices().rfind(|(_, letter)| !letter.is_alphanumeric() && *letter != '_');
+        let start = start.map_or(0, |(at, letter)| at + letter.len_utf8());
         let name = front.get(start..)?.to_lowercase();
         let takes = self.with(|vocabulary| vocabulary.functions.get(&name).cloned())?;
         let (_, inside) = takes.split_once('(')?;

@@ -1,6 +1,7 @@
 //! Rows in the forms that people and programs want: as tables, record by record, or in a format of files.
 //!
-//! Rows are written as they come wherever the format lets them be. What a table for people cannot show whole, it says.
+//! Tables, CSV and JSON are written as rows come. Parquet, Arrow and Markdown are gathered first: for results that memory
+//! should not hold there is `COPY`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -80,6 +81,8 @@ pub struct Encoder {
     mode: Mode,
     schema: SchemaRef,
     rows: usize,
+    /// Of CSV.
+    has_header: bool,
     /// What waits until more is known.
     waiting: Vec<RecordBatch>,
     layout: Option<Layout>,
@@ -88,7 +91,15 @@ pub struct Encoder {
 
 impl Encoder {
     pub fn new(mode: Mode, schema: &SchemaRef) -> Encoder {
-        Encoder { mode, schema: schema.clone(), rows: 0, waiting: Vec::new(), layout: None, parquet: None }
+        Encoder {
+            mode,
+            schema: schema.clone(),
+            rows: 0,
+            has_header: false,
+            waiting: Vec::new(),
+            layout: None,
+            parquet: None,
+        }
     }
 
     pub fn add(&mut self, batch: RecordBatch) -> Result<Vec<u8>> {
@@ -102,12 +113,10 @@ impl Encoder {
                 self.waiting.push(batch);
                 if self.rows < ROWS_LOOKED_AT { Ok(Vec::new()) } else { Ok(self.table().into_bytes()) }
             }
-            Mode::Vertical => Ok(grid::records(&batch, before, None).into_bytes()),
+            Mode::Vertical => Ok(grid::records(&batch, before, None).0.into_bytes()),
             Mode::Csv => {
-                let mut bytes =
-                    if before == 0 && self.waiting.is_empty() { csv::header(&self.schema)? } else { Vec::new() };
-                // Only the first time: an empty batch counts as having been there.
-                self.waiting = vec![RecordBatch::new_empty(self.schema.clone())];
+                let mut bytes = if self.has_header { Vec::new() } else { csv::header(&self.schema)? };
+                self.has_header = true;
                 bytes.extend(csv::rows(&batch)?);
                 Ok(bytes)
             }
@@ -146,7 +155,7 @@ impl Encoder {
         match self.mode {
             Mode::Table if self.layout.is_none() => Ok(self.table().into_bytes()),
             Mode::Table | Mode::Vertical | Mode::Jsonl => Ok(Vec::new()),
-            Mode::Csv if self.waiting.is_empty() => csv::header(&self.schema),
+            Mode::Csv if !self.has_header => csv::header(&self.schema),
             Mode::Csv => Ok(Vec::new()),
             Mode::Json => Ok(if self.rows == 0 { b"[]\n".to_vec() } else { b"\n]\n".to_vec() }),
             Mode::Markdown => markdown::encode(&self.schema, &self.waiting),
@@ -183,7 +192,7 @@ impl Encoder {
 /// Rows of a group in Parquet files written here.
 const GROUP: usize = 256 * 1024;
 
-/// Where bytes go: standard output, or a file that is there as a whole or not at all.
+/// A file that is there as a whole or not at all.
 pub struct FileSink {
     path: PathBuf,
     temporary: PathBuf,

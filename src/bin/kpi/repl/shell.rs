@@ -12,7 +12,7 @@ use datafusion::arrow::array::{AsArray, RecordBatch};
 use datafusion::arrow::datatypes::{DataType, SchemaRef, UInt64Type};
 use kpi::engine::{Engine, EngineOptions};
 use kpi::error::{Error, ErrorKind, Result};
-use kpi::query::{Failure, Piece, QuerySession, Running, Step, Written, read_parameter, read_script};
+use kpi::query::{End, Failure, Piece, QuerySession, Running, Script, Step, Written, read_parameter, read_script};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
@@ -23,7 +23,7 @@ use super::pager::Pager;
 use super::progress::Watch;
 use super::vocabulary::{self, Shared};
 use crate::commands::count;
-use crate::printer::Printer;
+use crate::printer::{Printer, visible_lines};
 
 /// How results are shown.
 #[derive(Debug, Clone)]
@@ -208,7 +208,26 @@ impl Shell {
                 }
             }
         }
-        code
+        match unclosed(name, text, &script) {
+            Some(failure) if code == 0 && !self.is_over => {
+                self.tell(&failure);
+                failure.exit_code()
+            }
+            _ => code,
+        }
+    }
+
+    /// Whether something was written, if that was asked.
+    ///
+    /// # Errors
+    /// `Config` where the file of `-o` got no rows, since none gave any.
+    pub fn has_output(&self) -> Result<()> {
+        match &self.output {
+            Some(path) if !self.has_written => {
+                Err(Error::config(format!("no statement gave rows, so there is no `{}`", path.display())))
+            }
+            _ => Ok(()),
+        }
     }
 
     async fn run_piece(&mut self, name: &str, text: &str, piece: &Piece) -> Outcome {
@@ -267,6 +286,10 @@ impl Shell {
                     }
                     if !shown.add(rows, &self.printer)? {
                         break true;
+                    }
+                    if self.printer.is_reader_gone() {
+                        self.is_over = true;
+                        return Ok(());
                     }
                 }
             }
@@ -352,7 +375,7 @@ impl Shell {
     fn shown(&mut self, schema: SchemaRef, word: &str) -> Result<Shown> {
         let mode = self.settings.mode;
         let gives_rows = !schema.fields().is_empty() && !is_count(word, &schema);
-        let is_for_people = mode.is_for_people() && (self.is_interactive || is_plan(&schema));
+        let is_for_people = mode.is_for_people() && (self.is_interactive || is_plan(word, &schema));
         let target = match &self.output {
             Some(_) if !gives_rows => Target::Nothing,
             Some(path) => {
@@ -360,12 +383,18 @@ impl Shell {
                     return Err(Error::config("the file of `-o` holds one result, and there is a second one")
                         .with_hint("write one statement that gives rows, or `COPY (...) TO 'file'` for each"));
                 }
-                self.has_written = true;
                 Target::File(FileSink::create(path)?, Encoder::new(mode, &schema))
             }
             None if !gives_rows => Target::Nothing,
             None if is_for_people => Target::Screen,
             None => {
+                if !mode.is_text() && self.has_written {
+                    return Err(Error::config(format!(
+                        "one {} holds one result, and there is a second one",
+                        mode.name()
+                    ))
+                    .with_hint("write one statement that gives rows, or `COPY (...) TO 'file'` for each"));
+                }
                 if !mode.is_text() && self.printer.is_terminal() {
                     return Err(Error::config(format!("{} is nothing to look at on a terminal", mode.name()))
                         .with_hint("write it to a file, as with `\\save FILE`, or redirect standard output"));
@@ -374,7 +403,7 @@ impl Shell {
             }
         };
         let keeps = match (self.is_interactive, self.settings.rows) {
-            (false, _) if is_plan(&schema) || !gives_rows => None,
+            (false, _) if is_plan(word, &schema) || !gives_rows => None,
             (false, _) => Some(0),
             (true, 0) => None,
             (true, rows) => Some(rows),
@@ -388,10 +417,14 @@ impl Shell {
         let is_screen = matches!(target, Target::Screen);
         match target {
             Target::Nothing | Target::Screen => {}
-            Target::Output(encoder) => self.printer.data(encoder.finish()?)?,
+            Target::Output(encoder) => {
+                self.printer.data(encoder.finish()?)?;
+                self.has_written = true;
+            }
             Target::File(mut sink, encoder) => {
                 sink.write(&encoder.finish()?)?;
                 sink.finish()?;
+                self.has_written = true;
             }
         }
         if is_count(word, &schema) {
@@ -405,7 +438,7 @@ impl Shell {
             }
             return Ok(());
         }
-        if is_screen && is_plan(&schema) {
+        if is_screen && is_plan(word, &schema) {
             return self.show_plan(&kept);
         }
         if !self.is_interactive {
@@ -435,7 +468,7 @@ impl Shell {
             let plans = plans.as_string_opt::<i32>();
             for row in 0..batch.num_rows() {
                 let kind = kinds.as_ref().map(|kinds| kinds.text(row)).unwrap_or_default();
-                let plan = plans.map_or("", |plans| plans.value(row));
+                let plan = visible_lines(plans.map_or("", |plans| plans.value(row)));
                 text.push_str(&format!("{kind}\n{}\n", plan.trim_end()));
             }
         }
@@ -463,9 +496,15 @@ impl Shell {
         let vertical = |window: Option<usize>| {
             let mut before = 0;
             let mut text = String::new();
+            let mut is_cut = false;
             for batch in rows {
-                text.push_str(&grid::records(batch, before, window));
+                let (records, has_cut) = grid::records(batch, before, window);
+                text.push_str(&records);
+                is_cut |= has_cut;
                 before += batch.num_rows();
+            }
+            if is_cut {
+                self.printer.note("long texts are cut; `\\last` shows them whole");
             }
             text
         };
@@ -529,12 +568,33 @@ impl Shell {
         self.printer.note(words);
     }
 
-    fn footer(&self, last: &Last) {
+    pub fn footer(&self, last: &Last) {
         let rows = rows(last.count());
         match last.is_cut {
             true => self.printer.note(format_args!("the first {rows}; `\\rows 0` fetches all")),
             false => self.printer.note(rows),
         }
+    }
+
+    /// Gives rows that no statement gave as those of a statement are given.
+    pub fn give(&mut self, schema: &SchemaRef, rows: RecordBatch) -> Result<()> {
+        let mut shown = self.shown(schema.clone(), "kpi")?;
+        shown.add(rows, &self.printer)?;
+        match shown.target {
+            Target::Nothing | Target::Screen => {}
+            Target::Output(encoder) => self.printer.data(encoder.finish()?)?,
+            Target::File(mut sink, encoder) => {
+                sink.write(&encoder.finish()?)?;
+                sink.finish()?;
+            }
+        }
+        self.has_written = true;
+        Ok(())
+    }
+
+    /// Whether rows are shown to people.
+    pub fn is_for_people(&self) -> bool {
+        self.settings.mode.is_for_people() && self.output.is_none()
     }
 
     /// Keeps rows that no statement gave as the last result.
@@ -557,16 +617,35 @@ impl Shell {
             .map_err(|error| Error::config(format!("`{}` cannot be read", path.display())).with_source(error))?;
         self.nested += 1;
         let name = path.display().to_string();
+        let script = read_script(&text);
         let mut outcome = Ok(());
-        for piece in &read_script(&text).pieces {
+        for piece in &script.pieces {
             outcome = Box::pin(self.run_piece(&name, &text, piece)).await;
             if outcome.is_err() || self.is_over {
                 break;
             }
         }
         self.nested -= 1;
-        outcome
+        match unclosed(&name, &text, &script) {
+            Some(failure) if outcome.is_ok() && !self.is_over => Err(failure),
+            _ => outcome,
+        }
     }
+}
+
+/// A comment that nothing closes hides what stands behind it. A text that nothing closes is part of a statement, which says so
+/// itself.
+fn unclosed(name: &str, text: &str, script: &Script) -> Option<Failure> {
+    let End::Quoted(at) = script.end else { return None };
+    let is_in_a_statement = script.pieces.last().is_some_and(|piece| piece.range().contains(&at));
+    (!is_in_a_statement).then(|| {
+        let end = text[at..].find('\n').map_or(text.len(), |line| at + line);
+        Written::new(name, text, at..end).mistake(
+            "the comment is not closed",
+            None,
+            Some("close it with `*/`".to_owned()),
+        )
+    })
 }
 
 /// Opens the project while the first line is typed, and tells the line editor its names as soon as they are known.
@@ -648,8 +727,8 @@ fn is_count(word: &str, schema: &SchemaRef) -> bool {
 }
 
 /// Whether it is what EXPLAIN gives, which is drawn in lines of its own.
-fn is_plan(schema: &SchemaRef) -> bool {
-    schema.fields().iter().map(|field| field.name().as_str()).eq(["plan_type", "plan"])
+fn is_plan(word: &str, schema: &SchemaRef) -> bool {
+    word == "explain" && schema.fields().iter().map(|field| field.name().as_str()).eq(["plan_type", "plan"])
 }
 
 fn first_word(text: &str) -> String {
