@@ -477,11 +477,26 @@ fn read(folder: &Path, name: &str) -> String {
     fs::read_to_string(folder.join(name)).unwrap()
 }
 
+/// Whoever looks for the way out finds it, and help as well.
+#[test]
+fn plain_words_lead_out_and_to_help() {
+    let mut terminal = Terminal::open(&Options { size: (100, 50), ..Options::default() });
+    let screen = terminal.line("help");
+    assert!(screen.contains("\\explain"), "{screen}");
+    terminal.keys("exit\r");
+    let started = Instant::now();
+    while terminal.child.try_wait().unwrap().is_none() {
+        assert!(started.elapsed() < PATIENCE, "{}", terminal.screen());
+        std::thread::sleep(Duration::from_millis(15));
+    }
+}
+
 /// Definitions and files change while a session lives.
 #[test]
 fn the_project_can_be_read_again() {
     let mut terminal = Terminal::open(&Options::default());
     terminal.line("CREATE TABLE mine AS SELECT 1 AS a;");
+    terminal.line("SET datafusion.execution.batch_size = 77;");
     let more = "\n---\nkpi: orders_placed\nlabel: Orders\nfrom: orders\nvalue: count(*)\ngrains: [month]\n";
     let file = terminal.folder.path().join("kpis/sales/orders.yaml");
     let before = fs::read_to_string(&file).unwrap();
@@ -492,6 +507,8 @@ fn the_project_can_be_read_again() {
     assert!(screen.contains("the project is read again"), "{screen}");
     let screen = terminal.line("SELECT count(*) AS n FROM kpi('orders_placed') CROSS JOIN mine;");
     assert!(screen.contains("\n3\n1 row"), "{screen}");
+    let screen = terminal.line("SHOW datafusion.execution.batch_size;");
+    assert!(screen.contains("77"), "{screen}");
     // A broken definition is told, and the rest goes on.
     fs::write(&file, "kpi: [").unwrap();
     let screen = terminal.line("\\reload");

@@ -118,7 +118,7 @@ impl<'a> Column<'a> {
     }
 
     fn push(&self, out: &mut String, row: usize, name: &str) -> Result<()> {
-        if self.array.is_null(row) {
+        if self.array.is_null(row) || self.array.data_type() == &DataType::Null {
             out.push_str("null");
             return Ok(());
         }

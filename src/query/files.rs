@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
-use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
+use datafusion::arrow::datatypes::DataType;
 use datafusion::catalog::{TableProvider, UrlTableFactory};
 use datafusion::common::{DataFusionError, Result, plan_datafusion_err, plan_err};
+use datafusion::datasource::ViewTable;
 use datafusion::datasource::file_format::json::JsonFormat;
 use datafusion::datasource::listing::{
     ListingOptions, ListingTable, ListingTableConfig, ListingTableConfigExt, ListingTableUrl,
@@ -20,9 +21,10 @@ use datafusion::execution::SessionState;
 use datafusion::object_store::ObjectStoreExt;
 use datafusion::prelude::SessionContext;
 
-use crate::catalog::{self, SourceError, SourceOptions, is_csv};
+use crate::catalog::{self, SourceError, SourceOptions};
 use crate::error::Error;
 use crate::location::{Location, store_of};
+use crate::validate::rows_as_they_seem;
 use url::Url;
 
 /// Opens what looks like a path or a URL.
@@ -41,7 +43,7 @@ impl fmt::Debug for Files {
 #[async_trait]
 impl UrlTableFactory for Files {
     async fn try_new(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
-        if !looks_like_a_file(name) {
+        if !looks_like_a_file(name) && !Path::new(name).is_dir() {
             return Ok(None);
         }
         let Some(state) = self.session.get().and_then(|session| session()) else {
@@ -57,18 +59,19 @@ impl UrlTableFactory for Files {
                 None => config.infer_options(&state).await?,
             };
             let config = config.infer_partitions_from_path(&state).await?;
-            if is_csv(name) {
-                let schema = csv_schema(&state, &place, name).await?;
-                return Ok(config.with_schema(schema));
+            if let Some(options) = config.options.as_ref().filter(|options| options.format.get_ext().starts_with("csv"))
+            {
+                let partitions = options.table_partition_cols.clone();
+                return csv(&state, &place, name, partitions).await;
             }
             let config = if holds_an_array(&state, &place, name).await { of_arrays(config) } else { config };
-            config.infer_schema(&state).await
+            let config = config.infer_schema(&state).await?;
+            if config.file_schema.as_ref().is_some_and(|schema| schema.fields().is_empty()) {
+                return plan_err!("`{name}` has no columns");
+            }
+            Ok(Arc::new(ListingTable::try_new(config)?) as Arc<dyn TableProvider>)
         };
-        let config = opened.await.map_err(|error| explained(name, error))?;
-        if config.file_schema.as_ref().is_some_and(|schema| schema.fields().is_empty()) {
-            return plan_err!("`{name}` has no columns");
-        }
-        Ok(Some(Arc::new(ListingTable::try_new(config)?)))
+        opened.await.map(Some).map_err(|error| explained(name, error))
     }
 }
 
@@ -99,14 +102,20 @@ fn place_of(name: &str) -> Result<(Location, ListingTableUrl)> {
     Ok((place, url))
 }
 
-/// The columns of CSV files with the types that the tables of a project would have: what looks like a number and is a code,
-/// such as 007, stays a text.
-async fn csv_schema(state: &SessionState, place: &Location, name: &str) -> Result<SchemaRef> {
+/// CSV files, read as those of a project's tables are: all with the same columns, and what looks like a number and is a code, such
+/// as 007, stays a text.
+async fn csv(
+    state: &SessionState,
+    place: &Location,
+    name: &str,
+    partitions: Vec<(String, DataType)>,
+) -> Result<Arc<dyn TableProvider>> {
     let context = SessionContext::new_with_state(state.clone());
     // What is there is meant, also where its name looks like a pattern.
     let is_there = place.as_path().is_some_and(Path::exists);
     let source = if is_there { name.replace(['*', '?', '[', ']'], "_") } else { name.to_owned() };
-    let opened = catalog::open(&context, place, &source, &SourceOptions::default()).await;
+    let opened =
+        catalog::open(&context, place, &source, &SourceOptions { partitions, ..SourceOptions::default() }).await;
     let opened = opened.map_err(|error| {
         let error = match error {
             SourceError::Absent(_) => Error::config(format!("there is no file at `{name}`")),
@@ -118,13 +127,7 @@ async fn csv_schema(state: &SessionState, place: &Location, name: &str) -> Resul
         };
         DataFusionError::External(Box::new(error))
     })?;
-    let raw = opened.schema();
-    let fields = raw.fields().iter().map(|field| {
-        let suggested = opened.suggested_types.iter().find(|(column, _)| column == field.name());
-        let data_type = suggested.map_or(field.data_type().clone(), |(_, data_type)| data_type.clone());
-        Field::new(field.name(), data_type, true)
-    });
-    Ok(Arc::new(Schema::new(fields.collect::<Vec<_>>())))
+    Ok(Arc::new(ViewTable::new(rows_as_they_seem(&opened)?, None)))
 }
 
 /// The ending of a file that says that it holds an object to a line, and that DataFusion does not know.

@@ -110,6 +110,14 @@ impl KpiRelations {
                 }
             };
             let text = |value: &SqlExpr| {
+                if let SqlExpr::Value(ValueWithSpan { value: Value::Placeholder(name), .. }) = value
+                    && self.text(value).is_none()
+                {
+                    let plain = name.trim_start_matches('$');
+                    let hint =
+                        format!("give it one with `--param {plain}=...`, or with `\\set {plain} ...` in a session");
+                    return Err(refused(format!("`{name}` has no value"), Some(hint), at));
+                }
                 self.text(value).ok_or_else(|| {
                     let hint = "write a text in single quotes, or a parameter such as `$name`";
                     refused(format!("`{value}` is no text for `{name}`"), Some(hint.into()), at)

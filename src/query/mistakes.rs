@@ -197,6 +197,9 @@ fn while_running(error: DataFusionError) -> Error {
         text if text.starts_with("Divide by zero") => {
             Some("`a / nullif(b, 0)` is NULL where there is nothing to divide by")
         }
+        text if text.contains("'code 0") || text.contains("'code +") => Some(
+            "a column of CSV looked like numbers and has a code; `CREATE EXTERNAL TABLE t (code VARCHAR, ...)` says what it is",
+        ),
         text if text.starts_with("Cannot cast") || text.starts_with("Error parsing") => {
             Some("`TRY_CAST(... AS ...)` is NULL where a value does not fit")
         }

@@ -5,6 +5,7 @@
 //! that a statement does reaches the project's definitions or its results.
 
 pub mod complete;
+mod copy;
 mod definitions;
 mod files;
 mod interruption;
@@ -37,6 +38,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use self::copy::CopyTarget;
 use self::files::Files;
 use self::interruption::{Interruption, PutGates, interruptible};
 use self::kpi_function::KpiRelations;
@@ -294,6 +296,7 @@ impl QuerySession {
         let plan = state.statement_to_plan(statement).await.map_err(failed)?;
         let plan = or_failure(with_parameters(plan, &self.parameters()), written)?;
         refuse_changes(&plan, self, written)?;
+        let (plan, target) = CopyTarget::of(plan)?;
         let is_explained = matches!(plan, LogicalPlan::Explain(_) | LogicalPlan::Analyze(_));
         let planned = async {
             // Some statements are done by then.
@@ -313,7 +316,7 @@ impl QuerySession {
                 return Ok(());
             }
         }
-        Ok(())
+        Ok(target.map_or(Ok(()), CopyTarget::finish)?)
     }
 
     /// Whether a name means a table of the project.

@@ -128,6 +128,12 @@ fn scalar(name: &str, text: &str, data_type: &DataType) -> Result<ScalarValue> {
 }
 
 fn read_as(text: &str, data_type: &DataType) -> Option<ScalarValue> {
+    // A decimal that was asked for has the digits that it was written with.
+    if let (DataType::Decimal128(38, 10), Some((_, behind))) = (data_type, text.trim().split_once('.'))
+        && let Ok(digits @ 11..=37) = i8::try_from(behind.len())
+    {
+        return ScalarValue::from(text.trim()).cast_to(&DataType::Decimal128(38, digits)).ok();
+    }
     ScalarValue::from(text).cast_to(data_type).ok().filter(|cast| !cast.is_null())
 }
 

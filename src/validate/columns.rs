@@ -7,10 +7,11 @@ use std::collections::BTreeSet;
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, ScalarValue, TableReference};
+use datafusion::datasource::provider_as_source;
 use datafusion::functions::expr_fn::{
     btrim, character_length, coalesce, concat, starts_with, to_date, to_timestamp_micros,
 };
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlanBuilder, cast, lit, when};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, cast, lit, when};
 use datafusion::prelude::SessionContext;
 
 use super::expression::{Language, Names, Namespace, resolve};
@@ -44,6 +45,29 @@ pub(super) fn typed_texts(spec: &TableSpec, source: &Source) -> Vec<TypedText> {
         (name != "text").then(|| TypedText { column: column.clone(), data_type, format, name, is_guess })
     });
     typed.collect()
+}
+
+/// The rows of files that no definition describes, with the types that their texts look like. A text that does not fit fails
+/// when it is read, also a code such as `007` where the values before it looked like numbers.
+///
+/// # Errors
+/// As DataFusion refuses a name.
+pub fn rows_as_they_seem(source: &Source) -> datafusion::common::Result<LogicalPlan> {
+    let raw = LogicalPlanBuilder::scan("files", provider_as_source(source.provider.clone()), None)?;
+    let plain = ColumnSpec::default();
+    let columns: Vec<Expr> = (raw.schema().iter())
+        .map(|(qualifier, field)| {
+            let suggested = source.suggested_types.iter().find(|(name, _)| name == field.name());
+            let wanted = suggested.map(|(_, data_type)| data_type.clone());
+            let value = Expr::Column(Column::new(qualifier.cloned(), field.name()));
+            let value = without_codes(value, wanted.as_ref());
+            let read_as = ReadAs { column: &plain, null_values: &[], suggested: None, time_zone: "UTC" };
+            // Only what a definition says can be a mistake.
+            let problems = &mut Problems::default();
+            convert(value, field.data_type(), wanted.as_ref(), &read_as, problems).alias(field.name())
+        })
+        .collect();
+    raw.project(columns)?.build()
 }
 
 /// Reads the name of a type.

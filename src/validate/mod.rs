@@ -75,6 +75,7 @@ struct Scope {
 }
 
 pub use advice::advice;
+pub use columns::rows_as_they_seem;
 pub use given::Given;
 pub use unusable::{Unusable, is_about_data};
 

@@ -308,3 +308,70 @@ fn a_reader_that_goes_away_ends_the_statement() {
     drop(child.stdout.take());
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }
+
+/// Files of CSV are read as those of tables are: columns are not mixed up, and a code keeps its zeros or is refused.
+#[test]
+fn csv_files_are_read_as_those_of_tables() {
+    let mut project = Project::new(&[]);
+    project.write("mixed/1.csv", "a,b\n1,100\n");
+    project.write("mixed/2.csv", "b,a\n200,2\n");
+    project.write("codes/1.csv", "code\n1\n");
+    project.write("codes/2.csv", "code\n007\n");
+    let late: String = (1..=50_000).map(|number| format!("{number}\n")).collect();
+    project.write("late.csv", format!("code\n{late}007\n"));
+    project.write("ragged.csv", "a,b\n1,2\n3\n");
+    project.write("plain/x=1/1.csv", "a\n10\n");
+    project.write("plain/x=2/1.csv", "a\n20\n");
+    for (sql, code) in [
+        ("SELECT sum(a), sum(b) FROM 'mixed/*.csv'", 2),
+        ("SELECT sum(a), sum(b) FROM 'mixed'", 2),
+        ("SELECT code FROM 'codes/' ORDER BY code", 0),
+        ("SELECT count(*) AS n FROM 'late.csv' WHERE code = 7", 1),
+        ("SELECT * FROM 'ragged.csv'", 2),
+        ("SELECT x, sum(a) AS a FROM 'plain' GROUP BY x ORDER BY x", 0),
+    ] {
+        project.kpi(&["sql", "-c", sql], code);
+    }
+    project.expect("sql_csv");
+}
+
+/// What was there stays as it was until all is written.
+#[test]
+fn a_copy_is_whole_or_not_at_all() {
+    let mut project = Project::new(&[("old.csv", "old\n")]);
+    project.kpi(&["sql", "-c", "COPY (SELECT 1 / (1 - value) AS a FROM generate_series(0, 3)) TO 'old.csv'"], 1);
+    assert_eq!(std::fs::read_to_string(project.path("old.csv")).unwrap(), "old\n");
+    project.kpi(&["sql", "-c", "COPY (SELECT 1 AS a) TO '/proc/x.csv'"], 4);
+    project.kpi(&["sql", "-c", "COPY (SELECT 1 AS a) TO 'old.csv'"], 0);
+    assert_eq!(std::fs::read_to_string(project.path("old.csv")).unwrap(), "a\n1\n");
+    project.kpi(&["sql", "-c", "COPY (SELECT 1 AS a) TO 'new/one.parquet'; FROM 'new/one.parquet'"], 0);
+    let names = std::fs::read_dir(project.folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    assert!(names.into_iter().all(|name| !name.to_string_lossy().starts_with('.')));
+    project.expect("sql_copy");
+}
+
+#[test]
+fn odd_statements_have_their_answers() {
+    let mut project = Project::published_shop();
+    project.kpi(&["sql", "-c", "-- a comment\nSELECT NULL AS nothing, 1 AS one", "--format", "json"], 0);
+    project.kpi(&["sql", "-c", "PREPARE next AS SELECT $1 + 1 AS next; EXECUTE next(41)"], 0);
+    project
+        .kpi(&["sql", "-c", "SELECT a.*, b.* FROM orders a JOIN orders b USING (order_id)", "-o", "twice.parquet"], 2);
+    project.kpi(&["sql", "-c", "SELECT * FROM kpi('revenue', by => $by)"], 2);
+    project.kpi(&["sql", "-c", "SELECT $d AS d", "--param", "d:decimal=0.12345678901234567"], 0);
+    project
+        .kpi(&["sql", "-c", "SELECT count(*) AS n FROM orders WHERE amount >= $least", "--param", "least=200.001"], 0);
+    project.expect("sql_odd");
+}
+
+/// Once, the threads of statements had too little room for plans that nest deeply.
+#[test]
+fn kpis_over_kpis_are_explained() {
+    let project = Project::new(&[]);
+    let root = env!("CARGO_MANIFEST_DIR");
+    let output =
+        project.command(&["sql", "--project", root, "-c", "\\explain revenue_growth_rate 2025-Q3"]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(text.contains("2025 Q3") && text.contains("── SQL ──"), "{text}");
+}

@@ -350,7 +350,7 @@ pub struct SqlArguments {
     #[arg(conflicts_with_all = ["command", "file"])]
     pub kpi: Option<String>,
     /// Run these statements, divided by semicolons; may come several times
-    #[arg(short, long, value_name = "SQL")]
+    #[arg(short, long, value_name = "SQL", allow_hyphen_values = true)]
     pub command: Vec<String>,
     /// Run what this file holds, behind all of -c; - for standard input; may come several times
     #[arg(short, long, value_name = "FILE")]

@@ -17,7 +17,7 @@ use kpi::report::{format_number, format_period, glossary_of};
 use super::ask::{last_periods, read_period, read_question};
 use super::chart::{self, Form};
 use super::output::{Encoder, FileSink, Mode};
-use super::shell::{Last, Shell, rows};
+use super::shell::{Last, Shell, refuse_repeated_names, rows};
 use super::{charted, described, editor};
 use crate::commands::show::as_table;
 use crate::table::{Column, table};
@@ -624,6 +624,9 @@ fn save(shell: &mut Shell, rest: &str) -> Result<()> {
             path.display()
         )));
     }
+    if matches!(mode, Mode::Parquet | Mode::Arrow) {
+        refuse_repeated_names(&schema)?;
+    }
     let mut sink = FileSink::create(&path)?;
     let mut encoder = Encoder::new(mode, &schema);
     let mut count = 0;
@@ -665,7 +668,8 @@ fn mode(shell: &mut Shell, rest: &str) -> Result<()> {
         return Ok(());
     }
     let word = rest.to_lowercase();
-    let names = || Mode::ALL.into_iter().map(Mode::name);
+    let is_offered = !shell.is_interactive;
+    let names = || Mode::ALL.into_iter().filter(move |mode| is_offered || mode.is_text()).map(Mode::name);
     let known = Mode::ALL.into_iter().find(|mode| mode.name() == word);
     let mode = known.ok_or_else(|| {
         let error = Error::config(format!("there is no mode `{rest}`"));

@@ -113,13 +113,19 @@ impl Helper for Assistant {}
 impl Validator for Assistant {
     fn validate(&self, context: &mut ValidationContext) -> rustyline::Result<ValidationResult> {
         let text = context.input();
-        let is_whole = match read_script(text).end {
-            End::Complete => true,
-            // Nothing was typed at all, or only blanks.
-            End::Open | End::Quoted(_) => text.trim().is_empty(),
-        };
+        let is_whole = is_farewell(text)
+            || match read_script(text).end {
+                End::Complete => true,
+                // Nothing was typed at all, or only blanks.
+                End::Open | End::Quoted(_) => text.trim().is_empty(),
+            };
         Ok(if is_whole { ValidationResult::Valid(None) } else { ValidationResult::Incomplete })
     }
+}
+
+/// What people type who look for the way out, or for help.
+pub fn is_farewell(text: &str) -> bool {
+    matches!(text.trim().trim_end_matches(';').trim_end().to_lowercase().as_str(), "exit" | "quit" | "help")
 }
 
 impl Completer for Assistant {

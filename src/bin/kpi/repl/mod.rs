@@ -22,7 +22,7 @@ use std::io::{IsTerminal, Read};
 use kpi::error::{Error, Result};
 use tokio::runtime::Runtime;
 
-use self::line::{Line, Typed};
+use self::line::{Line, Typed, is_farewell};
 pub use self::output::Mode;
 pub use self::shell::Shell;
 use crate::printer::Printer;
@@ -32,7 +32,10 @@ use crate::printer::Printer;
 /// # Errors
 /// `Storage` where the system gives no threads.
 pub fn runtime() -> Result<Runtime> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("statements").build();
+    // Plans of KPIs over KPIs nest deeply. What is not used of it costs nothing.
+    const STACK: usize = 64 << 20;
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let runtime = builder.enable_all().thread_name("statements").thread_stack_size(STACK).build();
     runtime.map_err(|error| Error::storage("the threads of the program could not be started").with_source(error))
 }
 
@@ -62,6 +65,10 @@ pub async fn session(mut shell: Shell, printer: &Printer, with_beginning: bool) 
         let draft = shell.draft.take();
         let typed = tokio::task::block_in_place(|| line.read(draft.as_deref())).map_err(failed)?;
         match typed {
+            Typed::Text(text) if is_farewell(&text) => {
+                let command = if text.to_lowercase().contains("help") { "\\help" } else { "\\quit" };
+                shell.run_text("the statement", command, false).await;
+            }
             Typed::Text(text) => {
                 shell.run_text("the statement", &text, false).await;
             }

@@ -402,6 +402,9 @@ impl Shell {
                 Target::Output(Encoder::new(mode, &schema))
             }
         };
+        if gives_rows && matches!(mode, Mode::Parquet | Mode::Arrow) {
+            refuse_repeated_names(&schema)?;
+        }
         let keeps = match (self.is_interactive, self.settings.rows) {
             (false, _) if is_plan(word, &schema) || !gives_rows => None,
             (false, _) => Some(0),
@@ -450,7 +453,13 @@ impl Shell {
             self.screen(&last, false)?;
             self.footer(&last);
         }
+        let repeated = repeated_name(&schema);
         match is_cut {
+            _ if repeated.is_some() => {
+                session.forget_last(repeated.map(|name| {
+                    format!("two columns of the last result are named `{name}`; give each a name of its own")
+                }))
+            }
             true => session.forget_last(Some(format!(
                 "the last result was cut after {}; `\\rows 0` fetches all of the next one",
                 self::rows(last.count())
@@ -724,6 +733,21 @@ impl Shown {
 fn is_count(word: &str, schema: &SchemaRef) -> bool {
     let [count] = schema.fields().as_ref() else { return false };
     matches!(word, "copy" | "insert") && count.name() == "count" && count.data_type() == &DataType::UInt64
+}
+
+/// A name that two columns have.
+fn repeated_name(schema: &SchemaRef) -> Option<&str> {
+    let mut seen = std::collections::HashSet::new();
+    schema.fields().iter().map(|field| field.name().as_str()).find(|name| !seen.insert(*name))
+}
+
+/// Readers of such a file find only one of them.
+pub fn refuse_repeated_names(schema: &SchemaRef) -> Result<()> {
+    match repeated_name(schema) {
+        Some(name) => Err(Error::config(format!("two columns are named `{name}`"))
+            .with_hint("give each column a name of its own, as in `SELECT a.x AS a_x`")),
+        None => Ok(()),
+    }
 }
 
 /// Whether it is what EXPLAIN gives, which is drawn in lines of its own.
