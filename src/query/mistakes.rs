@@ -8,8 +8,8 @@ use datafusion::common::{DataFusionError, SchemaError};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
-use super::RESULTS;
 use super::words::{WordKind, words};
+use super::{KPI_FUNCTION, RESULTS};
 use crate::diagnostic::{Diagnostic, FileId, Sources, Span, nearest};
 use crate::error::{Error, ErrorKind, Result};
 use crate::execute::query_error;
@@ -323,6 +323,9 @@ fn told(error: &DataFusionError, known: &Known) -> Told {
     }
     if let Some(name) = between(text, "Invalid function '", "'") {
         let hint = match nearest(name, known.functions.iter().map(String::as_str)) {
+            _ if name.eq_ignore_ascii_case(KPI_FUNCTION) => {
+                "it gives rows: write it in FROM, as in `FROM kpi('close_rate')`".to_owned()
+            }
             Some(near) => format!("did you mean `{near}`?"),
             None => "`\\f` lists the functions".to_owned(),
         };

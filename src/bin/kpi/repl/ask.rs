@@ -51,11 +51,13 @@ pub fn read_question(text: &str) -> Result<Asked> {
                 let number = words.next().unwrap_or_default();
                 let (count, unit) = match number.parse::<usize>() {
                     Ok(count) => (count, words.next().unwrap_or_default()),
-                    Err(_) => (1, number),
+                    Err(_) if grain_of(number).is_some() => (1, number),
+                    Err(_) => (1, ""),
                 };
-                let grain = grain_of(unit).ok_or_else(|| wrong(format!("`last {number} {unit}` is no time")))?;
+                let grain = grain_of(unit)
+                    .ok_or_else(|| wrong(format!("`last {}` is no time", [number, unit].join(" ").trim())))?;
                 if count == 0 {
-                    return Err(wrong("the last none".to_owned()));
+                    return Err(wrong("`last 0` is none".to_owned()));
                 }
                 if question.grain.is_some_and(|known| known != grain) {
                     return Err(wrong(format!(

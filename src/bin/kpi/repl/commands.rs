@@ -9,16 +9,15 @@ use datafusion::arrow::datatypes::DataType;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use kpi::diagnostic::nearest;
-use kpi::engine::{Adding, Contributions, Question};
 use kpi::error::{Error, Result};
 use kpi::query::{Failure, Written, read_parameter};
-use kpi::report::{format_number, format_period, glossary_of};
+use kpi::report::format_number;
 
-use super::ask::{last_periods, read_period, read_question};
+use super::ask::{last_periods, read_question};
 use super::chart::{self, Form};
 use super::output::{Encoder, FileSink, Mode};
 use super::shell::{Last, Shell, refuse_repeated_names, rows};
-use super::{charted, described, editor};
+use super::{charted, described, editor, explained};
 use crate::commands::show::as_table;
 use crate::table::{Column, table};
 
@@ -72,7 +71,7 @@ pub const COMMANDS: [Command; 20] = [
         about: "Explain a number: what it means, what it reads, its SQL, and which groups moved it since the period before",
         examples: &["\\explain close_rate", "\\explain close_rate 2025-03", "\\explain close_rate by region 2025-03"],
         takes: Takes::Question,
-        run: |shell, rest| explain(shell, rest).boxed(),
+        run: |shell, rest| explained::explain(shell, rest).boxed(),
     },
     Command {
         name: "chart",
@@ -325,148 +324,6 @@ async fn show_kpi(shell: &mut Shell, rest: &str) -> Outcome {
     }
     Ok(shell.keep(answer.schema, vec![answer.rows]).await?)
 }
-
-async fn explain(shell: &mut Shell, rest: &str) -> Outcome {
-    let session = shell.session().await?;
-    let calendar = session.engine().model().project.calendar.clone();
-    // A word with a year in it is a period, and so is the quarter behind it.
-    let is_period = |word: &&str| {
-        let plain = word.trim_start_matches("FY").trim_start_matches('Q');
-        plain.starts_with(|letter: char| letter.is_ascii_digit())
-    };
-    let (periods, words): (Vec<&str>, Vec<&str>) = rest.split_whitespace().partition(|word| is_period(word));
-    let asked = read_question(&words.join(" "))?;
-    if asked.last.is_some() || asked.question.since.is_some() {
-        return Err(Error::config("an explanation is of one period").with_hint(PERIODS).into());
-    }
-    let mut question = asked.question;
-    let day = match periods.join(" ").as_str() {
-        "" => None,
-        text => {
-            let no_period = || Error::config(format!("`{text}` is no period")).with_hint(PERIODS);
-            let (day, grain) = read_period(text, &calendar).ok_or_else(no_period)?;
-            if let (Some(asked), Some(meant)) = (question.grain, grain)
-                && asked != meant
-            {
-                return Err(Error::config(format!("`{text}` is a {meant}, and not a {asked}")).into());
-            }
-            question.grain = question.grain.or(grain);
-            Some(day)
-        }
-    };
-    let asked = question.clone();
-    let (found, sql) = shell
-        .ask(move |engine| async move {
-            let found = engine.contributions(&asked, day).await?;
-            let question = Question { grain: Some(found.grain), since: None, by: asked.by.clone(), ..asked };
-            let sql = engine.sql(&question).await?;
-            Ok((found, sql))
-        })
-        .await?;
-    let model = session.engine().model();
-    let mut text = number(shell, &found, model);
-    text.push_str("\n── definition ──\n");
-    text.push_str(&definition(&glossary_of(model, &[&found.kpi])));
-    text.push_str(&format!("\n── SQL ──\n{sql}\n"));
-    Ok(shell.put(text)?)
-}
-
-/// How periods are written.
-const PERIODS: &str = "write a month as 2025-03, a quarter as 2025-Q1, a week as 2025-W09, a year as 2025, or any day of it as 2025-03-31";
-
-/// What the glossary says of a KPI, for a terminal: without the signs of Markdown.
-fn definition(section: &str) -> String {
-    let mut text = String::new();
-    for line in section.lines().filter(|line| !line.starts_with("###")) {
-        match line.strip_prefix("| ").and_then(|line| line.strip_suffix(" |")).and_then(|line| line.split_once(" | ")) {
-            Some((name, told)) => {
-                let told = told.replace('`', "").replace("\\|", "|").replace("<br>", "; ");
-                text.push_str(&format!("{name:14}  {told}\n"));
-            }
-            // The empty head of the table, and the line below it.
-            None if line.starts_with('|') => {}
-            None => text.push_str(&format!("{line}\n")),
-        }
-    }
-    format!("{}\n", text.trim())
-}
-
-/// The number itself, and where its change comes from.
-fn number(shell: &Shell, found: &Contributions, model: &kpi::model::Model) -> String {
-    let Contributions { kpi, grain, standing, standing_before, .. } = found;
-    let (unit, currency) = (kpi.unit.as_deref(), model.project.currency.as_deref());
-    let period = |start| format_period(start, *grain, &model.project.calendar);
-    let value = |value: Option<f64>| format_number(value, unit, currency);
-    // Changes of shares are points of a hundred.
-    let change = |change: Option<f64>| match (change, unit) {
-        (None, _) => String::new(),
-        (Some(change), Some("percent")) => {
-            let points = format!("{:+.2}", change * 100.0).replace("-0.00", "0.00").replace("+0.00", "0.00");
-            format!("{points} pp")
-        }
-        (Some(change), _) => {
-            format!("{}{}", if change > 0.0 { "+" } else { "" }, format_number(Some(change), unit, currency))
-        }
-    };
-    let (now, before) = (period(found.period), period(found.before));
-    let mut text =
-        format!("{} ({}), {now}{}\n", kpi.label, kpi.name, if found.is_complete { "" } else { ", still open" });
-    if let Some(standing) = standing {
-        let parts = match (standing.numerator, standing.denominator) {
-            (Some(numerator), Some(denominator)) => {
-                let plain = |number| format_number(Some(number), None, None);
-                format!(" = {} / {}", plain(numerator), plain(denominator))
-            }
-            _ => String::new(),
-        };
-        let earlier = standing_before.and_then(|standing| standing.value);
-        let moved = standing.value.zip(earlier).map(|(value, earlier)| value - earlier);
-        let moved = moved.map(|moved| format!(", {}", change(Some(moved)))).unwrap_or_default();
-        text.push_str(&format!("{}{parts}; {before}: {}{moved}\n", value(standing.value), value(earlier)));
-    }
-    for breakdown in &found.breakdowns {
-        let name = breakdown.dimensions.join(", ");
-        let told = match breakdown.adding {
-            Adding::Values => "what each group brings to the change",
-            Adding::Ratio => "what each group brings to the change: by its own ratio (rate) and by its weight (mix)",
-            Adding::No => "each group by itself: their values do not add up to the whole",
-            Adding::Unknown => "each group by itself",
-        };
-        text.push_str(&format!("\nBy {name}: {told}\n"));
-        let mut columns =
-            vec![(name.as_str(), Column::Word), (before.as_str(), Column::Number), (now.as_str(), Column::Number)];
-        match breakdown.adding {
-            Adding::Values => columns.push(("Contribution", Column::Number)),
-            Adding::Ratio => {
-                columns.extend([("Contribution", Column::Number), ("Rate", Column::Number), ("Mix", Column::Number)])
-            }
-            Adding::No | Adding::Unknown => columns.push(("Change", Column::Number)),
-        }
-        let groups = breakdown.groups.iter().take(GROUPS_AT_MOST).map(|group| {
-            let mut cells = vec![group.members.clone(), value(group.before.value), value(group.now.value)];
-            match breakdown.adding {
-                Adding::Values => cells.push(change(group.contribution)),
-                Adding::Ratio => cells.extend([change(group.contribution), change(group.rate), change(group.mix())]),
-                Adding::No | Adding::Unknown => {
-                    let own = group.now.value.zip(group.before.value).map(|(now, before)| now - before);
-                    cells.push(change(own));
-                }
-            }
-            cells.into_iter().map(comfy_table::Cell::new).collect()
-        });
-        text.push_str(&table(&shell.printer, &columns, groups.collect()));
-        if breakdown.groups.len() > GROUPS_AT_MOST {
-            let rest = &breakdown.groups[GROUPS_AT_MOST..];
-            let sum: Option<f64> = rest.iter().map(|group| group.contribution).sum();
-            let sum = sum.map(|sum| format!(", together {}", change(Some(sum)))).unwrap_or_default();
-            text.push_str(&format!("and {} more{sum}\n", rest.len()));
-        }
-    }
-    text
-}
-
-/// Groups that an explanation names.
-const GROUPS_AT_MOST: usize = 10;
 
 async fn draw(shell: &mut Shell, rest: &str) -> Outcome {
     let (first, behind) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));

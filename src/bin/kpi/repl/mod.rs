@@ -8,6 +8,7 @@ mod charted;
 mod commands;
 mod described;
 mod editor;
+mod explained;
 mod grid;
 mod history;
 mod line;

@@ -169,7 +169,7 @@ impl Shell {
     pub async fn reload(&mut self) -> Result<()> {
         let session = self.session().await?;
         let options = self.options.clone();
-        let opening = tokio::spawn(async move { open(&options).await });
+        let opening = self.runtime.spawn(async move { open(&options).await });
         let engine = self.until_interrupted(opening, Watch::new(self.printer)).await?.map_err(broken_off)??;
         self.tell_mistakes(&engine);
         let session = Arc::new(session.reopened(Arc::new(engine))?);
@@ -664,7 +664,8 @@ fn opening(
     vocabulary: Shared,
     is_interactive: bool,
 ) -> JoinHandle<Result<QuerySession>> {
-    tokio::spawn(async move {
+    // Where statements run there is room for plans that nest deeply.
+    runtime.clone().spawn(async move {
         let session = QuerySession::open(Arc::new(open(&options).await?), runtime)?;
         if is_interactive {
             // Without a look at the results only their names are not known yet.
