@@ -3,6 +3,7 @@
 //! DataFusion's words are used where they say it; its lists of every column and every signature are not.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use datafusion::common::{DataFusionError, SchemaError};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
@@ -55,10 +56,16 @@ pub struct Written {
 
 impl Written {
     /// A statement of a text, which has a name for people. It may begin with FROM and mean all columns.
-    pub fn new(name: &str, whole: &str, range: std::ops::Range<usize>) -> Written {
+    pub fn new(name: &str, whole: &str, range: Range<usize>) -> Written {
         let mut sources = Sources::default();
         let file = sources.add(name, whole);
-        let text = whole[range.clone()].to_owned();
+        Written::part(&sources, file, range)
+    }
+
+    /// One of many statements of a text, which is kept once for all of them.
+    pub fn part(sources: &Sources, file: FileId, range: Range<usize>) -> Written {
+        let sources = sources.clone();
+        let text = sources.get(file).text[range.clone()].to_owned();
         let front = if is_without_select(&text) { "SELECT * " } else { "" };
         Written { sources, file, start: range.start, text, front }
     }

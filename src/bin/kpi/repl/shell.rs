@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use datafusion::arrow::array::{AsArray, RecordBatch};
 use datafusion::arrow::datatypes::{DataType, SchemaRef, UInt64Type};
+use kpi::diagnostic::{FileId, Sources};
 use kpi::engine::{Engine, EngineOptions};
 use kpi::error::{Error, ErrorKind, Result};
 use kpi::query::{End, Failure, Piece, QuerySession, Running, Script, Step, Written, read_parameter, read_script};
@@ -193,12 +194,13 @@ impl Shell {
     /// The exit code of the first failure, or 0.
     pub async fn run_text(&mut self, name: &str, text: &str, goes_on: bool) -> u8 {
         let script = read_script(text);
-        let mut code = 0;
+        let (mut sources, mut code) = (Sources::default(), 0);
+        let file = sources.add(name, text);
         for piece in &script.pieces {
             if self.is_over {
                 break;
             }
-            if let Err(failure) = self.run_piece(name, text, piece).await {
+            if let Err(failure) = self.run_piece(&sources, file, piece).await {
                 self.tell(&failure);
                 let own = failure.exit_code();
                 code = if code == 0 { own } else { code };
@@ -230,11 +232,11 @@ impl Shell {
         }
     }
 
-    async fn run_piece(&mut self, name: &str, text: &str, piece: &Piece) -> Outcome {
+    async fn run_piece(&mut self, sources: &Sources, file: FileId, piece: &Piece) -> Outcome {
         match piece {
-            Piece::Command(range) => commands::run(self, &text[range.clone()]).await,
+            Piece::Command(range) => commands::run(self, &sources.get(file).text[range.clone()]).await,
             Piece::Statement(range) => {
-                let written = Written::new(name, text, range.clone());
+                let written = Written::part(sources, file, range.clone());
                 self.statement = Some(written.text.clone());
                 self.run_statement(written).await
             }
@@ -627,9 +629,11 @@ impl Shell {
         self.nested += 1;
         let name = path.display().to_string();
         let script = read_script(&text);
+        let mut sources = Sources::default();
+        let file = sources.add(&name, text.as_str());
         let mut outcome = Ok(());
         for piece in &script.pieces {
-            outcome = Box::pin(self.run_piece(&name, &text, piece)).await;
+            outcome = Box::pin(self.run_piece(&sources, file, piece)).await;
             if outcome.is_err() || self.is_over {
                 break;
             }
