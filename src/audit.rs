@@ -6,12 +6,11 @@
 use std::collections::{HashMap, HashSet};
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Float64Type};
 use datafusion::arrow::row::{Row, RowConverter, Rows, SortField};
 
-use crate::error::{Error, Result};
-use crate::execute::{KpiResult, query_error};
+use crate::error::Result;
+use crate::execute::{KpiResult, query_error, result_column_as};
 use crate::model::Kpi;
 use crate::report::is_same_value;
 use crate::store::{Audit, AuditStatus};
@@ -113,8 +112,7 @@ fn unique(result: &KpiResult) -> Result<Audit> {
 }
 
 fn values(rows: &RecordBatch) -> Result<datafusion::arrow::array::Float64Array> {
-    let column = rows.column_by_name("value").ok_or_else(|| Error::internal("the result has no `value`"))?;
-    let values = cast(column, &DataType::Float64).map_err(|error| query_error(error.into()))?;
+    let values = result_column_as(rows, "value", &DataType::Float64)?;
     Ok(values.as_primitive::<Float64Type>().clone())
 }
 

@@ -19,6 +19,17 @@ pub enum Severity {
     Advice,
 }
 
+impl Severity {
+    /// As programs read it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+            Severity::Advice => "advice",
+        }
+    }
+}
+
 /// Which file of [`Sources`] a span lies in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileId(pub u32);
@@ -277,11 +288,6 @@ fn floor_char_boundary(text: &str, offset: usize) -> usize {
 }
 
 fn json_entry(diagnostic: &Diagnostic, sources: &Sources) -> Value {
-    let severity = match diagnostic.severity {
-        Severity::Error => "error",
-        Severity::Warning => "warning",
-        Severity::Advice => "advice",
-    };
     let labels: Vec<Value> = diagnostic
         .labels
         .iter()
@@ -292,7 +298,7 @@ fn json_entry(diagnostic: &Diagnostic, sources: &Sources) -> Value {
         })
         .collect();
     let mut entry = json_place(diagnostic.span, sources);
-    entry["severity"] = json!(severity);
+    entry["severity"] = json!(diagnostic.severity.name());
     entry["code"] = json!(diagnostic.code);
     entry["message"] = json!(diagnostic.message);
     entry["labels"] = json!(labels);

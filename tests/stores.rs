@@ -4,7 +4,7 @@
 //! Two small servers of these tests stand for S3 and Google, and a web server. Where they can be installed, real servers take
 //! part: moto for S3 and Azurite for Azure.
 
-mod server;
+pub mod server;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -11,6 +11,7 @@ use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system}
 use tempfile::TempDir;
 
 use crate::readme::rewrite;
+use crate::stores::server::{Quirk, Server};
 use crate::support::write_files;
 
 const CTRL_C: &str = "\x03";
@@ -299,6 +300,52 @@ fn tab_completes_what_fits() {
     terminal.keys(TAB);
     let screen = terminal.until_shown("dimension");
     assert!(screen.contains("channel  dimension  month    grain      quarter  grain"), "{screen}");
+    terminal.keys(CTRL_C);
+    terminal.until("a new prompt", |screen| last_line(screen) == PROMPT);
+    assert_eq!(terminal.leave().1, 0);
+}
+
+#[test]
+fn tab_completes_the_names_of_objects() {
+    let server = Server::start(Quirk::None);
+    for name in ["exports/orders.csv", "exports/orders/part 1.csv", "exports/readme.txt", "external.csv"] {
+        server.put(&format!("lake/{name}"), b"order_id,amount\n1,10.5\n2,20\n");
+    }
+    let endpoint = server.url();
+    let mut terminal = Terminal::open(&Options {
+        variables: &[
+            ("PAGER", "cat"),
+            ("AWS_ENDPOINT_URL", &endpoint),
+            ("AWS_ACCESS_KEY_ID", "kpi-tests"),
+            ("AWS_SECRET_ACCESS_KEY", "kpi-tests"),
+            ("AWS_REGION", "us-east-1"),
+        ],
+        ..Options::default()
+    });
+    terminal.line("SELECT 1;");
+    terminal.keys("\x0c");
+    terminal.until("a clean screen", |screen| screen.trim() == PROMPT);
+    terminal.keys("SELECT * FROM 's3://lake/exp");
+    terminal.keys(TAB);
+    terminal.until_shown("'s3://lake/exports/");
+    terminal.keys("o");
+    terminal.keys(TAB);
+    let screen = terminal.until_shown("folder");
+    assert!(screen.contains("orders.csv  file") && screen.contains("orders/     folder"), "{screen}");
+    terminal.keys(".");
+    terminal.keys(TAB);
+    terminal.until("the name", |screen| last_line(screen) == "kpi> SELECT * FROM 's3://lake/exports/orders.csv");
+    terminal.keys("';");
+    terminal.keys(ENTER);
+    let screen = terminal.until_shown("2 rows");
+    assert!(screen.contains("       2    20.0") || screen.contains("       2      20"), "{screen}");
+    // A store that refuses, or is none, has no names and takes nothing away.
+    terminal.keys("\x0c");
+    terminal.until("a clean screen", |screen| screen.trim() == PROMPT);
+    terminal.keys("SELECT * FROM 's4://lake/");
+    terminal.keys(TAB);
+    terminal.keys("x");
+    terminal.until("the same line", |screen| screen == "kpi> SELECT * FROM 's4://lake/x");
     terminal.keys(CTRL_C);
     terminal.until("a new prompt", |screen| last_line(screen) == PROMPT);
     assert_eq!(terminal.leave().1, 0);

@@ -9,14 +9,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::NaiveDate;
-use datafusion::arrow::array::{Array, AsArray, RecordBatch};
-use datafusion::arrow::compute::cast;
+use datafusion::arrow::array::{Array, AsArray};
 use datafusion::arrow::datatypes::{DataType, Date32Type, Float64Type};
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use super::{Answer, Engine, Question};
 use crate::compile::{DENOMINATOR, NUMERATOR, PERIOD_START, VALUE};
 use crate::error::{Error, Result};
+use crate::execute::{result_column, result_column_as};
 use crate::model::Kpi;
 use crate::time::{Grain, from_epoch_days};
 
@@ -217,7 +217,7 @@ struct Rows {
 impl Rows {
     fn of(answer: &Answer) -> Result<Rows> {
         let rows = &answer.rows;
-        let typed = |name: &str, data_type: DataType| cast(column(rows, name)?, &data_type).map_err(unfit);
+        let typed = |name: &str, data_type: DataType| result_column_as(rows, name, &data_type);
         let start = typed(PERIOD_START, DataType::Date32)?;
         let is_complete = typed("is_complete", DataType::Boolean)?;
         let numbers = [VALUE, NUMERATOR, DENOMINATOR].map(|name| typed(name, DataType::Float64));
@@ -228,9 +228,10 @@ impl Rows {
             .cell
             .dimensions
             .iter()
-            .map(|name| ArrayFormatter::try_new(column(rows, name)?.as_ref(), &options).map_err(unfit));
+            .map(|name| ArrayFormatter::try_new(result_column(rows, name)?.as_ref(), &options).map_err(unfit));
         let members = members.collect::<Result<Vec<_>>>()?;
-        let columns = answer.cell.dimensions.iter().map(|name| column(rows, name)).collect::<Result<Vec<_>>>()?;
+        let columns =
+            answer.cell.dimensions.iter().map(|name| result_column(rows, name)).collect::<Result<Vec<_>>>()?;
         let mut found = Rows { groups: BTreeMap::new(), complete: BTreeMap::new() };
         for row in 0..rows.num_rows() {
             let Some(period) = from_epoch_days(start.as_primitive::<Date32Type>().value(row)) else { continue };
@@ -266,10 +267,6 @@ impl Rows {
         let periods = || self.groups.keys().rev().filter(has_value);
         periods().find(|period| self.is_complete(**period)).or_else(|| periods().next()).copied()
     }
-}
-
-fn column<'a>(rows: &'a RecordBatch, name: &str) -> Result<&'a Arc<dyn Array>> {
-    rows.column_by_name(name).ok_or_else(|| Error::internal(format!("the result has no `{name}`")))
 }
 
 fn unfit(error: datafusion::arrow::error::ArrowError) -> Error {

@@ -4,8 +4,8 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use chrono::NaiveDate;
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
-use datafusion::arrow::compute::{cast, concat_batches};
+use datafusion::arrow::array::{Array, AsArray, Int64Array, RecordBatch, StringArray};
+use datafusion::arrow::compute::concat_batches;
 use datafusion::arrow::datatypes::{DataType, Date32Type, Int64Type, SchemaRef};
 use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::row::{OwnedRow, RowConverter, SortField};
@@ -16,7 +16,7 @@ use datafusion::parquet::errors::ParquetError;
 use crate::compile::{Cell, OBSERVATIONS, PERIOD_START, breakdown};
 use crate::days::DayRanges;
 use crate::error::{Error, Result};
-use crate::execute::query_error;
+use crate::execute::{query_error, result_column, result_column_as};
 use crate::materialize::parquet::{Encoder, Stored};
 use crate::plan::ByGrain;
 use crate::time::{Calendar, from_epoch_days, to_epoch_days};
@@ -290,7 +290,7 @@ impl Patching {
 /// observation in any period may have had its rows in one that is no longer there.
 pub(super) fn has_other_members(cells: &[Cell], published: &RecordBatch, patched: &RecordBatch) -> Result<bool> {
     let (old, new) = (Sorted::of(published)?, Sorted::of(patched)?);
-    let observations = column(patched, OBSERVATIONS, &DataType::Int64)?;
+    let observations = result_column_as(patched, OBSERVATIONS, &DataType::Int64)?;
     let observations: &Int64Array = observations.as_primitive::<Int64Type>();
     let is_seen = |row: usize| observations.is_valid(row) && observations.value(row) > 0;
     let (mut old_row, mut new_row) = (0, 0);
@@ -319,13 +319,14 @@ struct Members<'a> {
 
 impl Members<'_> {
     fn of<'a>(cell: &'a Cell, rows: &RecordBatch) -> Result<Members<'a>> {
-        let columns = cell.dimensions.iter().map(|name| named(rows, name));
+        let columns = cell.dimensions.iter().map(|name| result_column(rows, name));
         let fields = columns.map(|column| Ok(SortField::new(column?.data_type().clone()))).collect::<Result<_>>()?;
         Ok(Members { cell, converter: RowConverter::new(fields).map_err(failed)? })
     }
 
     fn among(&self, all: &RecordBatch, rows: impl Iterator<Item = usize>) -> Result<HashSet<OwnedRow>> {
-        let columns = self.cell.dimensions.iter().map(|name| named(all, name).cloned()).collect::<Result<Vec<_>>>()?;
+        let columns =
+            self.cell.dimensions.iter().map(|name| result_column(all, name).cloned()).collect::<Result<Vec<_>>>()?;
         let keys = self.converter.convert_columns(&columns).map_err(failed)?;
         let different: HashSet<_> = rows.map(|row| keys.row(row)).collect();
         Ok(different.into_iter().map(|row| row.owned()).collect())
@@ -365,9 +366,10 @@ struct Sorted {
 
 impl Sorted {
     fn of(rows: &RecordBatch) -> Result<Sorted> {
-        let texts =
-            |name: &str| -> Result<StringArray> { Ok(column(rows, name, &DataType::Utf8)?.as_string().clone()) };
-        let periods = column(rows, PERIOD_START, &DataType::Date32)?;
+        let texts = |name: &str| -> Result<StringArray> {
+            Ok(result_column_as(rows, name, &DataType::Utf8)?.as_string().clone())
+        };
+        let periods = result_column_as(rows, PERIOD_START, &DataType::Date32)?;
         let periods = periods.as_primitive::<Date32Type>().values().to_vec();
         Ok(Sorted { rows: rows.clone(), grains: texts("grain")?, breakdowns: texts("breakdown")?, periods })
     }
@@ -395,14 +397,6 @@ impl Sorted {
     }
 }
 
-fn named<'a>(rows: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef> {
-    rows.column_by_name(name).ok_or_else(|| Error::internal(format!("the result has no `{name}`")))
-}
-
-fn column(rows: &RecordBatch, name: &str, data_type: &DataType) -> Result<ArrayRef> {
-    cast(named(rows, name)?, data_type).map_err(failed)
-}
-
 fn unreadable(error: ParquetError) -> Error {
     Error::storage("a published file cannot be read").with_source(error)
 }
@@ -415,6 +409,8 @@ fn failed(error: ArrowError) -> Error {
 mod tests {
     use datafusion::arrow::array::Date32Array;
     use datafusion::arrow::datatypes::{Field, Schema};
+
+    use datafusion::arrow::array::ArrayRef;
 
     use super::*;
     use crate::generate::Random;

@@ -31,7 +31,7 @@ use crate::model::{Kpi, Model, Origin, below};
 use crate::plan::{FusedLeaves, KeptRows, Pass, PassRows, RunPlan, SharedRows, Wanted};
 use crate::session;
 
-pub use rows::published_schema;
+pub use rows::{published_schema, result_column, result_column_as};
 use rows::{sorted, with_schema};
 
 /// What happens while a plan runs.

@@ -34,6 +34,22 @@ pub fn with_schema(rows: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch
     columns.and_then(|columns| RecordBatch::try_new(schema.clone(), columns)).map_err(internal)
 }
 
+/// A column of a result.
+///
+/// # Errors
+/// `Internal` where the result has none of that name.
+pub fn result_column<'a>(rows: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef> {
+    rows.column_by_name(name).ok_or_else(|| Error::internal(format!("the result has no `{name}`")))
+}
+
+/// A column of a result in the type that is needed.
+///
+/// # Errors
+/// `Internal` where the result has none of that name, or none that can be cast.
+pub fn result_column_as(rows: &RecordBatch, name: &str, data_type: &DataType) -> Result<ArrayRef> {
+    cast(result_column(rows, name)?, data_type).map_err(internal)
+}
+
 /// The rows of one cell by period, then by member; the member NULL comes first. The steps of a funnel keep their order.
 ///
 /// # Errors
@@ -41,7 +57,7 @@ pub fn with_schema(rows: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch
 pub fn sorted(rows: &RecordBatch, kpi: &Kpi, cell: &Cell) -> Result<RecordBatch> {
     let mut columns = Vec::new();
     for name in [PERIOD_START].into_iter().chain(cell.dimensions.iter().map(String::as_str)) {
-        let values = rows.column_by_name(name).ok_or_else(|| Error::internal(format!("the result has no `{name}`")))?;
+        let values = result_column(rows, name)?;
         let values = match kpi.aggregate().map(|aggregate| &aggregate.subject) {
             Some(Subject::Funnel(funnel)) if name == STEP => positions(values, funnel)?,
             _ => values.clone(),

@@ -6,6 +6,7 @@
 
 mod profile;
 mod reading;
+mod replacement;
 mod stores;
 
 use std::fmt;
@@ -16,6 +17,7 @@ use datafusion::object_store::path::Path as Key;
 use url::Url;
 
 pub use self::reading::{OpenedFile, open_file};
+pub use self::replacement::{Replacement, cannot_write, replace_file};
 pub use self::stores::{EnvironmentStores, Stores, explain_store_error, no_stores, store_of};
 use crate::error::{Error, Result};
 

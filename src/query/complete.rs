@@ -1,7 +1,8 @@
 //! What could be typed next in a statement: tables, columns by alias, functions with their signatures, keywords, and inside
 //! `kpi(...)` the KPIs with their dimensions and grains; names of files inside quotes.
 //!
-//! It works on names that were gathered before, so that an answer takes no look at data or stores. A statement need not be
+//! It works on names that were gathered before, so that an answer takes no look at data or stores; only the names of local files
+//! are looked up. A statement need not be
 //! right, or finished.
 
 use std::collections::BTreeMap;
@@ -9,6 +10,7 @@ use std::path::Path;
 
 use super::words::{KEYWORDS, Word, WordKind, words};
 use super::{ARGUMENTS, KPI_FUNCTION, LAST};
+use crate::location::is_url;
 use crate::time::Grain;
 
 /// The names that there are.
@@ -53,6 +55,8 @@ impl Candidate {
 pub struct Completion {
     pub start: usize,
     pub candidates: Vec<Candidate>,
+    /// A URL that the names of objects may go on with; see [`Objects`](super::Objects).
+    pub url: Option<String>,
 }
 
 /// What could stand at `at` in a text of SQL, of which the statement that begins last counts.
@@ -195,7 +199,17 @@ impl<'a> Place<'a> {
             return Completion::default();
         }
         let mut candidates = Vec::new();
-        for relation in self.relations() {
+        let relations = self.relations();
+        if relations.is_empty() && !prefix.is_empty() {
+            // What is read is not said yet.
+            for (table, columns) in &self.vocabulary.tables {
+                let about = |data_type: &str| format!("{data_type} of {table}");
+                let columns = columns.iter();
+                candidates
+                    .extend(columns.map(|(name, data_type)| Candidate::new(quoted_if_needed(name), about(data_type))));
+            }
+        }
+        for relation in relations {
             let columns = relation.columns.iter();
             candidates.extend(columns.map(|(name, data_type)| Candidate::new(quoted_if_needed(name), data_type)));
             candidates.push(Candidate::new(quoted_if_needed(&relation.name), "table"));
@@ -330,12 +344,22 @@ pub fn matching(start: usize, prefix: &str, candidates: Vec<Candidate>) -> Compl
         text.starts_with(&prefix)
             || text.trim_start_matches(['"', '\'']).starts_with(prefix.trim_start_matches(['"', '\'']))
     };
-    Completion { start, candidates: candidates.into_iter().filter(begins).collect() }
+    Completion { start, candidates: candidates.into_iter().filter(begins).collect(), url: None }
 }
 
-/// Files and folders of this machine that begin with a path.
-pub fn files(start: usize, prefix: &str) -> Completion {
+/// Whether a file may hold rows or statements, by its name.
+pub(super) fn holds_data(name: &str) -> bool {
     const ENDINGS: [&str; 10] = ["parquet", "csv", "json", "jsonl", "ndjson", "arrow", "gz", "zst", "sql", "tsv"];
+    let ending = name.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase());
+    ending.is_some_and(|ending| ENDINGS.contains(&ending.as_str()))
+}
+
+/// Files and folders of this machine that begin with a path; of a URL only what to ask its store.
+pub fn files(start: usize, prefix: &str) -> Completion {
+    if is_url(prefix) {
+        let name = prefix.rfind('/').map_or(0, |slash| slash + 1);
+        return Completion { start: start + name, candidates: Vec::new(), url: Some(prefix.to_owned()) };
+    }
     let (folder, name) =
         prefix.rsplit_once('/').map_or(("", prefix), |(folder, name)| (&prefix[..=folder.len()], name));
     let looked_in = if folder.is_empty() { Path::new(".") } else { Path::new(folder) };
@@ -345,10 +369,8 @@ pub fn files(start: usize, prefix: &str) -> Completion {
             let entry = entry.ok()?;
             let own = entry.file_name().into_string().ok()?;
             let is_folder = entry.path().is_dir();
-            let ending = own.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase());
-            let is_data = ending.is_some_and(|ending| ENDINGS.contains(&ending.as_str()));
             let is_shown = !own.starts_with('.') || name.starts_with('.');
-            let fits = is_shown && own.starts_with(name) && (is_folder || is_data);
+            let fits = is_shown && own.starts_with(name) && (is_folder || holds_data(&own));
             fits.then(|| match is_folder {
                 true => Candidate::new(format!("{own}/"), "folder"),
                 false => Candidate::new(own, "file"),
@@ -356,7 +378,7 @@ pub fn files(start: usize, prefix: &str) -> Completion {
         })
         .collect();
     found.sort();
-    Completion { start: start + folder.len(), candidates: found }
+    Completion { start: start + folder.len(), candidates: found, url: None }
 }
 
 #[cfg(test)]
@@ -404,6 +426,7 @@ mod tests {
             ("SELECT o.| FROM orders o", vec!["order_id", "account_id", "\"Amount\""]),
             ("SELECT o.am| FROM orders AS o", vec!["\"Amount\""]),
             ("SELECT regi| FROM accounts", vec!["region"]),
+            ("SELECT account_|", vec!["account_id"]),
             ("SELECT date_t|", vec!["date_trunc("]),
             ("sel|", vec!["select"]),
             ("SELECT 1; SEL|", vec!["SELECT"]),

@@ -16,9 +16,9 @@ use datafusion::datasource::MemTable;
 use datafusion::logical_expr::TableType;
 
 use crate::compile::breakdown;
-use crate::diagnostic::Severity;
+
 use crate::engine::Engine;
-use crate::model::{Better, Goal, Kpi, Origin};
+use crate::model::{Goal, Kpi, Origin};
 use crate::report::shape_word;
 use crate::time::{Grain, to_epoch_days};
 
@@ -190,12 +190,17 @@ impl SchemaProvider for Definitions {
 
 fn kpis(engine: &Engine) -> Vec<Vec<Cell>> {
     let model = engine.model();
+    let Some(table) = TABLES.iter().find(|table| table.name == "kpis") else { return Vec::new() };
+    let known = |row: &mut [Cell], column: &str, text: &str| {
+        if let Some(index) = table.columns.iter().position(|(name, _)| *name == column) {
+            row[index] = Cell::Text(Some(text.to_owned()));
+        }
+    };
     let ready = model.defined().map(|kpi| ready_kpi(kpi));
     let skipped = model.skipped.iter().map(|skipped| {
-        let mut row: Vec<Cell> = empty_row("kpis");
-        row[0] = Cell::Text(Some(skipped.kpi.clone()));
-        let lacks = row.len() - 3;
-        row[lacks] = Cell::Text(Some(skipped.reason.clone()));
+        let mut row = empty_row(table);
+        known(&mut row, "kpi", &skipped.kpi);
+        known(&mut row, "lacks", &skipped.reason);
         row
     });
     let mut rows: Vec<Vec<Cell>> = ready.chain(skipped).collect();
@@ -211,8 +216,7 @@ fn name_of(row: &[Cell]) -> &str {
 }
 
 /// A row of a table in which nothing is known.
-fn empty_row(table: &str) -> Vec<Cell> {
-    let columns = TABLES.iter().find(|known| known.name == table).map_or(&[][..], |known| known.columns);
+fn empty_row(table: &Definition) -> Vec<Cell> {
     let empty = |kind: &Kind| match kind {
         Kind::Text => Cell::Text(None),
         Kind::Texts => Cell::Texts(Vec::new()),
@@ -221,25 +225,20 @@ fn empty_row(table: &str) -> Vec<Cell> {
         Kind::Day => Cell::Day(None),
         Kind::Flag => Cell::Flag(false),
     };
-    columns.iter().map(|(_, kind)| empty(kind)).collect()
+    table.columns.iter().map(|(_, kind)| empty(kind)).collect()
 }
 
 fn ready_kpi(kpi: &Kpi) -> Vec<Cell> {
     let text = |text: &Option<String>| Cell::Text(text.clone());
     let word = |word: &str| Cell::Text(Some(word.to_owned()));
-    let better = match kpi.better {
-        Better::Higher => "higher",
-        Better::Lower => "lower",
-        Better::Within => "within",
-        Better::None => "none",
-    };
+
     vec![
         word(&kpi.name),
         word(&kpi.label),
         word(shape_word(kpi)),
         text(&kpi.formula),
         text(&kpi.unit),
-        word(better),
+        word(kpi.better.name()),
         Cell::Texts(kpi.grains.iter().map(|grain| Grain::name(*grain).to_owned()).collect()),
         Cell::Texts(kpi.dimension_sets.iter().map(|set| breakdown(set)).collect()),
         Cell::Texts(kpi.required_dimensions.clone()),
@@ -346,14 +345,9 @@ fn targets(engine: &Engine) -> Vec<Vec<Cell>> {
 fn mistakes(engine: &Engine) -> Vec<Vec<Cell>> {
     let sources = engine.sources();
     let rows = engine.diagnostics().into_iter().map(|mistake| {
-        let severity = match mistake.severity {
-            Severity::Error => "error",
-            Severity::Warning => "warning",
-            Severity::Advice => "advice",
-        };
         let position = mistake.span.map(|span| sources.position(span.file, span.start));
         vec![
-            Cell::Text(Some(severity.to_owned())),
+            Cell::Text(Some(mistake.severity.name().to_owned())),
             Cell::Text(Some(mistake.code.to_owned())),
             Cell::Text(Some(mistake.message)),
             Cell::Text(mistake.hint),
@@ -415,7 +409,7 @@ fn column<'a>(kind: Kind, cells: impl Iterator<Item = &'a Cell>) -> ArrayRef {
             Arc::new(cells.map(day).collect::<Date32Array>())
         }
         Kind::Flag => {
-            let flag = |cell: &Cell| matches!(cell, Cell::Flag(true)).then_some(true).or(Some(false));
+            let flag = |cell: &Cell| Some(matches!(cell, Cell::Flag(true)));
             Arc::new(cells.map(flag).collect::<BooleanArray>())
         }
     }

@@ -76,7 +76,7 @@ impl UrlTableFactory for Files {
 }
 
 /// A table has a plain name.
-pub(super) fn looks_like_a_file(name: &str) -> bool {
+fn looks_like_a_file(name: &str) -> bool {
     name.contains(['/', '.', '*', '\\'])
 }
 

@@ -15,7 +15,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use super::kpi_table::KpiTable;
-use super::parameters::Parameters;
+use super::parameters::{Parameters, without_value};
 use crate::engine::{Engine, Question};
 use crate::time::Grain;
 
@@ -113,10 +113,8 @@ impl KpiRelations {
                 if let SqlExpr::Value(ValueWithSpan { value: Value::Placeholder(name), .. }) = value
                     && self.text(value).is_none()
                 {
-                    let plain = name.trim_start_matches('$');
-                    let hint =
-                        format!("give it one with `--param {plain}=...`, or with `\\set {plain} ...` in a session");
-                    return Err(refused(format!("`{name}` has no value"), Some(hint), at));
+                    let error = without_value(name.trim_start_matches('$'));
+                    return Err(refused(error.message().to_owned(), error.hint().map(str::to_owned), at));
                 }
                 self.text(value).ok_or_else(|| {
                     let hint = "write a text in single quotes, or a parameter such as `$name`";

@@ -14,12 +14,13 @@ mod kpi_table;
 mod meter;
 mod mistakes;
 mod names;
+mod objects;
 mod parameters;
 mod results;
 mod script;
 pub mod words;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use datafusion::arrow::array::RecordBatch;
@@ -30,7 +31,7 @@ use datafusion::common::config::Dialect;
 use datafusion::common::format::ExplainFormat;
 use datafusion::datasource::MemTable;
 use datafusion::execution::SessionStateBuilder;
-use datafusion::logical_expr::{DdlStatement, LogicalPlan};
+use datafusion::logical_expr::{DdlStatement, Documentation, LogicalPlan};
 use datafusion::physical_plan::execute_stream;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::StreamExt;
@@ -38,7 +39,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use self::copy::CopyTarget;
+use self::copy::beside;
 use self::files::Files;
 use self::interruption::{Interruption, PutGates, interruptible};
 use self::kpi_function::KpiRelations;
@@ -46,12 +47,14 @@ pub use self::kpi_function::{ARGUMENTS, KPI_FUNCTION};
 pub use self::meter::{Measured, Meter};
 pub use self::mistakes::{Failure, Written};
 use self::mistakes::{Known, failure, or_failure};
+pub use self::objects::Objects;
 use self::parameters::with_parameters;
 pub use self::parameters::{Parameter, Parameters, TYPES, read_parameter};
 use self::results::Results;
 pub use self::script::{End, Piece, Script, read_script};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
+use crate::location::Replacement;
 
 /// The schema of published results.
 pub const RESULTS: &str = "results";
@@ -211,6 +214,11 @@ impl QuerySession {
         *self.without_last.write().unwrap_or_else(PoisonError::into_inner) = why;
     }
 
+    /// The stores that its URLs lead to.
+    pub fn objects(&self) -> Objects {
+        Objects { stores: self.context.runtime_env().object_store_registry.clone() }
+    }
+
     /// Looks at which results are published now, so that their names are known.
     ///
     /// # Errors
@@ -239,17 +247,15 @@ impl QuerySession {
         schemas.into_iter().map(|schema| (schema.clone(), tables(&schema))).collect()
     }
 
-    /// Whether a name without a schema is a table of the project.
-    pub fn is_projects(&self, table: &str) -> bool {
-        self.engine.model().tables.contains_key(table)
-    }
-
-    /// Every function, in small letters.
-    pub fn functions(&self) -> BTreeSet<String> {
+    /// Every function by its name in small letters, also by its other names, with what is known of it.
+    pub fn functions(&self) -> BTreeMap<String, Option<Documentation>> {
         let state = self.context.state();
-        let scalar = state.scalar_functions().keys();
-        let others = state.aggregate_functions().keys().chain(state.window_functions().keys());
-        scalar.chain(others).map(|name| name.to_lowercase()).collect()
+        let window = state.window_functions().iter().map(|(name, known)| (name, known.documentation()));
+        let aggregate = state.aggregate_functions().iter().map(|(name, known)| (name, known.documentation()));
+        let scalar = state.scalar_functions().iter().map(|(name, known)| (name, known.documentation()));
+        // The last one of a name stays.
+        let all = window.chain(aggregate).chain(scalar);
+        all.map(|(name, known)| (name.to_lowercase(), known.cloned())).collect()
     }
 
     fn known(&self) -> Known {
@@ -258,7 +264,11 @@ impl QuerySession {
             let is_home = schema == home;
             tables.into_iter().map(move |table| if is_home { table } else { format!("{schema}.{table}") })
         });
-        Known { has_results: self.results.is_any(), tables: tables.collect(), functions: self.functions() }
+        Known {
+            has_results: self.results.is_any(),
+            tables: tables.collect(),
+            functions: self.functions().into_keys().collect(),
+        }
     }
 
     /// Bytes that statements hold now.
@@ -296,7 +306,7 @@ impl QuerySession {
         let plan = state.statement_to_plan(statement).await.map_err(failed)?;
         let plan = or_failure(with_parameters(plan, &self.parameters()), written)?;
         refuse_changes(&plan, self, written)?;
-        let (plan, target) = CopyTarget::of(plan)?;
+        let (plan, replacement) = beside(plan)?;
         let is_explained = matches!(plan, LogicalPlan::Explain(_) | LogicalPlan::Analyze(_));
         let planned = async {
             // Some statements are done by then.
@@ -316,7 +326,7 @@ impl QuerySession {
                 return Ok(());
             }
         }
-        Ok(target.map_or(Ok(()), CopyTarget::finish)?)
+        Ok(replacement.map_or(Ok(()), Replacement::put)?)
     }
 
     /// Whether a name means a table of the project.

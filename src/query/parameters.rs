@@ -53,7 +53,7 @@ pub fn read_parameter(text: &str) -> Result<(String, Parameter)> {
     }
     let parameter = Parameter { text: value.to_owned(), data_type };
     if let Some(data_type) = &parameter.data_type {
-        scalar(name, &parameter.text, data_type)?;
+        as_given(name, &parameter.text, data_type)?;
     }
     Ok((name.to_owned(), parameter))
 }
@@ -83,16 +83,14 @@ pub fn with_parameters(plan: LogicalPlan, parameters: &Parameters) -> Result<Log
     for (name, used_as) in wanted {
         let plain = name.trim_start_matches('$');
         let Some(parameter) = parameters.get(plain) else {
-            return Err(Error::config(format!("`{name}` has no value")).with_hint(format!(
-                "give it one with `--param {plain}=...`, or with `\\set {plain} ...` in a session"
-            )));
+            return Err(without_value(plain));
         };
         // Where it is used as several things, it is what it seems to be, and compared as such.
         let only = if used_as.len() == 1 { used_as.into_iter().next() } else { None };
-        let value = match parameter.data_type.clone().map(|given| (given, true)).or(only.map(|used| (used, false))) {
-            Some((data_type, true)) => scalar(plain, &parameter.text, &data_type)?,
-            Some((data_type, false)) => as_used(plain, &parameter.text, &data_type)?,
-            None => guessed(&parameter.text),
+        let value = match (&parameter.data_type, only) {
+            (Some(given), _) => as_given(plain, &parameter.text, given)?,
+            (None, Some(used)) => as_used(plain, &parameter.text, &used)?,
+            (None, None) => guessed(&parameter.text),
         };
         values.insert(plain.to_owned(), ScalarAndMetadata::from(value));
     }
@@ -119,6 +117,12 @@ fn uses(plan: &LogicalPlan) -> datafusion::common::Result<BTreeMap<String, Vec<D
     Ok(found)
 }
 
+/// What to do where a statement names a parameter that nobody gave a value.
+pub(super) fn without_value(name: &str) -> Error {
+    Error::config(format!("`${name}` has no value"))
+        .with_hint(format!("give it one with `--param {name}=...`, or with `\\set {name} ...` in a session"))
+}
+
 fn scalar(name: &str, text: &str, data_type: &DataType) -> Result<ScalarValue> {
     read_as(text, data_type).ok_or_else(|| {
         let word = TYPES.iter().find(|(_, known)| known == data_type).map(|(word, _)| (*word).to_owned());
@@ -128,13 +132,15 @@ fn scalar(name: &str, text: &str, data_type: &DataType) -> Result<ScalarValue> {
 }
 
 fn read_as(text: &str, data_type: &DataType) -> Option<ScalarValue> {
-    // A decimal that was asked for has the digits that it was written with.
-    if let (DataType::Decimal128(38, 10), Some((_, behind))) = (data_type, text.trim().split_once('.'))
-        && let Ok(digits @ 11..=37) = i8::try_from(behind.len())
-    {
-        return ScalarValue::from(text.trim()).cast_to(&DataType::Decimal128(38, digits)).ok();
-    }
     ScalarValue::from(text).cast_to(data_type).ok().filter(|cast| !cast.is_null())
+}
+
+/// A value of the type that was asked for. A decimal has the digits that it was written with.
+fn as_given(name: &str, text: &str, data_type: &DataType) -> Result<ScalarValue> {
+    match data_type {
+        DataType::Decimal128(..) => as_used(name, text, data_type),
+        _ => scalar(name, text, data_type),
+    }
 }
 
 /// A value for a place of a type. What would lose something there keeps a type of its own, and is compared as that: a time

@@ -319,12 +319,11 @@ impl Page<'_> {
     }
 }
 
+/// Without a way that is good there is nothing to say.
 fn better(better: Better) -> &'static str {
     match better {
-        Better::Higher => "higher",
-        Better::Lower => "lower",
-        Better::Within => "within",
         Better::None => "",
+        way => way.name(),
     }
 }
 

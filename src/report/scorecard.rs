@@ -5,14 +5,13 @@
 
 use chrono::NaiveDate;
 use datafusion::arrow::array::{Array, AsArray, RecordBatch};
-use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Date32Type, Float64Type, Int64Type};
 use serde::{Deserialize, Serialize};
 
-use super::internal;
 use crate::compile::{BREAKDOWN_OVERALL, breakdown};
 use crate::days::text;
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::execute::result_column_as;
 use crate::model::{Better, Kpi};
 use crate::time::{Calendar, Grain, from_epoch_days};
 
@@ -133,11 +132,7 @@ struct Columns {
 
 impl Columns {
     fn of(rows: &RecordBatch) -> Result<Columns> {
-        let column = |name: &str, data_type: DataType| {
-            let found =
-                rows.column_by_name(name).ok_or_else(|| Error::internal(format!("the result has no `{name}`")))?;
-            cast(found, &data_type).map_err(internal)
-        };
+        let column = |name: &str, data_type: DataType| result_column_as(rows, name, &data_type);
         Ok(Columns {
             grain: column("grain", DataType::Utf8)?.as_string::<i32>().clone(),
             breakdown: column("breakdown", DataType::Utf8)?.as_string::<i32>().clone(),

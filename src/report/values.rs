@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, RecordBatch, StringArray, StringBuilder};
-use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use super::internal;
 use crate::compile::BREAKDOWN_OVERALL;
 use crate::error::{Error, Result};
+use crate::execute::{result_column, result_column_as};
 
 /// The name under which the table is stored and published.
 pub const KPI_VALUES: &str = "kpi_values";
@@ -46,10 +46,7 @@ pub fn kpi_values_schema() -> SchemaRef {
 /// # Errors
 /// `Internal` where a column that every KPI has is missing.
 pub fn kpi_values(rows: &RecordBatch) -> Result<RecordBatch> {
-    let find = |name: &str, data_type: &DataType| -> Result<ArrayRef> {
-        let column = rows.column_by_name(name).ok_or_else(|| Error::internal(format!("the result has no `{name}`")))?;
-        cast(column, data_type).map_err(internal)
-    };
+    let find = |name: &str, data_type: &DataType| result_column_as(rows, name, data_type);
     let mut columns = Vec::new();
     for (name, data_type) in &BEFORE {
         columns.push(find(name, data_type)?);
@@ -75,9 +72,7 @@ fn members(rows: &RecordBatch, breakdown: &ArrayRef) -> Result<ArrayRef> {
             names = Some(breakdown.value(row));
             dimensions.clear();
             for name in breakdown.value(row).split(", ").filter(|name| *name != BREAKDOWN_OVERALL) {
-                let column = rows
-                    .column_by_name(name)
-                    .ok_or_else(|| Error::internal(format!("the result has no dimension `{name}`")))?;
+                let column = result_column(rows, name)?;
                 let formatter = ArrayFormatter::try_new(column.as_ref(), &options).map_err(internal)?;
                 dimensions.push((json_text(name), column, formatter));
             }

@@ -126,6 +126,18 @@ pub enum Better {
     None,
 }
 
+impl Better {
+    /// The word of the definitions.
+    pub fn name(self) -> &'static str {
+        match self {
+            Better::Higher => "higher",
+            Better::Lower => "lower",
+            Better::Within => "within",
+            Better::None => "none",
+        }
+    }
+}
+
 /// What a covered period without rows is worth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

@@ -285,7 +285,7 @@ fn form(target: &TargetSpec, better: Better, problems: &mut Problems) -> TargetF
         problems.add(
             Diagnostic::error("wrong-value", format!("`form: {}` goes with `better: {needed}`", form.name()))
                 .at(form.span)
-                .hint(format!("with `better: {}` it is `form: {}`", word(better), usual.name())),
+                .hint(format!("with `better: {}` it is `form: {}`", better.name(), usual.name())),
         );
     }
     if let (TargetForm::Growth, Some(value)) = (form.value, target.value) {
@@ -317,14 +317,5 @@ fn growth(target: &TargetSpec, form: &Spanned<TargetForm>, value: f64, better: B
                     Better::Higher | Better::Within | Better::None => "to keep what there is, write `form: floor`",
                 }),
         );
-    }
-}
-
-fn word(better: Better) -> &'static str {
-    match better {
-        Better::Higher => "higher",
-        Better::Lower => "lower",
-        Better::Within => "within",
-        Better::None => "none",
     }
 }

@@ -4,7 +4,7 @@ use comfy_table::{Attribute, Cell};
 use kpi::compile::breakdown;
 use kpi::engine::{Engine, EngineOptions};
 use kpi::error::Result;
-use kpi::model::{Benchmark, Better, Kpi, Model, is_approximate};
+use kpi::model::{Benchmark, Kpi, Model, is_approximate};
 use kpi::report::{format_benchmark, shape_word};
 use kpi::time::Grain;
 use serde_json::{Value, json};
@@ -105,7 +105,7 @@ fn kpi_json(model: &Model, kpi: &Kpi) -> Value {
         "formula": kpi.formula,
         "shape": shape_word(kpi),
         "unit": kpi.unit,
-        "better": better(kpi.better),
+        "better": kpi.better.name(),
         "grains": grains(kpi),
         "minimum_grain": kpi.minimum_grain.map(Grain::name),
         "dimension_sets": kpi.dimension_sets,
@@ -123,14 +123,4 @@ fn kpi_json(model: &Model, kpi: &Kpi) -> Value {
         "file": kpi.file.display().to_string(),
         "line": kpi.line,
     })
-}
-
-/// The word of the definitions.
-pub(super) fn better(better: Better) -> &'static str {
-    match better {
-        Better::Higher => "higher",
-        Better::Lower => "lower",
-        Better::Within => "within",
-        Better::None => "none",
-    }
 }

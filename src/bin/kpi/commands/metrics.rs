@@ -9,7 +9,8 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use kpi::engine::{KpiOutcome, RunReport};
-use kpi::error::{Error, Result};
+use kpi::error::Result;
+use kpi::location::replace_file;
 
 use super::run::outcome_word;
 
@@ -25,17 +26,9 @@ pub fn write_metrics(file: &Path, project: &str, report: Option<&RunReport>, exi
         _ => before.lines().find_map(|line| line.strip_prefix(LAST_SUCCESS)?.rsplit(' ').next()?.parse().ok()),
     };
     let text = metrics(project, report, exit_code, now, success, &before);
-    let failed = |source: std::io::Error| {
-        Error::storage(format!("cannot write `{}`", file.display()))
-            .with_source(source)
-            .with_hint("name a file in a folder that this user may write to")
-    };
+
     // The collector may look at any moment, and takes no file whose name does not end in .prom.
-    let mut name = file.file_name().unwrap_or_default().to_os_string();
-    name.push(".tmp");
-    let temporary = file.with_file_name(name);
-    fs::write(&temporary, text).map_err(failed)?;
-    fs::rename(&temporary, file).map_err(failed)
+    replace_file(file, text.as_bytes())
 }
 
 const LAST_SUCCESS: &str = "kpi_last_success_timestamp_seconds{";

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use super::diff::{VALUES_AT_MOST, difference_json, differences};
-use super::ls::better;
+
 use super::metrics::write_metrics;
 use super::{
     SCHEMA_VERSION, count, error_json, lines_on_data, print_json, skipped_json, tell_skipped, warn_unpublished,
@@ -439,7 +439,7 @@ fn scorecard_json(row: &ScorecardRow) -> Value {
         "label": row.label,
         "tag": row.tag,
         "unit": row.unit,
-        "better": better(row.better),
+        "better": row.better.name(),
         "grain": row.grain.name(),
         "latest": latest,
         "note": row.note,

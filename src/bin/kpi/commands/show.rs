@@ -5,12 +5,14 @@ use std::io::Write;
 use std::path::Path;
 
 use comfy_table::Cell;
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use datafusion::arrow::compute::cast;
+use datafusion::arrow::array::{Array, ArrayRef, AsArray};
+
 use datafusion::arrow::datatypes::{DataType, Date32Type, Float64Type, Int64Type};
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use kpi::engine::{Answer, Engine, EngineOptions};
 use kpi::error::{Error, Result};
+use kpi::execute::{result_column, result_column_as};
+use kpi::location::{cannot_write, replace_file};
 use kpi::materialize::{csv, json, markdown, parquet};
 use kpi::model::{Model, is_approximate};
 use kpi::report::{format_benchmark, format_number, format_period};
@@ -67,26 +69,14 @@ fn by_ending(path: &Path) -> Option<Format> {
 
 /// A file is replaced as a whole or left as it was; a device is written to.
 pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    let failed = |error: std::io::Error| {
-        Error::storage(format!("`{}` cannot be written", path.display()))
-            .with_hint("choose another place with `-o`, or make room there")
-            .with_source(error)
-    };
     if path.exists() && !path.is_file() {
         return fs::OpenOptions::new()
             .write(true)
             .open(path)
             .and_then(|mut file| file.write_all(bytes))
-            .map_err(failed);
+            .map_err(|error| cannot_write(path, error));
     }
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.tmp", std::process::id()));
-    let temporary = path.with_file_name(name);
-    let written = fs::write(&temporary, bytes).and_then(|()| fs::rename(&temporary, path));
-    written.map_err(|error| {
-        let _ = fs::remove_file(&temporary);
-        failed(error)
-    })
+    replace_file(path, bytes)
 }
 
 pub fn as_table(printer: &Printer, answer: &Answer, model: &Model) -> Result<String> {
@@ -106,7 +96,7 @@ pub fn as_table(printer: &Printer, answer: &Answer, model: &Model) -> Result<Str
 
     let options = FormatOptions::new().with_null("(none)");
     let members = answer.cell.dimensions.iter().map(|name| {
-        let column = column(&answer.rows, name)?;
+        let column = result_column(&answer.rows, name)?;
         ArrayFormatter::try_new(column.as_ref(), &options).map_err(unfit)
     });
     let members = members.collect::<Result<Vec<_>>>()?;
@@ -168,7 +158,7 @@ struct Rows {
 
 impl Rows {
     fn of(answer: &Answer) -> Result<Rows> {
-        let typed = |name: &str, data_type: DataType| cast(column(&answer.rows, name)?, &data_type).map_err(unfit);
+        let typed = |name: &str, data_type: DataType| result_column_as(&answer.rows, name, &data_type);
         Ok(Rows {
             count: answer.rows.num_rows(),
             period_start: typed("period_start", DataType::Date32)?,
@@ -192,10 +182,6 @@ impl Rows {
 
 fn float(column: &ArrayRef, row: usize) -> Option<f64> {
     column.is_valid(row).then(|| column.as_primitive::<Float64Type>().value(row))
-}
-
-fn column<'a>(rows: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef> {
-    rows.column_by_name(name).ok_or_else(|| Error::internal(format!("the result has no `{name}`")))
 }
 
 fn unfit(error: datafusion::arrow::error::ArrowError) -> Error {

@@ -7,7 +7,7 @@ use kpi::error::{Error, Result};
 
 use crate::args::SqlArguments;
 use crate::printer::Printer;
-use crate::repl::{Mode, Shell, runtime};
+use crate::repl::{Mode, Shell, runtime, text_of};
 
 pub async fn sql(options: &EngineOptions, arguments: &SqlArguments, printer: &Printer) -> Result<u8> {
     match &arguments.kpi {
@@ -55,18 +55,16 @@ fn texts(arguments: &SqlArguments) -> Result<Vec<(String, String)>> {
     let mut texts: Vec<(String, String)> =
         arguments.command.iter().map(|text| ("the statement".to_owned(), text.clone())).collect();
     for file in &arguments.file {
-        let failed =
-            |error: std::io::Error| Error::config(format!("`{}` cannot be read", file.display())).with_source(error);
         let (name, text) = match file.to_str() {
             Some("-") => {
                 let mut text = String::new();
+                let failed = |error| Error::config("standard input is no text").with_source(error);
                 std::io::stdin().read_to_string(&mut text).map_err(failed)?;
                 ("standard input".to_owned(), text)
             }
-            _ => (file.display().to_string(), std::fs::read_to_string(file).map_err(failed)?),
+            _ => (file.display().to_string(), text_of(file)?),
         };
-        // Some editors begin a file with a sign that says how its letters are written.
-        texts.push((name, text.trim_start_matches('\u{feff}').to_owned()));
+        texts.push((name, text));
     }
     Ok(texts)
 }

@@ -2,10 +2,11 @@
 
 use chrono::NaiveDate;
 use datafusion::arrow::array::{Array, AsArray, RecordBatch};
-use datafusion::arrow::compute::cast;
+
 use datafusion::arrow::datatypes::{DataType, Date32Type};
 use kpi::engine::{Answer, Question};
 use kpi::error::{Error, Result};
+use kpi::execute::result_column_as;
 use kpi::report::format_period;
 use kpi::time::{Calendar, Grain, from_epoch_days, to_epoch_days};
 
@@ -129,9 +130,7 @@ fn grain_of(word: &str) -> Option<Grain> {
 /// `Internal` where the rows have no periods.
 pub fn last_periods(answer: &Answer, count: usize, calendar: &Calendar) -> Result<RecordBatch> {
     let rows = &answer.rows;
-    let missing = || Error::internal("the result has no `period_start`");
-    let starts = rows.column_by_name("period_start").ok_or_else(missing)?;
-    let starts = cast(starts, &DataType::Date32).map_err(|_| missing())?;
+    let starts = result_column_as(rows, "period_start", &DataType::Date32)?;
     let starts = starts.as_primitive::<Date32Type>();
     let last = starts.iter().flatten().max().and_then(from_epoch_days);
     let back = i64::try_from(count).unwrap_or(i64::MAX).saturating_sub(1);

@@ -7,6 +7,7 @@ use datafusion::arrow::compute::{cast, concat_batches};
 use datafusion::arrow::datatypes::{DataType, Date32Type, Float64Type, SchemaRef};
 use kpi::engine::Answer;
 use kpi::error::{Error, Result};
+use kpi::execute::{result_column, result_column_as};
 use kpi::report::format_period;
 use kpi::time::{Calendar, from_epoch_days};
 
@@ -42,9 +43,8 @@ pub fn of_rows(schema: &SchemaRef, rows: &[RecordBatch]) -> Result<Chart> {
 
 /// Periods across; a line for each group. Periods without a row are gaps.
 pub fn of_answer(answer: &Answer, calendar: &Calendar) -> Result<Chart> {
-    let missing = |name: &str| Error::internal(format!("the result has no `{name}`"));
-    let column = |name: &str| answer.rows.column_by_name(name).ok_or_else(|| missing(name));
-    let starts = cast(column("period_start")?, &DataType::Date32).map_err(unfit)?;
+    let column = |name: &str| result_column(&answer.rows, name);
+    let starts = result_column_as(&answer.rows, "period_start", &DataType::Date32)?;
     let starts = starts.as_primitive::<Date32Type>();
     let values = numbers_of(column("value")?)?;
     let members: Vec<_> = answer.cell.dimensions.iter().map(|name| Ok(column(name)?.clone())).collect::<Result<_>>()?;
@@ -64,7 +64,7 @@ pub fn of_answer(answer: &Answer, calendar: &Calendar) -> Result<Chart> {
         let index = periods.binary_search(&starts.value(row)).unwrap_or(0);
         series.entry(name).or_insert_with(|| vec![None; periods.len()])[index] = *value;
     }
-    let complete = cast(column("is_complete")?, &DataType::Boolean).map_err(unfit)?;
+    let complete = result_column_as(&answer.rows, "is_complete", &DataType::Boolean)?;
     let complete = complete.as_boolean();
     let is_open =
         |start: i32| (0..answer.rows.num_rows()).any(|row| starts.value(row) == start && !complete.value(row));

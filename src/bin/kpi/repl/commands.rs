@@ -5,10 +5,12 @@
 
 use std::path::{Path, PathBuf};
 
+use clap::ValueEnum;
 use datafusion::arrow::datatypes::DataType;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use kpi::diagnostic::nearest;
+use kpi::engine::Answer;
 use kpi::error::{Error, Result};
 use kpi::query::{Failure, Written, read_parameter};
 use kpi::report::format_number;
@@ -16,7 +18,8 @@ use kpi::report::format_number;
 use super::ask::{last_periods, read_question};
 use super::chart::{self, Form};
 use super::output::{Encoder, FileSink, Mode};
-use super::shell::{Last, Shell, refuse_repeated_names, rows};
+use super::shell::{Shell, text_of};
+use super::shown::{Last, refuse_repeated_names, rows};
 use super::{charted, described, editor, explained};
 use crate::commands::show::as_table;
 use crate::table::{Column, table};
@@ -308,17 +311,24 @@ pub async fn run(shell: &mut Shell, line: &str) -> Outcome {
     (command.run)(shell, line[end..].trim().trim_end_matches(';').trim_end()).await
 }
 
-async fn show_kpi(shell: &mut Shell, rest: &str) -> Outcome {
+/// What a question is answered with: all periods, or the last ones where it says so.
+async fn answer(shell: &mut Shell, rest: &str) -> Result<Answer> {
     let asked = read_question(rest)?;
-    let question = asked.question.clone();
+    let question = asked.question;
     let mut answer = shell.ask(move |engine| async move { engine.show(&question).await }).await?;
-    let session = shell.session().await?;
     if let Some(last) = asked.last {
+        let session = shell.session().await?;
         answer.rows = last_periods(&answer, last, &session.engine().model().project.calendar)?;
     }
+    Ok(answer)
+}
+
+async fn show_kpi(shell: &mut Shell, rest: &str) -> Outcome {
+    let answer = answer(shell, rest).await?;
+    let session = shell.session().await?;
     if shell.is_for_people() {
         let text = as_table(&shell.printer, &answer, session.engine().model())?;
-        shell.put(text)?;
+        shell.screen().put(text)?;
     } else {
         shell.give(&answer.schema, answer.rows.clone())?;
     }
@@ -343,13 +353,8 @@ async fn draw(shell: &mut Shell, rest: &str) -> Outcome {
         let text = chart::draw(&chart, form.unwrap_or(Form::Line), shell.printer.window(), &format, is_colored);
         return Ok(shell.printer.data(text)?);
     }
-    let asked = read_question(rest)?;
-    let question = asked.question.clone();
-    let mut answer = shell.ask(move |engine| async move { engine.show(&question).await }).await?;
+    let answer = answer(shell, rest).await?;
     let session = shell.session().await?;
-    if let Some(last) = asked.last {
-        answer.rows = last_periods(&answer, last, &session.engine().model().project.calendar)?;
-    }
     let project = &session.engine().model().project;
     let chart = charted::of_answer(&answer, &project.calendar)?;
     let (unit, currency) = (answer.kpi.unit.as_deref(), project.currency.as_deref());
@@ -393,7 +398,7 @@ async fn list_kpis(shell: &mut Shell, rest: &str) -> Outcome {
         ("By", Column::Text(10)),
     ];
     if count > 0 {
-        shell.put(table(&shell.printer, &columns, lines))?;
+        shell.screen().put(table(&shell.printer, &columns, lines))?;
     }
     shell.printer.note(crate::commands::count(count, "KPI"));
     Ok(())
@@ -408,12 +413,12 @@ async fn describe(shell: &mut Shell, rest: &str) -> Outcome {
         }
         name => described::table(&session, name, &shell.printer).await?,
     };
-    Ok(shell.put(text)?)
+    Ok(shell.screen().put(text)?)
 }
 
 async fn functions(shell: &mut Shell, rest: &str) -> Outcome {
     let session = shell.session().await?;
-    Ok(shell.put(described::functions(&session, rest, &shell.printer)?)?)
+    Ok(shell.screen().put(described::functions(&session, rest, &shell.printer)?)?)
 }
 
 async fn plan(shell: &mut Shell, rest: &str) -> Outcome {
@@ -442,8 +447,8 @@ fn nothing_yet() -> Error {
 
 fn last(shell: &mut Shell) -> Result<()> {
     let last = shell.last.clone().ok_or_else(nothing_yet)?;
-    shell.screen(&last, true)?;
-    shell.footer(&last);
+    shell.screen().show(&last, true)?;
+    shell.screen().footer(&last);
     Ok(())
 }
 
@@ -508,11 +513,7 @@ fn edit(shell: &mut Shell, rest: &str) -> Result<()> {
     }
     let begun = match rest {
         "" => shell.statement.as_ref().map(|statement| format!("{statement};\n")).unwrap_or_default(),
-        _ => {
-            let path = path(rest)?;
-            std::fs::read_to_string(&path)
-                .map_err(|error| Error::config(format!("`{}` cannot be read", path.display())).with_source(error))?
-        }
+        _ => text_of(&path(rest)?)?,
     };
     let written = editor::edit(&begun)?;
     shell.draft = Some(written.trim_end().to_owned()).filter(|text| !text.is_empty());
@@ -525,9 +526,10 @@ fn mode(shell: &mut Shell, rest: &str) -> Result<()> {
         return Ok(());
     }
     let word = rest.to_lowercase();
+    let all = Mode::value_variants().iter().copied();
     let is_offered = !shell.is_interactive;
-    let names = || Mode::ALL.into_iter().filter(move |mode| is_offered || mode.is_text()).map(Mode::name);
-    let known = Mode::ALL.into_iter().find(|mode| mode.name() == word);
+    let names = || all.clone().filter(move |mode| is_offered || mode.is_text()).map(Mode::name);
+    let known = all.clone().find(|mode| mode.name() == word);
     let mode = known.ok_or_else(|| {
         let error = Error::config(format!("there is no mode `{rest}`"));
         match nearest(&word, names()) {
@@ -632,7 +634,7 @@ fn help(shell: &mut Shell, rest: &str) -> Result<()> {
              Tab completes, Ctrl-R searches what was typed before, Ctrl-C interrupts, Ctrl-D leaves.\n\
              `\\help kpi` shows one command with examples.\n",
         );
-        return shell.put(text);
+        return shell.screen().put(text);
     }
     let command = find(rest.trim_start_matches('\\'))?;
     text.push_str(&format!("\\{} {}\n{}\n", command.name, command.arguments, command.about));
@@ -643,5 +645,5 @@ fn help(shell: &mut Shell, rest: &str) -> Result<()> {
         text.push('\n');
     }
     command.examples.iter().for_each(|example| text.push_str(&format!("  {example}\n")));
-    shell.put(text)
+    shell.screen().put(text)
 }

@@ -10,7 +10,6 @@ use kpi::model::Origin;
 use kpi::query::{LAST, QuerySession, RESULTS};
 use kpi::report::KPI_VALUES;
 
-use super::vocabulary;
 use crate::commands::count;
 use crate::printer::Printer;
 use crate::table::{Column, table as laid_out};
@@ -120,14 +119,16 @@ fn columns(schema: &SchemaRef, printer: &Printer) -> String {
 /// `Config` where no name holds it.
 pub fn functions(session: &QuerySession, word: &str, printer: &Printer) -> Result<String> {
     let word = word.trim().trim_end_matches("()").to_lowercase();
-    let all = vocabulary::functions(session);
-    let documented = documentation(session, &word);
-    if let (true, Some(known)) = (all.contains_key(&word), documented) {
-        return Ok(one(&known));
+    let all = session.functions();
+    if let Some(Some(known)) = all.get(&word) {
+        return Ok(one(known));
     }
     let lines: Vec<Vec<Cell>> = (all.iter())
         .filter(|(name, _)| name.contains(&word))
-        .map(|(name, takes)| vec![Cell::new(name), Cell::new(takes)])
+        .map(|(name, known)| {
+            let takes = known.as_ref().map(|known| known.syntax_example.as_str()).unwrap_or_default();
+            vec![Cell::new(name), Cell::new(takes)]
+        })
         .collect();
     if lines.is_empty() {
         let error = Error::config(format!("no function has `{word}` in its name"));
@@ -137,14 +138,6 @@ pub fn functions(session: &QuerySession, word: &str, printer: &Printer) -> Resul
         });
     }
     Ok(laid_out(printer, &[("Function", Column::Word), ("As", Column::Text(20))], lines))
-}
-
-fn documentation(session: &QuerySession, name: &str) -> Option<Documentation> {
-    let state = session.context().state();
-    let scalar = state.scalar_functions().get(name).and_then(|function| function.documentation().cloned());
-    let aggregate = || state.aggregate_functions().get(name).and_then(|function| function.documentation().cloned());
-    let window = || state.window_functions().get(name).and_then(|function| function.documentation().cloned());
-    scalar.or_else(aggregate).or_else(window)
 }
 
 fn one(known: &Documentation) -> String {

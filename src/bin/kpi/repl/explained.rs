@@ -59,7 +59,7 @@ pub async fn explain(shell: &mut Shell, rest: &str) -> Result<(), Failure> {
     text.push_str("\n── definition ──\n");
     text.push_str(&definition(&glossary_of(model, &[&found.kpi])));
     text.push_str(&format!("\n── SQL ──\n{sql}\n"));
-    Ok(shell.put(text)?)
+    Ok(shell.screen().put(text)?)
 }
 
 /// How periods are written.

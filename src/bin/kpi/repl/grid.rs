@@ -122,11 +122,16 @@ impl Layout {
     }
 
     /// The names of the columns and a line below them.
-    pub fn header(&self, is_bold: bool) -> String {
+    fn header(&self, is_bold: bool) -> String {
         let names = self.line(|column| self.set(&column.name, column), "…");
         let rule = self.line(|column| "─".repeat(column.width), "─");
         let names = names.trim_end();
         if is_bold { format!("\u{1b}[1m{names}\u{1b}[0m\n{rule}\n") } else { format!("{names}\n{rule}\n") }
+    }
+
+    /// The head and all rows.
+    pub fn text(&self, batches: &[RecordBatch], is_bold: bool) -> String {
+        self.header(is_bold) + &batches.iter().map(|batch| self.rows(batch)).collect::<String>()
     }
 
     pub fn rows(&self, batch: &RecordBatch) -> String {

@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::PoisonError;
+use std::time::Duration;
 
 use kpi::query::complete::{Candidate, Completion, Vocabulary, complete, files, matching};
 use kpi::query::words::{WordKind, words};
@@ -18,6 +19,7 @@ use rustyline::hint::{Hint, Hinter};
 use rustyline::history::DefaultHistory;
 use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 use rustyline::{Cmd, Config, Context, Editor, Helper, KeyCode, KeyEvent, Modifiers};
+use tokio::runtime::Handle;
 
 use super::commands::{COMMANDS, Takes, find};
 use super::history;
@@ -48,7 +50,7 @@ pub struct Line {
 impl Line {
     /// # Errors
     /// Where the terminal cannot be used.
-    pub fn open(vocabulary: Shared, is_colored: bool) -> Result<Line, ReadlineError> {
+    pub fn open(names: Shared, runtime: Handle, is_colored: bool) -> Result<Line, ReadlineError> {
         let config = Config::builder()
             .completion_type(CompletionType::List)
             .completion_show_all_if_ambiguous(true)
@@ -58,7 +60,7 @@ impl Line {
             .tab_stop(4)
             .build();
         let mut editor = Editor::with_config(config)?;
-        editor.set_helper(Some(Assistant { vocabulary, is_colored }));
+        editor.set_helper(Some(Assistant { names, runtime, is_colored }));
         editor.set_color_mode(if is_colored { rustyline::ColorMode::Forced } else { rustyline::ColorMode::Disabled });
         // A line more without running what is there.
         editor.bind_sequence(KeyEvent(KeyCode::Enter, Modifiers::ALT), Cmd::Newline);
@@ -97,14 +99,30 @@ impl Line {
     }
 }
 
+/// How long a store is waited for while somebody looks at a line.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 struct Assistant {
-    vocabulary: Shared,
+    names: Shared,
+    runtime: Handle,
     is_colored: bool,
 }
 
 impl Assistant {
     fn with<T>(&self, ask: impl FnOnce(&Vocabulary) -> T) -> T {
-        ask(&self.vocabulary.lock().unwrap_or_else(PoisonError::into_inner))
+        ask(&self.names.lock().unwrap_or_else(PoisonError::into_inner).vocabulary)
+    }
+
+    /// The names of objects that go on with a URL. A store that does not answer soon has none.
+    fn objects(&self, url: &str) -> Vec<Candidate> {
+        let objects = self.names.lock().unwrap_or_else(PoisonError::into_inner).objects.clone();
+        let Some(objects) = objects else { return Vec::new() };
+        let asked = async { tokio::time::timeout(PATIENCE, objects.fitting(url)).await };
+        match self.runtime.block_on(asked) {
+            Ok(Ok(names)) => names,
+            // The statement will say why.
+            Ok(Err(_)) | Err(_) => Vec::new(),
+        }
     }
 }
 
@@ -132,7 +150,10 @@ impl Completer for Assistant {
     type Candidate = Pair;
 
     fn complete(&self, line: &str, at: usize, _: &Context<'_>) -> rustyline::Result<(usize, Vec<Pair>)> {
-        let Completion { start, candidates } = self.with(|vocabulary| completed(vocabulary, line, at));
+        let Completion { start, mut candidates, url } = self.with(|vocabulary| completed(vocabulary, line, at));
+        if let Some(url) = url {
+            candidates = self.objects(&url);
+        }
         let width = candidates.iter().map(|candidate| candidate.text.chars().count()).max().unwrap_or(0);
         let pair = |Candidate { text, about }: Candidate| {
             // A name may hold anything, also what moves the cursor.
@@ -197,9 +218,7 @@ fn completed(vocabulary: &Vocabulary, line: &str, at: usize) -> Completion {
             matching(start, word, names)
         }
         Takes::File => files(rest_start, rest),
-        Takes::Mode => {
-            matching(start, word, plain(Mode::ALL.into_iter().filter(|mode| mode.is_text()).map(Mode::name).collect()))
-        }
+        Takes::Mode => matching(start, word, plain(Mode::texts().map(Mode::name).collect())),
         Takes::OnOff => matching(start, word, plain(vec!["on", "off"])),
         Takes::Sql => complete(vocabulary, line, at),
     }

@@ -15,7 +15,9 @@ mod line;
 mod output;
 mod pager;
 mod progress;
+mod screen;
 mod shell;
+mod shown;
 mod vocabulary;
 
 use std::io::{IsTerminal, Read};
@@ -25,7 +27,7 @@ use tokio::runtime::Runtime;
 
 use self::line::{Line, Typed, is_farewell};
 pub use self::output::Mode;
-pub use self::shell::Shell;
+pub use self::shell::{Shell, text_of};
 use crate::printer::Printer;
 
 /// The threads that statements run on, apart from those that listen to whoever waits.
@@ -61,7 +63,7 @@ pub async fn session(mut shell: Shell, printer: &Printer, with_beginning: bool) 
         shell.tell(&failure);
     }
     let failed = |error| Error::storage("the terminal cannot be used").with_source(error);
-    let mut line = Line::open(shell.vocabulary.clone(), printer.colors_data()).map_err(failed)?;
+    let mut line = Line::open(shell.names.clone(), shell.runtime.clone(), printer.colors_data()).map_err(failed)?;
     while !shell.is_over {
         let draft = shell.draft.take();
         let typed = tokio::task::block_in_place(|| line.read(draft.as_deref())).map_err(failed)?;

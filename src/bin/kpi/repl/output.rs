@@ -3,13 +3,15 @@
 //! Tables, CSV and JSON are written as rows come. Parquet, Arrow and Markdown are gathered first: for results that memory
 //! should not hold there is `COPY`.
 
-use std::fs;
+use std::fs::File;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
 use kpi::error::{Error, Result};
+use kpi::location::{Replacement, cannot_write};
 use kpi::materialize::{arrow_ipc, csv, json, markdown, parquet};
 
 use super::grid::{self, Layout};
@@ -33,8 +35,10 @@ pub enum Mode {
 }
 
 impl Mode {
-    pub const ALL: [Mode; 8] =
-        [Mode::Table, Mode::Vertical, Mode::Csv, Mode::Json, Mode::Jsonl, Mode::Markdown, Mode::Parquet, Mode::Arrow];
+    /// Those that a terminal can show.
+    pub fn texts() -> impl Iterator<Item = Mode> {
+        Mode::value_variants().iter().copied().filter(|mode| mode.is_text())
+    }
 
     pub fn name(self) -> &'static str {
         match self {
@@ -173,7 +177,7 @@ impl Encoder {
     fn table(&mut self) -> String {
         let waiting = std::mem::take(&mut self.waiting);
         let layout = Layout::whole(&self.schema, &waiting);
-        let text = layout.header(false) + &waiting.iter().map(|batch| layout.rows(batch)).collect::<String>();
+        let text = layout.text(&waiting, false);
         self.layout = Some(layout);
         text
     }
@@ -195,47 +199,23 @@ const GROUP: usize = 256 * 1024;
 /// A file that is there as a whole or not at all.
 pub struct FileSink {
     path: PathBuf,
-    temporary: PathBuf,
-    file: fs::File,
-    is_done: bool,
+    file: File,
+    replacement: Replacement,
 }
 
 impl FileSink {
     /// # Errors
     /// `Storage` where no file can be written there.
     pub fn create(path: &Path) -> Result<FileSink> {
-        if path.exists() && !path.is_file() {
-            return Err(Error::config(format!("`{}` is there, and no file", path.display())));
-        }
-        let mut name = path.file_name().unwrap_or_default().to_owned();
-        name.push(format!(".{}.tmp", std::process::id()));
-        let temporary = path.with_file_name(name);
-        let file = fs::File::create(&temporary).map_err(|error| cannot_write(path, error))?;
-        Ok(FileSink { path: path.to_owned(), temporary, file, is_done: false })
+        let (replacement, file) = Replacement::of(path)?;
+        Ok(FileSink { path: path.to_owned(), file, replacement })
     }
 
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        use std::io::Write;
         self.file.write_all(bytes).map_err(|error| cannot_write(&self.path, error))
     }
 
-    pub fn finish(mut self) -> Result<()> {
-        fs::rename(&self.temporary, &self.path).map_err(|error| cannot_write(&self.path, error))?;
-        self.is_done = true;
-        Ok(())
+    pub fn finish(self) -> Result<()> {
+        self.replacement.put()
     }
-}
-
-impl Drop for FileSink {
-    fn drop(&mut self) {
-        if !self.is_done {
-            let _ = fs::remove_file(&self.temporary);
-        }
-    }
-}
-
-fn cannot_write(path: &Path, error: std::io::Error) -> Error {
-    Error::storage(format!("`{}` cannot be written", path.display()))
-        .with_hint("choose another place, or make room there")
-        .with_source(error)
 }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use datafusion::arrow::array::{AsArray, RecordBatch};
-use datafusion::arrow::datatypes::{DataType, SchemaRef, UInt64Type};
+use datafusion::arrow::datatypes::{SchemaRef, UInt64Type};
 use kpi::diagnostic::{FileId, Sources};
 use kpi::engine::{Engine, EngineOptions};
 use kpi::error::{Error, ErrorKind, Result};
@@ -18,13 +18,13 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use super::commands;
-use super::grid::{self, Layout};
 use super::output::{Encoder, FileSink, Mode};
-use super::pager::Pager;
 use super::progress::Watch;
+use super::screen::Screen;
+use super::shown::{Last, Shown, Target, is_count, is_plan, refuse_repeated_names, repeated_name, rows};
 use super::vocabulary::{self, Shared};
 use crate::commands::count;
-use crate::printer::{Printer, visible_lines};
+use crate::printer::Printer;
 
 /// How results are shown.
 #[derive(Debug, Clone)]
@@ -43,21 +43,6 @@ const NESTED_AT_MOST: usize = 16;
 /// How long the end of a statement is waited for.
 const END: Duration = Duration::from_millis(150);
 
-/// The last result, to be looked at again.
-#[derive(Debug, Clone)]
-pub struct Last {
-    pub schema: SchemaRef,
-    pub rows: Vec<RecordBatch>,
-    /// Whether there were more rows than these.
-    pub is_cut: bool,
-}
-
-impl Last {
-    pub fn count(&self) -> usize {
-        self.rows.iter().map(RecordBatch::num_rows).sum()
-    }
-}
-
 /// The project, which may still be being opened.
 enum Project {
     Opening(JoinHandle<Result<QuerySession>>),
@@ -71,14 +56,14 @@ pub struct Shell {
     pub is_interactive: bool,
     pub options: EngineOptions,
     project: Option<Project>,
-    runtime: Handle,
+    pub runtime: Handle,
     pub last: Option<Last>,
     /// The text of the statement before.
     pub statement: Option<String>,
     /// The file that holds the result of a script.
     output: Option<PathBuf>,
     has_written: bool,
-    pub vocabulary: Shared,
+    pub names: Shared,
     /// What the next line begins with.
     pub draft: Option<String>,
     pub is_over: bool,
@@ -92,8 +77,8 @@ type Outcome = std::result::Result<(), Failure>;
 
 impl Shell {
     pub fn new(printer: Printer, options: EngineOptions, runtime: Handle, is_interactive: bool) -> Shell {
-        let vocabulary: Shared = Arc::new(Mutex::new(Default::default()));
-        let opening = opening(options.clone(), runtime.clone(), vocabulary.clone(), is_interactive);
+        let names: Shared = Arc::new(Mutex::new(Default::default()));
+        let opening = opening(options.clone(), runtime.clone(), names.clone(), is_interactive);
         Shell {
             printer,
             settings: Settings { mode: Mode::Table, timing: false, pager: is_interactive, rows: ROWS_FOR_PEOPLE },
@@ -105,7 +90,7 @@ impl Shell {
             statement: None,
             output: None,
             has_written: false,
-            vocabulary,
+            names,
             draft: None,
             is_over: false,
             nested: 0,
@@ -140,7 +125,7 @@ impl Shell {
                 return Ok(session);
             }
             Some(Project::Opening(opening)) => opening,
-            None => opening(self.options.clone(), self.runtime.clone(), self.vocabulary.clone(), self.is_interactive),
+            None => opening(self.options.clone(), self.runtime.clone(), self.names.clone(), self.is_interactive),
         };
         let session = self.until_interrupted(opening, Watch::new(self.printer)).await?;
         let session = Arc::new(session.map_err(broken_off)??);
@@ -184,7 +169,7 @@ impl Shell {
     async fn gather(&self, session: &QuerySession) {
         if self.is_interactive {
             let gathered = vocabulary::gather(session).await;
-            *self.vocabulary.lock().unwrap_or_else(PoisonError::into_inner) = gathered;
+            *self.names.lock().unwrap_or_else(PoisonError::into_inner) = gathered;
         }
     }
 
@@ -210,7 +195,7 @@ impl Shell {
                 }
             }
         }
-        match unclosed(name, text, &script) {
+        match unclosed(&sources, file, &script) {
             Some(failure) if code == 0 && !self.is_over => {
                 self.tell(&failure);
                 failure.exit_code()
@@ -297,10 +282,9 @@ impl Shell {
             }
         };
         progress.clear();
-        let rest = if is_cut { Some(running) } else { None };
-        if let Some(rest) = rest {
+        if is_cut {
             // What was not asked for any more.
-            let _ = tokio::time::timeout(END, rest.end()).await;
+            let _ = tokio::time::timeout(END, running.end()).await;
         }
         let elapsed = started.elapsed();
         if let Some(shown) = shown {
@@ -413,28 +397,17 @@ impl Shell {
             (true, 0) => None,
             (true, rows) => Some(rows),
         };
-        Ok(Shown { schema, target, kept: Vec::new(), count: 0, keeps })
+        Ok(Shown::new(schema, target, keeps))
     }
 
     /// Shows what was fetched, and keeps it for the next look.
     fn show(&mut self, shown: Shown, is_stopped: bool, word: &str, session: &QuerySession) -> Result<()> {
-        let Shown { schema, target, kept, count: rows, keeps } = shown;
+        let Shown { schema, target, kept, count, keeps } = shown;
         let is_screen = matches!(target, Target::Screen);
-        match target {
-            Target::Nothing | Target::Screen => {}
-            Target::Output(encoder) => {
-                self.printer.data(encoder.finish()?)?;
-                self.has_written = true;
-            }
-            Target::File(mut sink, encoder) => {
-                sink.write(&encoder.finish()?)?;
-                sink.finish()?;
-                self.has_written = true;
-            }
-        }
+        self.has_written |= target.finish(&self.printer)?;
         if is_count(word, &schema) {
             let written = kept.first().map_or(0, |batch| batch.column(0).as_primitive::<UInt64Type>().value(0));
-            self.printer.note(format_args!("{} written", self::rows(written as usize)));
+            self.printer.note(format_args!("{} written", rows(written as usize)));
             return Ok(());
         }
         if schema.fields().is_empty() {
@@ -444,16 +417,16 @@ impl Shell {
             return Ok(());
         }
         if is_screen && is_plan(word, &schema) {
-            return self.show_plan(&kept);
+            return self.screen().plan(&kept);
         }
         if !self.is_interactive {
             return Ok(());
         }
-        let is_cut = is_stopped || keeps.is_some_and(|keeps| rows > keeps);
+        let is_cut = is_stopped || keeps.is_some_and(|keeps| count > keeps);
         let last = Last { schema: schema.clone(), rows: kept, is_cut };
         if is_screen {
-            self.screen(&last, false)?;
-            self.footer(&last);
+            self.screen().show(&last, false)?;
+            self.screen().footer(&last);
         }
         let repeated = repeated_name(&schema);
         match is_cut {
@@ -464,7 +437,7 @@ impl Shell {
             }
             true => session.forget_last(Some(format!(
                 "the last result was cut after {}; `\\rows 0` fetches all of the next one",
-                self::rows(last.count())
+                rows(last.count())
             ))),
             false => session.keep_last(&schema, last.rows.clone())?,
         }
@@ -472,134 +445,17 @@ impl Shell {
         Ok(())
     }
 
-    fn show_plan(&self, rows: &[RecordBatch]) -> Result<()> {
-        let mut text = String::new();
-        for batch in rows {
-            let (kinds, plans) = (grid::Cells::of(batch.column(0)), batch.column(1));
-            let plans = plans.as_string_opt::<i32>();
-            for row in 0..batch.num_rows() {
-                let kind = kinds.as_ref().map(|kinds| kinds.text(row)).unwrap_or_default();
-                let plan = visible_lines(plans.map_or("", |plans| plans.value(row)));
-                text.push_str(&format!("{kind}\n{}\n", plan.trim_end()));
-            }
-        }
-        self.put(text)
-    }
-
-    /// Puts a text on the screen, in the pager where it is longer than that.
-    pub fn put(&self, text: String) -> Result<()> {
-        let (_, height) = self.printer.window();
-        let is_long = text.lines().count() + 2 > height;
-        match Pager::of_environment().filter(|_| self.settings.pager && self.is_interactive && is_long) {
-            Some(pager) if pager.show(&text) => Ok(()),
-            _ => self.printer.data(text),
-        }
-    }
-
-    /// Shows rows to people: fitted to the window, or whole in the pager where there are more than it has lines, or
-    /// somebody wants `all`.
-    pub fn screen(&self, last: &Last, all: bool) -> Result<()> {
-        let (width, height) = self.printer.window();
-        let Last { schema, rows, .. } = last;
-        let count = last.count();
-        let is_bold = self.printer.colors_data();
-        let is_vertical = self.settings.mode == Mode::Vertical;
-        let vertical = |window: Option<usize>| {
-            let mut before = 0;
-            let mut text = String::new();
-            let mut is_cut = false;
-            for batch in rows {
-                let (records, has_cut) = grid::records(batch, before, window);
-                text.push_str(&records);
-                is_cut |= has_cut;
-                before += batch.num_rows();
-            }
-            if is_cut {
-                self.printer.note("long texts are cut; `\\last` shows them whole");
-            }
-            text
-        };
-        let lines = if is_vertical { count * (schema.fields().len() + 1) } else { count + 2 };
-        if !all && lines + 3 <= height {
-            let text = match is_vertical {
-                true => vertical(Some(width)),
-                false => {
-                    let layout = Layout::fitted(schema, rows, width);
-                    self.tell_cut(&layout, schema.fields().len());
-                    layout.header(is_bold) + &rows.iter().map(|batch| layout.rows(batch)).collect::<String>()
-                }
-            };
-            return self.printer.data(text);
-        }
-        let pager = Pager::of_environment().filter(|_| self.settings.pager && self.is_interactive);
-        if let Some(pager) = pager {
-            let whole = match is_vertical {
-                true => vertical(None),
-                false => {
-                    let layout = Layout::whole(schema, rows);
-                    layout.header(is_bold) + &rows.iter().map(|batch| layout.rows(batch)).collect::<String>()
-                }
-            };
-            if pager.show(&whole) {
-                return Ok(());
-            }
-        }
-        if is_vertical {
-            return self.printer.data(vertical(if all { None } else { Some(width) }));
-        }
-        let layout = if all { Layout::whole(schema, rows) } else { Layout::fitted(schema, rows, width) };
-        let mut text = layout.header(is_bold);
-        if all {
-            rows.iter().for_each(|batch| text.push_str(&layout.rows(batch)));
-            return self.printer.data(text);
-        }
-        self.tell_cut(&layout, schema.fields().len());
-        // The beginning and the end, with a sign for what lies between.
-        let room = height.saturating_sub(6).max(4);
-        let (front, back) = (room.div_ceil(2), room / 2);
-        let whole = datafusion::arrow::compute::concat_batches(schema, rows)
-            .map_err(|error| Error::internal("rows could not be put together").with_source(error))?;
-        text.push_str(&layout.rows(&whole.slice(0, front.min(count))));
-        if count > front + back {
-            text.push_str(&format!("⋮ {} between; `\\last` shows all\n", self::rows(count - front - back)));
-        }
-        let back = back.min(count - front.min(count));
-        text.push_str(&layout.rows(&whole.slice(count - back, back)));
-        self.printer.data(text)
-    }
-
-    fn tell_cut(&self, layout: &Layout, columns: usize) {
-        let words = match (layout.left_out(), layout.is_cut()) {
-            (0, false) => return,
-            (0, true) => "long texts are cut; `\\last` shows them whole".to_owned(),
-            (some, _) => {
-                format!("{some} of {} left out; `\\last` or `\\mode vertical` shows them", count(columns, "column"))
-            }
-        };
-        self.printer.note(words);
-    }
-
-    pub fn footer(&self, last: &Last) {
-        let rows = rows(last.count());
-        match last.is_cut {
-            true => self.printer.note(format_args!("the first {rows}; `\\rows 0` fetches all")),
-            false => self.printer.note(rows),
-        }
+    /// What people look at.
+    pub fn screen(&self) -> Screen {
+        let Settings { mode, pager, .. } = self.settings;
+        Screen { printer: self.printer, is_vertical: mode == Mode::Vertical, has_pager: pager && self.is_interactive }
     }
 
     /// Gives rows that no statement gave as those of a statement are given.
     pub fn give(&mut self, schema: &SchemaRef, rows: RecordBatch) -> Result<()> {
         let mut shown = self.shown(schema.clone(), "kpi")?;
         shown.add(rows, &self.printer)?;
-        match shown.target {
-            Target::Nothing | Target::Screen => {}
-            Target::Output(encoder) => self.printer.data(encoder.finish()?)?,
-            Target::File(mut sink, encoder) => {
-                sink.write(&encoder.finish()?)?;
-                sink.finish()?;
-            }
-        }
-        self.has_written = true;
+        self.has_written |= shown.target.finish(&self.printer)?;
         Ok(())
     }
 
@@ -624,13 +480,11 @@ impl Shell {
             let error = Error::config(format!("`{}` is read by a file that it reads", path.display()));
             return Err(error.into());
         }
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| Error::config(format!("`{}` cannot be read", path.display())).with_source(error))?;
+        let text = text_of(path)?;
         self.nested += 1;
-        let name = path.display().to_string();
         let script = read_script(&text);
         let mut sources = Sources::default();
-        let file = sources.add(&name, text.as_str());
+        let file = sources.add(path, text);
         let mut outcome = Ok(());
         for piece in &script.pieces {
             outcome = Box::pin(self.run_piece(&sources, file, piece)).await;
@@ -639,7 +493,7 @@ impl Shell {
             }
         }
         self.nested -= 1;
-        match unclosed(&name, &text, &script) {
+        match unclosed(&sources, file, &script) {
             Some(failure) if outcome.is_ok() && !self.is_over => Err(failure),
             _ => outcome,
         }
@@ -648,12 +502,13 @@ impl Shell {
 
 /// A comment that nothing closes hides what stands behind it. A text that nothing closes is part of a statement, which says so
 /// itself.
-fn unclosed(name: &str, text: &str, script: &Script) -> Option<Failure> {
+fn unclosed(sources: &Sources, file: FileId, script: &Script) -> Option<Failure> {
     let End::Quoted(at) = script.end else { return None };
     let is_in_a_statement = script.pieces.last().is_some_and(|piece| piece.range().contains(&at));
+    let text = &sources.get(file).text;
     (!is_in_a_statement).then(|| {
         let end = text[at..].find('\n').map_or(text.len(), |line| at + line);
-        Written::new(name, text, at..end).mistake(
+        Written::part(sources, file, at..end).mistake(
             "the comment is not closed",
             None,
             Some("close it with `*/`".to_owned()),
@@ -665,7 +520,7 @@ fn unclosed(name: &str, text: &str, script: &Script) -> Option<Failure> {
 fn opening(
     options: EngineOptions,
     runtime: Handle,
-    vocabulary: Shared,
+    names: Shared,
     is_interactive: bool,
 ) -> JoinHandle<Result<QuerySession>> {
     // Where statements run there is room for plans that nest deeply.
@@ -675,7 +530,7 @@ fn opening(
             // Without a look at the results only their names are not known yet.
             let _ = session.look_at_results().await;
             let gathered = vocabulary::gather(&session).await;
-            *vocabulary.lock().unwrap_or_else(PoisonError::into_inner) = gathered;
+            *names.lock().unwrap_or_else(PoisonError::into_inner) = gathered;
         }
         Ok(session)
     })
@@ -693,81 +548,21 @@ async fn open(options: &EngineOptions) -> Result<Engine> {
     }
 }
 
-/// What comes of the rows of a statement.
-struct Shown {
-    schema: SchemaRef,
-    target: Target,
-    kept: Vec<RecordBatch>,
-    count: usize,
-    /// How many rows are kept; `None` for all.
-    keeps: Option<usize>,
-}
-
-enum Target {
-    /// For people, once all rows are there.
-    Screen,
-    /// As they come, to standard output.
-    Output(Encoder),
-    File(FileSink, Encoder),
-    Nothing,
-}
-
-impl Shown {
-    fn is_screen(&self) -> bool {
-        matches!(self.target, Target::Screen)
-    }
-
-    /// Whether more rows are wanted.
-    fn add(&mut self, rows: RecordBatch, printer: &Printer) -> Result<bool> {
-        let room = self.keeps.map_or(usize::MAX, |keeps| keeps.saturating_sub(self.count));
-        self.count += rows.num_rows();
-        if room > 0 && rows.num_rows() > 0 {
-            self.kept.push(rows.slice(0, rows.num_rows().min(room)));
-        }
-        match &mut self.target {
-            Target::Screen => return Ok(rows.num_rows() <= room),
-            Target::Nothing => {}
-            Target::Output(encoder) => printer.data(encoder.add(rows)?)?,
-            Target::File(sink, encoder) => sink.write(&encoder.add(rows)?)?,
-        }
-        Ok(true)
-    }
-}
-
-/// Whether what a statement gives is only how many rows it wrote somewhere.
-fn is_count(word: &str, schema: &SchemaRef) -> bool {
-    let [count] = schema.fields().as_ref() else { return false };
-    matches!(word, "copy" | "insert") && count.name() == "count" && count.data_type() == &DataType::UInt64
-}
-
-/// A name that two columns have.
-fn repeated_name(schema: &SchemaRef) -> Option<&str> {
-    let mut seen = std::collections::HashSet::new();
-    schema.fields().iter().map(|field| field.name().as_str()).find(|name| !seen.insert(*name))
-}
-
-/// Readers of such a file find only one of them.
-pub fn refuse_repeated_names(schema: &SchemaRef) -> Result<()> {
-    match repeated_name(schema) {
-        Some(name) => Err(Error::config(format!("two columns are named `{name}`"))
-            .with_hint("give each column a name of its own, as in `SELECT a.x AS a_x`")),
-        None => Ok(()),
-    }
-}
-
-/// Whether it is what EXPLAIN gives, which is drawn in lines of its own.
-fn is_plan(word: &str, schema: &SchemaRef) -> bool {
-    word == "explain" && schema.fields().iter().map(|field| field.name().as_str()).eq(["plan_type", "plan"])
+/// What a file of statements holds.
+///
+/// # Errors
+/// `Config` where it is none, or holds no text.
+pub fn text_of(path: &Path) -> Result<String> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Error::config(format!("`{}` cannot be read", path.display())).with_source(error))?;
+    // Some editors begin a file with a sign that says how its letters are written.
+    Ok(text.trim_start_matches('\u{feff}').to_owned())
 }
 
 fn first_word(text: &str) -> String {
     let words = kpi::query::words::words(text);
     let first = words.iter().find(|word| word.kind != kpi::query::words::WordKind::Comment);
     first.map(|word| text[word.range.clone()].to_lowercase()).unwrap_or_default()
-}
-
-pub fn rows(number: usize) -> String {
-    count(number, "row")
 }
 
 fn seconds(time: Duration) -> String {

@@ -1,23 +1,33 @@
 //! The names that completion offers, gathered from a session when they may have changed.
 //!
-//! Gathering reads no data and asks no store: what has to be read to be known is left out.
+//! Gathering reads no data and asks no store: what has to be read to be known is left out. The names of objects are asked for
+//! when somebody types a URL.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::logical_expr::Documentation;
 use kpi::compile::{PERIOD_END, PERIOD_START};
 use kpi::model::Kpi;
 use kpi::query::complete::{KpiNames, Vocabulary};
-use kpi::query::{DEFINITIONS, QuerySession, RESULTS};
+use kpi::query::{DEFINITIONS, Objects, QuerySession, RESULTS};
 use kpi::report::KPI_VALUES;
 
+/// What the line editor knows of a session.
+#[derive(Default)]
+pub struct Names {
+    pub vocabulary: Vocabulary,
+    /// Whom to ask for the names of objects, once the session is there.
+    pub objects: Option<Objects>,
+}
+
 /// Shared with the line editor.
-pub type Shared = Arc<Mutex<Vocabulary>>;
+pub type Shared = Arc<Mutex<Names>>;
 
 type Columns = Vec<(String, String)>;
 
-pub async fn gather(session: &QuerySession) -> Vocabulary {
+pub async fn gather(session: &QuerySession) -> Names {
     let model = session.engine().model();
     let kpis: BTreeMap<String, KpiNames> = model.defined().map(|kpi| (kpi.name.clone(), names_of(kpi))).collect();
     let mut vocabulary = Vocabulary { kpis, functions: functions(session), ..Vocabulary::default() };
@@ -39,7 +49,7 @@ pub async fn gather(session: &QuerySession) -> Vocabulary {
             vocabulary.schemas.insert(schema, found);
         }
     }
-    vocabulary
+    Names { vocabulary, objects: Some(session.objects()) }
 }
 
 async fn known(session: &QuerySession, name: &str) -> Columns {
@@ -72,18 +82,6 @@ fn names_of(kpi: &Kpi) -> KpiNames {
 
 /// Functions with what they take, as their documentation has it.
 pub fn functions(session: &QuerySession) -> BTreeMap<String, String> {
-    let state = session.context().state();
-    let mut found: BTreeMap<String, String> =
-        session.functions().into_iter().map(|name| (name.clone(), String::new())).collect();
-    let scalar = state.scalar_functions().values();
-    let scalar = scalar
-        .filter_map(|function| Some((function.name().to_owned(), function.documentation()?.syntax_example.clone())));
-    let aggregate = state.aggregate_functions().values();
-    let aggregate = aggregate
-        .filter_map(|function| Some((function.name().to_owned(), function.documentation()?.syntax_example.clone())));
-    let window = state.window_functions().values();
-    let window = window
-        .filter_map(|function| Some((function.name().to_owned(), function.documentation()?.syntax_example.clone())));
-    found.extend(scalar.chain(aggregate).chain(window));
-    found
+    let takes = |known: Option<Documentation>| known.map(|known| known.syntax_example).unwrap_or_default();
+    session.functions().into_iter().map(|(name, known)| (name, takes(known))).collect()
 }
