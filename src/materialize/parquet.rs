@@ -108,7 +108,13 @@ impl Encoder {
         to.close().map(drop)
     }
 
-    /// The bytes of the file.
+    /// The bytes that are written since this was asked last, so that they need not all be kept.
+    pub fn take(&mut self) -> Result<Vec<u8>> {
+        self.writer.flush().map_err(|source| cannot_encode("Parquet", source))?;
+        Ok(std::mem::take(self.writer.inner_mut()))
+    }
+
+    /// The bytes of the file that were not taken.
     pub fn finish(self) -> Result<Vec<u8>> {
         self.writer.into_inner().map_err(|source| cannot_encode("Parquet", source))
     }

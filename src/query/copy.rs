@@ -17,6 +17,14 @@ use crate::location::{Replacement, cannot_write, is_url};
 /// runs.
 pub(super) fn beside(plan: LogicalPlan) -> Result<(LogicalPlan, Option<Replacement>)> {
     let LogicalPlan::Copy(mut copy) = plan else { return Ok((plan, None)) };
+    if let Some(compression) = compression(&copy.output_url) {
+        // Without that a file would be named `.gz` and be none.
+        let is_said = copy.options.keys().any(|name| name.ends_with("compression"));
+        let takes_one = ["csv", "json"].contains(&copy.file_type.get_ext().as_str());
+        if takes_one && !is_said {
+            copy.options.insert("format.compression".to_owned(), compression.to_owned());
+        }
+    }
     let path = Path::new(&copy.output_url);
     let is_folder = copy.output_url.ends_with(['/', '\\']) || path.is_dir() || !copy.partition_by.is_empty();
     if is_url(&copy.output_url) || is_folder || path.extension().is_none() {
@@ -28,4 +36,10 @@ pub(super) fn beside(plan: LogicalPlan) -> Result<(LogicalPlan, Option<Replaceme
     let (replacement, _) = Replacement::of(path)?;
     copy.output_url = replacement.temporary().to_string_lossy().into_owned();
     Ok((LogicalPlan::Copy(copy), Some(replacement)))
+}
+
+/// The compression that the ending of a name says.
+fn compression(name: &str) -> Option<&'static str> {
+    const ENDINGS: [(&str, &str); 4] = [(".gz", "gzip"), (".zst", "zstd"), (".bz2", "bzip2"), (".xz", "xz")];
+    ENDINGS.iter().find(|(ending, _)| name.ends_with(ending)).map(|(_, compression)| *compression)
 }

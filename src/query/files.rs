@@ -4,12 +4,11 @@
 //! change.
 
 use std::fmt;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
-use datafusion::arrow::datatypes::DataType;
+
 use datafusion::catalog::{TableProvider, UrlTableFactory};
 use datafusion::common::{DataFusionError, Result, plan_datafusion_err, plan_err};
 use datafusion::datasource::ViewTable;
@@ -18,12 +17,13 @@ use datafusion::datasource::listing::{
     ListingOptions, ListingTable, ListingTableConfig, ListingTableConfigExt, ListingTableUrl,
 };
 use datafusion::execution::SessionState;
-use datafusion::object_store::ObjectStoreExt;
 use datafusion::prelude::SessionContext;
 
+use super::json_arrays::{ArrayTable, holds_an_array, of_arrays};
+use super::unreadable::with_files;
 use crate::catalog::{self, SourceError, SourceOptions};
 use crate::error::Error;
-use crate::location::{Location, store_of};
+use crate::location::Location;
 use crate::validate::rows_as_they_seem;
 use url::Url;
 
@@ -62,16 +62,19 @@ impl UrlTableFactory for Files {
             if let Some(options) = config.options.as_ref().filter(|options| options.format.get_ext().starts_with("csv"))
             {
                 let partitions = options.table_partition_cols.clone();
-                return csv(&state, &place, name, partitions).await;
+                let options = SourceOptions { partitions, ..SourceOptions::default() };
+                return Ok(Arc::new(csv(&state, &place, name, &options).await?) as Arc<dyn TableProvider>);
             }
-            let config = if holds_an_array(&state, &place, name).await { of_arrays(config) } else { config };
+            let has_arrays = holds_an_array(&state, &place, name).await;
+            let config = if has_arrays { of_arrays(config) } else { config };
             let config = config.infer_schema(&state).await?;
             if config.file_schema.as_ref().is_some_and(|schema| schema.fields().is_empty()) {
                 return plan_err!("`{name}` has no columns");
             }
-            Ok(Arc::new(ListingTable::try_new(config)?) as Arc<dyn TableProvider>)
+            let table = ListingTable::try_new(config)?;
+            Ok(if has_arrays { Arc::new(ArrayTable(table)) as Arc<dyn TableProvider> } else { Arc::new(table) })
         };
-        opened.await.map(Some).map_err(|error| explained(name, error))
+        opened.await.map(Some).map_err(|error| with_files(explained(name, error), &[name.to_owned()]))
     }
 }
 
@@ -81,7 +84,7 @@ fn looks_like_a_file(name: &str) -> bool {
 }
 
 /// Where a name leads, from the folder that one is in.
-fn place_of(name: &str) -> Result<(Location, ListingTableUrl)> {
+pub(super) fn place_of(name: &str) -> Result<(Location, ListingTableUrl)> {
     let here = Location::Local(std::env::current_dir().unwrap_or_else(|_| PathBuf::from(".")));
     // What no store is known for is refused here, with what there is instead.
     let place = Location::parse(name, &here).map_err(|error| DataFusionError::External(Box::new(error)))?;
@@ -104,18 +107,17 @@ fn place_of(name: &str) -> Result<(Location, ListingTableUrl)> {
 
 /// CSV files, read as those of a project's tables are: all with the same columns, and what looks like a number and is a code, such
 /// as 007, stays a text.
-async fn csv(
+pub(super) async fn csv(
     state: &SessionState,
     place: &Location,
     name: &str,
-    partitions: Vec<(String, DataType)>,
-) -> Result<Arc<dyn TableProvider>> {
+    options: &SourceOptions,
+) -> Result<ViewTable> {
     let context = SessionContext::new_with_state(state.clone());
     // What is there is meant, also where its name looks like a pattern.
     let is_there = place.as_path().is_some_and(Path::exists);
     let source = if is_there { name.replace(['*', '?', '[', ']'], "_") } else { name.to_owned() };
-    let opened =
-        catalog::open(&context, place, &source, &SourceOptions { partitions, ..SourceOptions::default() }).await;
+    let opened = catalog::open(&context, place, &source, options).await;
     let opened = opened.map_err(|error| {
         let error = match error {
             SourceError::Absent(_) => Error::config(format!("there is no file at `{name}`")),
@@ -127,7 +129,7 @@ async fn csv(
         };
         DataFusionError::External(Box::new(error))
     })?;
-    Ok(Arc::new(ViewTable::new(rows_as_they_seem(&opened)?, None)))
+    Ok(ViewTable::new(rows_as_they_seem(&opened)?, None))
 }
 
 /// The ending of a file that says that it holds an object to a line, and that DataFusion does not know.
@@ -136,44 +138,9 @@ fn ending_of_lines(name: &str) -> Option<&'static str> {
     [".jsonl", ".ndjson"].into_iter().find(|ending| name.ends_with(ending))
 }
 
-/// Whether a file of JSON is one array, and not an object to a line.
-async fn holds_an_array(state: &SessionState, place: &Location, name: &str) -> bool {
-    if !name.to_ascii_lowercase().ends_with(".json") {
-        return false;
-    }
-    let beginning = match place {
-        Location::Local(path) => {
-            let mut bytes = Vec::new();
-            // Of several files the first one speaks for all.
-            let pattern = glob::glob(&path.to_string_lossy()).ok().and_then(|mut found| found.next()?.ok());
-            let first = if path.exists() { path.clone() } else { pattern.unwrap_or_default() };
-            let read = std::fs::File::open(first).and_then(|file| file.take(BEGINNING).read_to_end(&mut bytes));
-            read.is_ok().then_some(bytes)
-        }
-        Location::Remote(remote) => {
-            let stores = state.runtime_env().object_store_registry.clone();
-            match (store_of(&stores, remote), remote.object_key()) {
-                (Ok(store), Ok(key)) => store.get_range(&key, 0..BEGINNING).await.ok().map(|bytes| bytes.to_vec()),
-                _ => None,
-            }
-        }
-    };
-    beginning.is_some_and(|bytes| bytes.trim_ascii_start().starts_with(b"["))
-}
-
-/// So many bytes tell what a file of JSON is.
-const BEGINNING: u64 = 256;
-
-fn of_arrays(mut config: ListingTableConfig) -> ListingTableConfig {
-    if let Some(options) = &mut config.options {
-        options.format = Arc::new(JsonFormat::default().with_newline_delimited(false));
-    }
-    config
-}
-
 fn explained(name: &str, error: DataFusionError) -> DataFusionError {
     let text = error.strip_backtrace();
-    if text.contains("No files found")
+    if text.to_lowercase().contains("no files found")
         || text.contains("at least one file")
         || text.contains("No files exist")
         || text.contains("No files for table")

@@ -353,6 +353,17 @@ fn told(error: &DataFusionError, known: &Known) -> Told {
             hint: Some(format!("add `GROUP BY {column}`; `GROUP BY ALL` groups by every column without an aggregate")),
         };
     }
+    if let Some(ending) = text.strip_prefix("There is no registered file format with ext ") {
+        return Told {
+            message: format!("`.{ending}` says no format that files are written in"),
+            word: None,
+            hint: Some("end the name with .parquet, .csv, .json or .arrow, or add `STORED AS CSV`".to_owned()),
+        };
+    }
+    if let Some(place) = between(text, "No files found at ", ". ") {
+        let place = place.trim_start_matches("file://");
+        return Told { message: format!("there is no file at `{place}`"), word: None, hint: None };
+    }
     let function = between(text, "Function '", "'");
     let text = match text.split_once("failed to match any signature, errors: ") {
         // The first reason is as good as the others.

@@ -7,8 +7,10 @@
 pub mod complete;
 mod copy;
 mod definitions;
+mod external;
 mod files;
 mod interruption;
+mod json_arrays;
 mod kpi_function;
 mod kpi_table;
 mod meter;
@@ -18,6 +20,8 @@ mod objects;
 mod parameters;
 mod results;
 mod script;
+mod types;
+mod unreadable;
 pub mod words;
 
 use std::collections::BTreeMap;
@@ -40,6 +44,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use self::copy::beside;
+use self::external::{CSV, CsvTables};
 use self::files::Files;
 use self::interruption::{Interruption, PutGates, interruptible};
 use self::kpi_function::KpiRelations;
@@ -52,6 +57,8 @@ use self::parameters::with_parameters;
 pub use self::parameters::{Parameter, Parameters, TYPES, read_parameter};
 use self::results::Results;
 pub use self::script::{End, Piece, Script, read_script};
+pub use self::types::sql_type;
+use self::unreadable::{files_of, with_files};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::location::Replacement;
@@ -90,12 +97,22 @@ pub struct Running {
     task: JoinHandle<()>,
     meter: Arc<OnceLock<Meter>>,
     interruption: Interruption,
+    /// Whether the last step was seen.
+    is_over: bool,
 }
 
 impl Running {
     /// What comes next; nothing once all is there, or it has failed.
     pub async fn next(&mut self) -> Option<std::result::Result<Step, Failure>> {
-        self.steps.recv().await
+        let step = self.steps.recv().await;
+        if step.is_none() && !std::mem::replace(&mut self.is_over, true) {
+            // Steps also end where the task breaks off, and then they are not all.
+            if let Err(error) = (&mut self.task).await {
+                let broken = Error::internal("the statement broke off, so its rows are not all there");
+                return Some(Err(broken.with_source(error).into()));
+            }
+        }
+        step
     }
 
     /// How far it is, once it is planned.
@@ -109,7 +126,9 @@ impl Running {
         self.task.abort();
         // Whoever waits to hand over rows stops waiting.
         self.steps.close();
-        let _ = (&mut self.task).await;
+        if !self.is_over {
+            let _ = (&mut self.task).await;
+        }
     }
 }
 
@@ -155,6 +174,7 @@ impl QuerySession {
             .with_config(config)
             .with_catalog_list(catalogs)
             .with_physical_optimizer_rules(rules)
+            .with_table_factory(CSV.to_owned(), Arc::new(CsvTables::default()))
             .build();
         let context = SessionContext::new_with_state(state);
         let weak = context.state_weak_ref();
@@ -288,7 +308,7 @@ impl QuerySession {
                 let _ = sender.send(Err(failure)).await;
             }
         });
-        Running { steps, task, meter, interruption }
+        Running { steps, task, meter, interruption, is_over: false }
     }
 
     /// Plans a statement and runs it to its end, or until nobody waits for its rows any more.
@@ -317,6 +337,8 @@ impl QuerySession {
         let planned = if is_explained { planned.await } else { interruptible(interruption, planned).await };
         let physical = planned.map_err(failed)?;
         let _ = meter.set(Meter::of(&physical));
+        let files = files_of(&physical);
+        let failed = |error| self.failure(with_files(error, &files), written);
         if sender.send(Ok(Step::Columns(physical.schema()))).await.is_err() {
             return Ok(());
         }

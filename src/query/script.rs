@@ -10,7 +10,7 @@ use std::ops::Range;
 pub enum Piece {
     /// SQL, without its semicolon.
     Statement(Range<usize>),
-    /// A line that begins with a backslash, with it.
+    /// A line that begins with a backslash or a dot, with it.
     Command(Range<usize>),
 }
 
@@ -53,7 +53,7 @@ pub fn read_script(text: &str) -> Script {
         match rest.chars().next() {
             None => return Script { pieces, end: End::Complete },
             Some(';') => at += 1,
-            Some('\\') => {
+            Some('\\' | '.') if is_command(rest) => {
                 let line = rest.find('\n').unwrap_or(rest.len());
                 pieces.push(Piece::Command(at..at + rest[..line].trim_end().len()));
                 at += line;
@@ -74,6 +74,11 @@ pub fn read_script(text: &str) -> Script {
             },
         }
     }
+}
+
+/// Whether a line is a command: behind a backslash, or behind a dot as other shells have it. No statement begins with a dot.
+fn is_command(rest: &str) -> bool {
+    rest.starts_with('\\') || rest[1..].starts_with(|letter: char| letter.is_ascii_alphabetic())
 }
 
 /// The first byte from here on that is neither blank nor part of a comment.

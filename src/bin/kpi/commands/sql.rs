@@ -7,7 +7,7 @@ use kpi::error::{Error, Result};
 
 use crate::args::SqlArguments;
 use crate::printer::Printer;
-use crate::repl::{Mode, Shell, runtime, text_of};
+use crate::repl::{Mode, Shell, no_format, runtime, text_of};
 
 pub async fn sql(options: &EngineOptions, arguments: &SqlArguments, printer: &Printer) -> Result<u8> {
     match &arguments.kpi {
@@ -23,8 +23,11 @@ pub async fn sql(options: &EngineOptions, arguments: &SqlArguments, printer: &Pr
 
 async fn run(options: &EngineOptions, arguments: &SqlArguments, printer: &Printer) -> Result<u8> {
     let texts = texts(arguments)?;
-    let by_ending = arguments.output.as_deref().and_then(Mode::of_file);
-    let mode = arguments.format.or(by_ending).unwrap_or(Mode::Table);
+    let mode = match (arguments.format, arguments.output.as_deref()) {
+        (Some(format), _) => format,
+        (None, Some(path)) if path.extension().is_some() => Mode::of_file(path).ok_or_else(|| no_format(path))?,
+        (None, _) => Mode::Table,
+    };
     let statements = runtime()?;
     let mut shell = Shell::new(*printer, options.clone(), statements.handle().clone(), false);
     shell.settings.mode = mode;

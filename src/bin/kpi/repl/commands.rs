@@ -17,7 +17,7 @@ use kpi::report::format_number;
 
 use super::ask::{last_periods, read_question};
 use super::chart::{self, Form};
-use super::output::{Encoder, FileSink, Mode};
+use super::output::{Encoder, FileSink, Mode, no_format};
 use super::shell::{Shell, text_of};
 use super::shown::{Last, refuse_repeated_names, rows};
 use super::{charted, described, editor, explained};
@@ -262,7 +262,7 @@ pub const COMMANDS: [Command; 20] = [
     },
     Command {
         name: "quit",
-        alias: Some("q"),
+        alias: Some("exit"),
         arguments: "",
         about: "Leave, as Ctrl-D does",
         examples: &[],
@@ -275,6 +275,24 @@ pub const COMMANDS: [Command; 20] = [
             .boxed()
         },
     },
+];
+
+/// What people type who come from other shells, and what does it here.
+const HABITS: [(&[&str], &str); 8] = [
+    (
+        &["x", "maximum_column_width", "width"],
+        "`\\mode vertical` shows one column to a line, `\\last` shows texts whole",
+    ),
+    (&["dt", "l", "dn", "dv", "databases", "schema", "show"], "`\\d` lists the tables, `\\d TABLE` the columns of one"),
+    (&["df", "manual"], "`\\f` lists the functions, `\\f FUNCTION` says what one takes"),
+    (
+        &["o", "out", "output", "once", "copy", "w", "write"],
+        "`\\save FILE` writes the last result, `COPY (SELECT ...) TO 'file'` all rows of a query",
+    ),
+    (&["pset", "format"], "`\\mode` says how results are written"),
+    (&["timer"], "`\\timing on` says how long each statement took"),
+    (&["s", "history", "g"], "Ctrl-R searches what was typed before, and the arrow keys go through it"),
+    (&["c", "connect", "open", "conninfo"], "start `kpi repl --project FOLDER` for another project"),
 ];
 
 /// The command that a word means: by its name, its alias, or the beginning of one name only.
@@ -290,6 +308,9 @@ pub fn find(word: &str) -> Result<&'static Command> {
         [only] => Ok(only),
         [] => {
             let error = Error::config(format!("there is no command `\\{word}`"));
+            if let Some((_, instead)) = HABITS.iter().find(|(words, _)| words.contains(&word.as_str())) {
+                return Err(error.with_hint(*instead));
+            }
             Err(match nearest(&word, COMMANDS.iter().map(|command| command.name)) {
                 Some(near) => error.with_hint(format!("did you mean `\\{near}`?")),
                 None => error.with_hint("`\\help` lists them"),
@@ -304,7 +325,7 @@ pub fn find(word: &str) -> Result<&'static Command> {
 
 /// Does what a line with a command says.
 pub async fn run(shell: &mut Shell, line: &str) -> Outcome {
-    let line = line.trim_start_matches('\\');
+    let line = line.trim_start_matches(['\\', '.']);
     let end = line.find(|letter: char| letter.is_whitespace() || letter == ';').unwrap_or(line.len());
     let command = find(&line[..end])?;
     // People end lines with a semicolon here as well.
@@ -475,10 +496,7 @@ fn save(shell: &mut Shell, rest: &str) -> Result<()> {
         shell.printer.note(format_args!("the statement is in `{}`", path.display()));
         return Ok(());
     }
-    let mode = Mode::of_file(&path).ok_or_else(|| {
-        Error::config(format!("the ending of `{}` says no format", path.display()))
-            .with_hint("it may be .csv, .json, .jsonl, .md, .parquet, .arrow, .txt, or .sql for the statement")
-    })?;
+    let mode = Mode::of_file(&path).ok_or_else(|| no_format(&path))?;
     let Last { schema, rows: batches, is_cut } = shell.last.clone().ok_or_else(nothing_yet)?;
     if is_cut {
         return Err(Error::config("the last result was cut, so a file of it would lack rows").with_hint(format!(

@@ -7,7 +7,7 @@ use kpi::catalog::PERIODS;
 use kpi::diagnostic::nearest;
 use kpi::error::{Error, Result};
 use kpi::model::Origin;
-use kpi::query::{LAST, QuerySession, RESULTS};
+use kpi::query::{LAST, QuerySession, RESULTS, sql_type};
 use kpi::report::KPI_VALUES;
 
 use crate::commands::count;
@@ -107,7 +107,7 @@ pub async fn table(session: &QuerySession, name: &str, printer: &Printer) -> Res
 fn columns(schema: &SchemaRef, printer: &Printer) -> String {
     let lines = schema.fields().iter().map(|field| {
         let is_nullable = if field.is_nullable() { "" } else { "never missing" };
-        vec![Cell::new(field.name()), Cell::new(field.data_type().to_string()), Cell::new(is_nullable)]
+        vec![Cell::new(field.name()), Cell::new(sql_type(field.data_type())), Cell::new(is_nullable)]
     });
     let columns = [("Column", Column::Word), ("Type", Column::Word), ("", Column::Word)];
     laid_out(printer, &columns, lines.collect())

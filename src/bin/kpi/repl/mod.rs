@@ -26,7 +26,7 @@ use kpi::error::{Error, Result};
 use tokio::runtime::Runtime;
 
 use self::line::{Line, Typed, is_farewell};
-pub use self::output::Mode;
+pub use self::output::{Mode, no_format};
 pub use self::shell::{Shell, text_of};
 use crate::printer::Printer;
 
@@ -57,10 +57,12 @@ pub async fn session(mut shell: Shell, printer: &Printer, with_beginning: bool) 
     // From here on Ctrl-C ends a statement and never the session.
     listen()?;
     printer.note(format_args!("kpi {}. \\help shows what there is, Ctrl-D leaves.", env!("CARGO_PKG_VERSION")));
-    if let Some(file) = history::beginning().filter(|_| with_beginning)
-        && let Err(failure) = shell.read(&file).await
-    {
-        shell.tell(&failure);
+    if let Some(file) = history::beginning().filter(|_| with_beginning) {
+        match text_of(&file) {
+            // One line of it that fails keeps no other from being done.
+            Ok(text) => drop(shell.run_text(&file.display().to_string(), &text, true).await),
+            Err(error) => shell.tell(&error.into()),
+        }
     }
     let failed = |error| Error::storage("the terminal cannot be used").with_source(error);
     let mut line = Line::open(shell.names.clone(), shell.runtime.clone(), printer.colors_data()).map_err(failed)?;

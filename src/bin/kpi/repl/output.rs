@@ -1,7 +1,6 @@
 //! Rows in the forms that people and programs want: as tables, record by record, or in a format of files.
 //!
-//! Tables, CSV and JSON are written as rows come. Parquet, Arrow and Markdown are gathered first: for results that memory
-//! should not hold there is `COPY`.
+//! All are written as rows come, but Markdown, whose columns are as wide as their widest value: it is gathered first.
 
 use std::fs::File;
 use std::io::Write;
@@ -9,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use datafusion::arrow::array::RecordBatch;
-use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::compute::concat_batches;
+use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use kpi::error::{Error, Result};
 use kpi::location::{Replacement, cannot_write};
 use kpi::materialize::{arrow_ipc, csv, json, markdown, parquet};
@@ -77,6 +77,12 @@ impl Mode {
     }
 }
 
+/// What to do about a file whose name says no mode.
+pub fn no_format(path: &Path) -> Error {
+    Error::config(format!("the ending of `{}` says no format", path.display()))
+        .with_hint("it may be .csv, .json, .jsonl, .md, .parquet, .arrow or .txt")
+}
+
 /// So many rows say how wide columns have to be, where they are written as they come.
 const ROWS_LOOKED_AT: usize = 1_000;
 
@@ -85,12 +91,14 @@ pub struct Encoder {
     mode: Mode,
     schema: SchemaRef,
     rows: usize,
+    has_dictionaries: bool,
     /// Of CSV.
     has_header: bool,
     /// What waits until more is known.
     waiting: Vec<RecordBatch>,
     layout: Option<Layout>,
     parquet: Option<parquet::Encoder>,
+    arrow: Option<arrow_ipc::Encoder>,
 }
 
 impl Encoder {
@@ -99,10 +107,15 @@ impl Encoder {
             mode,
             schema: schema.clone(),
             rows: 0,
+            has_dictionaries: schema
+                .flattened_fields()
+                .iter()
+                .any(|field| matches!(field.data_type(), DataType::Dictionary(..))),
             has_header: false,
             waiting: Vec::new(),
             layout: None,
             parquet: None,
+            arrow: None,
         }
     }
 
@@ -138,17 +151,16 @@ impl Encoder {
                 Ok(objects.into_iter().map(|object| object + "\n").collect::<String>().into_bytes())
             }
             Mode::Parquet => {
-                if self.parquet.is_none() {
-                    self.parquet = Some(parquet::Encoder::new(&self.schema)?);
-                }
-                // Rows are gathered: a group should hold more than a batch does.
+                // A group should hold more rows than a batch does.
                 self.waiting.push(batch);
-                if self.waiting.iter().map(RecordBatch::num_rows).sum::<usize>() >= GROUP {
-                    self.flush()?
+                match self.waiting.iter().map(RecordBatch::num_rows).sum::<usize>() {
+                    GROUP.. => self.group(),
+                    _ => Ok(Vec::new()),
                 }
-                Ok(Vec::new())
             }
-            Mode::Markdown | Mode::Arrow => {
+            Mode::Arrow if !self.has_dictionaries => self.arrow()?.add(&batch),
+            // Such a file has one dictionary for all its batches.
+            Mode::Arrow | Mode::Markdown => {
                 self.waiting.push(batch);
                 Ok(Vec::new())
             }
@@ -163,13 +175,22 @@ impl Encoder {
             Mode::Csv => Ok(Vec::new()),
             Mode::Json => Ok(if self.rows == 0 { b"[]\n".to_vec() } else { b"\n]\n".to_vec() }),
             Mode::Markdown => markdown::encode(&self.schema, &self.waiting),
-            Mode::Arrow => arrow_ipc::encode(&self.schema, &self.waiting),
+            Mode::Arrow => {
+                let mut bytes = match self.has_dictionaries {
+                    true => {
+                        let whole = self.waiting()?;
+                        self.arrow()?.add(&whole)?
+                    }
+                    false => Vec::new(),
+                };
+                self.arrow()?;
+                bytes.extend(self.arrow.take().map_or(Ok(Vec::new()), arrow_ipc::Encoder::finish)?);
+                Ok(bytes)
+            }
             Mode::Parquet => {
-                if self.parquet.is_none() {
-                    self.parquet = Some(parquet::Encoder::new(&self.schema)?);
-                }
-                self.flush()?;
-                self.parquet.take().map_or(Ok(Vec::new()), parquet::Encoder::finish)
+                let mut bytes = self.group()?;
+                bytes.extend(self.parquet.take().map_or(Ok(Vec::new()), parquet::Encoder::finish)?);
+                Ok(bytes)
             }
         }
     }
@@ -182,14 +203,30 @@ impl Encoder {
         text
     }
 
-    fn flush(&mut self) -> Result<()> {
-        let waiting = std::mem::take(&mut self.waiting);
-        let whole = datafusion::arrow::compute::concat_batches(&self.schema, &waiting)
-            .map_err(|error| Error::internal("rows could not be put together").with_source(error))?;
-        match &mut self.parquet {
-            Some(encoder) => encoder.add_group(&whole),
-            None => Ok(()),
-        }
+    fn arrow(&mut self) -> Result<&mut arrow_ipc::Encoder> {
+        let encoder = match self.arrow.take() {
+            Some(encoder) => encoder,
+            None => arrow_ipc::Encoder::new(&self.schema)?,
+        };
+        Ok(self.arrow.insert(encoder))
+    }
+
+    /// What waits, as one batch.
+    fn waiting(&mut self) -> Result<RecordBatch> {
+        concat_batches(&self.schema, &std::mem::take(&mut self.waiting))
+            .map_err(|error| Error::internal("rows could not be put together").with_source(error))
+    }
+
+    /// Writes what waits as one group of a Parquet file.
+    fn group(&mut self) -> Result<Vec<u8>> {
+        let whole = self.waiting()?;
+        let encoder = match self.parquet.take() {
+            Some(encoder) => encoder,
+            None => parquet::Encoder::new(&self.schema)?,
+        };
+        let encoder = self.parquet.insert(encoder);
+        encoder.add_group(&whole)?;
+        encoder.take()
     }
 }
 

@@ -11,7 +11,7 @@ use datafusion::logical_expr::Documentation;
 use kpi::compile::{PERIOD_END, PERIOD_START};
 use kpi::model::Kpi;
 use kpi::query::complete::{KpiNames, Vocabulary};
-use kpi::query::{DEFINITIONS, Objects, QuerySession, RESULTS};
+use kpi::query::{DEFINITIONS, Objects, QuerySession, RESULTS, sql_type};
 use kpi::report::KPI_VALUES;
 
 /// What the line editor knows of a session.
@@ -57,7 +57,7 @@ async fn known(session: &QuerySession, name: &str) -> Columns {
 }
 
 fn columns_of(schema: &SchemaRef) -> Columns {
-    schema.fields().iter().map(|field| (field.name().clone(), field.data_type().to_string())).collect()
+    schema.fields().iter().map(|field| (field.name().clone(), sql_type(field.data_type()))).collect()
 }
 
 fn names_of(kpi: &Kpi) -> KpiNames {
@@ -67,16 +67,20 @@ fn names_of(kpi: &Kpi) -> KpiNames {
             dimensions.push(name.clone());
         }
     }
-    let text = |name: &str| (name.to_owned(), "Utf8".to_owned());
+    let text = |name: &str| (name.to_owned(), "VARCHAR".to_owned());
     let typed = |name: &str, data_type: &str| (name.to_owned(), data_type.to_owned());
-    let mut columns: Columns =
-        vec![text("kpi"), text("grain"), typed(PERIOD_START, "Date32"), typed(PERIOD_END, "Date32")];
+    let mut columns: Columns = vec![text("kpi"), text("grain"), typed(PERIOD_START, "DATE"), typed(PERIOD_END, "DATE")];
     columns.push(text("breakdown"));
     columns.extend(dimensions.iter().map(|name| typed(name, "")));
-    columns.push(typed("value", &kpi.value_type.to_string()));
-    columns.extend(["numerator", "denominator", "target"].map(|name| typed(name, "Float64")));
-    columns.extend([typed("n", "Int64"), text("status"), typed("is_complete", "Boolean"), typed("is_ripe", "Boolean")]);
-    columns.extend(kpi.stored().into_iter().map(|(name, data_type)| typed(&name, &data_type.to_string())));
+    columns.push(typed("value", &sql_type(&kpi.value_type)));
+    columns.extend(["numerator", "denominator", "target"].map(|name| typed(name, "DOUBLE")));
+    columns.extend([
+        typed("n", "BIGINT"),
+        text("status"),
+        typed("is_complete", "BOOLEAN"),
+        typed("is_ripe", "BOOLEAN"),
+    ]);
+    columns.extend(kpi.stored().into_iter().map(|(name, data_type)| typed(&name, &sql_type(&data_type))));
     KpiNames { label: kpi.label.clone(), dimensions, grains: kpi.grains.clone(), columns }
 }
 
