@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
-use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::array::{AsArray, RecordBatch, StringArray};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
@@ -71,6 +71,31 @@ impl PhysicalOptimizerRule for PutGates {
     }
 }
 
+/// What EXPLAIN ANALYZE tells of a plan with gates, without them: they stand above each operator, on every other level.
+pub(super) fn without_gates(told: &RecordBatch) -> Result<RecordBatch> {
+    let texts = told.column(1).as_string::<i32>();
+    let plain = texts.iter().map(|text| text.map(without_gate_lines)).collect::<StringArray>();
+    Ok(RecordBatch::try_new(told.schema(), vec![told.column(0).clone(), Arc::new(plain)])?)
+}
+
+fn without_gate_lines(text: &str) -> String {
+    const LEVEL: usize = 2;
+    let mut plain = String::new();
+    for line in text.lines() {
+        let rest = line.trim_start_matches(' ');
+        if rest.starts_with(GATE) {
+            continue;
+        }
+        let level = (line.len() - rest.len()) / LEVEL;
+        plain.push_str(&" ".repeat(level / 2 * LEVEL));
+        plain.push_str(rest);
+        plain.push('\n');
+    }
+    plain
+}
+
+const GATE: &str = "Gate";
+
 /// Rows of an operator, as long as anybody wants them.
 struct Gate {
     plan: Arc<dyn ExecutionPlan>,
@@ -79,19 +104,19 @@ struct Gate {
 
 impl fmt::Debug for Gate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Gate")
+        f.write_str(GATE)
     }
 }
 
 impl DisplayAs for Gate {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Gate")
+        f.write_str(GATE)
     }
 }
 
 impl ExecutionPlan for Gate {
     fn name(&self) -> &'static str {
-        "Gate"
+        GATE
     }
 
     fn properties(&self) -> &Arc<PlanProperties> {

@@ -46,7 +46,7 @@ use tokio::task::JoinHandle;
 use self::copy::beside;
 use self::external::{CSV, CsvTables};
 use self::files::Files;
-use self::interruption::{Interruption, PutGates, interruptible};
+use self::interruption::{Interruption, PutGates, interruptible, without_gates};
 use self::kpi_function::KpiRelations;
 pub use self::kpi_function::{ARGUMENTS, KPI_FUNCTION};
 pub use self::meter::{Measured, Meter};
@@ -327,7 +327,8 @@ impl QuerySession {
         let plan = or_failure(with_parameters(plan, &self.parameters()), written)?;
         refuse_changes(&plan, self, written)?;
         let (plan, replacement) = beside(plan)?;
-        let is_explained = matches!(plan, LogicalPlan::Explain(_) | LogicalPlan::Analyze(_));
+        let is_explained = matches!(plan, LogicalPlan::Explain(_));
+        let is_analyzed = matches!(plan, LogicalPlan::Analyze(_));
         let planned = async {
             // Some statements are done by then.
             let frame = self.context.execute_logical_plan(plan).await?;
@@ -344,7 +345,9 @@ impl QuerySession {
         }
         let mut rows = execute_stream(physical, self.context.task_ctx()).map_err(failed)?;
         while let Some(batch) = rows.next().await {
-            if sender.send(Ok(Step::Rows(batch.map_err(failed)?))).await.is_err() {
+            let batch = batch.map_err(failed)?;
+            let batch = if is_analyzed { without_gates(&batch).map_err(failed)? } else { batch };
+            if sender.send(Ok(Step::Rows(batch))).await.is_err() {
                 return Ok(());
             }
         }

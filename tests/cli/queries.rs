@@ -453,3 +453,21 @@ fn kpis_over_kpis_are_explained() {
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(text.contains("2025 Q3") && text.contains("── SQL ──"), "{text}");
 }
+
+/// What a session puts between the operators so that they can be ended is no part of what it tells of them.
+#[test]
+fn what_was_measured_is_told_of_the_plan_as_it_is() {
+    let project = Project::new(&[("one.csv", "a,b\n1,2\n3,4\n")]);
+    let sql = "SELECT a, sum(b) FROM 'one.csv' WHERE a > 1 GROUP BY a";
+    let shape = |explain: &str| -> Vec<String> {
+        let sql = format!("SET datafusion.explain.format = 'indent'; {explain} {sql}");
+        let output = project.command(&["sql", "-c", &sql]).output().unwrap();
+        assert!(output.status.success());
+        let text = String::from_utf8(output.stdout).unwrap();
+        let operators = text.lines().filter(|line| line.contains("Exec"));
+        operators.map(|line| line.split(':').next().unwrap().split(", metrics").next().unwrap().to_owned()).collect()
+    };
+    let analyzed = shape("EXPLAIN ANALYZE");
+    assert!(analyzed.len() > 3, "{analyzed:?}");
+    assert_eq!(analyzed, shape("EXPLAIN"));
+}
