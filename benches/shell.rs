@@ -128,6 +128,10 @@ impl Shell {
             terminal.clear();
             terminal.keys(&format!("{sql}\r"));
             std::thread::sleep(Duration::from_secs(2));
+            // What is done by then cannot be interrupted.
+            if is_waiting(&terminal.screen.lock().unwrap().screen().contents()) {
+                continue;
+            }
             let interrupted = Instant::now();
             terminal.keys("\x03");
             all[5 + index] = terminal.until(interrupted, is_waiting);

@@ -68,8 +68,8 @@ pub fn open(options: &SessionOptions) -> Result<SessionContext> {
         .with_memory_pool(Arc::new(pool))
         .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(spilled_to))
         .with_object_store_registry(Arc::new(EnvironmentStores::default()))
-        // A session that lives long must see files that others write.
-        .with_object_list_cache_ttl(Some(std::time::Duration::from_secs(10)))
+        // A session that lives long must see files that others write, at once.
+        .with_object_list_cache_limit(0)
         .build_arc()
         .map_err(|error| {
             Error::new(ErrorKind::Storage, "the temporary folder for spilling cannot be used").with_source(error)

@@ -359,6 +359,7 @@ fn ctrl_c_ends_the_statement_and_not_the_session() {
         "SELECT count(*) FROM generate_series(1, 100000000000);",
         "SELECT count(*) FROM generate_series(1, 3000000) a JOIN generate_series(1, 3000000) b ON a.value % 10 = b.value % 10;",
         "SELECT max(value) FROM (SELECT value FROM generate_series(1, 200000000) ORDER BY value % 1000003 LIMIT 100000000);",
+        "EXPLAIN ANALYZE SELECT count(*) FROM generate_series(1, 3000000) a JOIN generate_series(1, 3000000) b ON a.value % 10 = b.value % 10;",
     ] {
         terminal.keys("\x0c");
         terminal.until("a clean screen", |screen| screen.trim() == PROMPT);
@@ -539,6 +540,56 @@ fn plain_words_lead_out_and_to_help() {
 }
 
 /// Definitions and files change while a session lives.
+/// Once, files that were gone were read as no rows, and columns in another order as each other.
+#[test]
+fn files_that_change_under_a_session_are_told() {
+    let more = [("one.csv", "a,b\n1,2\n"), ("lines.jsonl", "{\"a\":1}\n"), ("many/1.csv", "n\n1\n")];
+    let mut terminal = Terminal::open(&Options { files: &more, ..Options::default() });
+    let folder = terminal.folder.path().to_owned();
+    for (name, format, location) in
+        [("one", "CSV", "one.csv"), ("lines", "JSON", "lines.jsonl"), ("many", "CSV", "many/")]
+    {
+        terminal.line(&format!("CREATE EXTERNAL TABLE {name} STORED AS {format} LOCATION '{location}';"));
+    }
+    terminal.line("CREATE VIEW seen AS SELECT * FROM 'lines.jsonl';");
+    assert!(terminal.line("SELECT count(*) AS n, sum(a) AS a FROM one;").contains("1  1\n1 row"));
+    fs::write(folder.join("one.csv"), "b,a\n20,10\n").unwrap();
+    assert!(terminal.line("SELECT a FROM one;").contains("the files of `one` have other columns by now"));
+    fs::write(folder.join("one.csv"), "a,b\n10,20\n").unwrap();
+    assert!(terminal.line("SELECT a FROM one;").contains("10\n1 row"));
+    // What is new is read.
+    fs::write(folder.join("many/2.csv"), "n\n2\n").unwrap();
+    assert!(terminal.line("SELECT sum(n) AS n FROM many;").contains("3\n1 row"));
+    // What is gone is not nothing.
+    fs::remove_file(folder.join("lines.jsonl")).unwrap();
+    for table in ["lines", "seen"] {
+        let screen = terminal.line(&format!("SELECT count(*) AS n FROM {table};"));
+        assert!(screen.contains("there is no file at `"), "{screen}");
+    }
+    fs::write(folder.join("data/orders.csv"), "order_id,ordered_on,channel,amount\n1,2025-01-05,web,1\n").unwrap();
+    for question in ["SELECT count(*) FROM orders;", "\\kpi revenue", "SELECT * FROM kpi('revenue');"] {
+        let screen = terminal.line(question);
+        assert!(screen.contains("data/orders.csv` has changed since it was opened"), "{screen}");
+    }
+    terminal.line("\\reload");
+    assert!(terminal.line("SELECT count(*) AS n FROM orders;").contains("1\n1 row"));
+    fs::remove_file(folder.join("data/orders.csv")).unwrap();
+    assert!(terminal.line("SELECT count(*) FROM orders;").contains("or is gone"));
+    assert_eq!(terminal.leave().1, 0);
+}
+
+/// Once, only the first of several lines that came at once was read.
+#[test]
+fn lines_that_come_at_once_are_all_read() {
+    let mut terminal = Terminal::open(&Options::default());
+    terminal.keys("SELECT 'one' AS p;\rSELECT 'two' AS q;\r\\timing on\rSELECT 'three' AS r;\r");
+    terminal.until("all answers", |screen| {
+        ["one\n1 row", "two\n1 row", "timing is on", "three\n1 row"].iter().all(|text| screen.contains(text))
+            && last_line(screen) == PROMPT
+    });
+    assert_eq!(terminal.leave().1, 0);
+}
+
 #[test]
 fn the_project_can_be_read_again() {
     let mut terminal = Terminal::open(&Options::default());
@@ -568,8 +619,10 @@ fn the_project_can_be_read_again() {
 /// Before the first prompt what a file of the user's own says is done.
 #[test]
 fn a_session_begins_as_its_user_wants() {
-    let files = [("config/kpi/replrc", "\\timing on\n\\set least 100\n")];
+    let files = [("config/kpi/replrc", "\\timing on\n\\nonsense\n\\set least 100\n")];
     let mut terminal = Terminal::open(&Options { files: &files, ..Options::default() });
+    // A line that fails keeps no other from being done.
+    terminal.until_shown("there is no command `\\nonsense`");
     let screen = terminal.line("SELECT order_id FROM orders WHERE amount > $least;");
     assert!(screen.contains("3 rows\n") && screen.contains(" s, the first rows after "), "{screen}");
     let (folder, _) = terminal.leave();

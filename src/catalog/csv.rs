@@ -15,6 +15,7 @@ use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTable
 use datafusion::object_store;
 
 use super::files::{Found, InputFile, locations, unreadable};
+use super::unchanged::Unchanged;
 use super::{Format, Source, SourceError, SourceOptions, waiting};
 use crate::location::{Location, OpenedFile, Stores, explain_store_error, open_file};
 
@@ -69,7 +70,7 @@ pub(super) fn open(stores: Stores, found: Found, options: &SourceOptions) -> Res
         .with_schema(Arc::new(Schema::new(fields)));
     let table = ListingTable::try_new(config).map_err(|error| SourceError::unreadable(error.strip_backtrace()))?;
     Ok(Source {
-        provider: Arc::new(table),
+        provider: Arc::new(Unchanged::new(table, found.files.clone())),
         files: found.files,
         format: Format::Csv,
         suggested_types,

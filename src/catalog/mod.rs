@@ -11,6 +11,7 @@ mod given;
 mod parquet;
 mod periods;
 mod single;
+mod unchanged;
 
 use std::sync::Arc;
 

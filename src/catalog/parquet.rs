@@ -19,6 +19,7 @@ use datafusion::parquet::errors::ParquetError;
 use tokio::runtime::Handle;
 
 use super::files::{Found, InputFile, listing_url, locations, unreadable};
+use super::unchanged::Unchanged;
 use super::{Format, Source, SourceError, SourceOptions, waiting};
 use crate::location::{Location, Stores, explain_store_error, open_file};
 
@@ -35,7 +36,7 @@ pub(super) fn open(stores: Stores, found: Found, options: &SourceOptions) -> Res
         ListingTableConfig::new_with_multi_paths(locations).with_listing_options(listing).with_schema(Arc::new(schema));
     let table = ListingTable::try_new(config).map_err(|error| SourceError::unreadable(error.strip_backtrace()))?;
     Ok(Source {
-        provider: Arc::new(table),
+        provider: Arc::new(Unchanged::new(table, found.files.clone())),
         files: found.files,
         format: Format::Parquet,
         suggested_types: Vec::new(),

@@ -2,8 +2,7 @@
 //! `kpi(...)` the KPIs with their dimensions and grains; names of files inside quotes.
 //!
 //! It works on names that were gathered before, so that an answer takes no look at data or stores; only the names of local files
-//! are looked up. A statement need not be
-//! right, or finished.
+//! are looked up. A statement need not be right, or finished.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -354,6 +353,11 @@ pub(super) fn holds_data(name: &str) -> bool {
     ending.is_some_and(|ending| ENDINGS.contains(&ending.as_str()))
 }
 
+/// Whether a name can stand in quotes as it is. One that holds a control character would speak to the terminal.
+pub(super) fn can_be_typed(name: &str) -> bool {
+    !name.contains(|letter: char| letter.is_control() || letter == '\'')
+}
+
 /// Files and folders of this machine that begin with a path; of a URL only what to ask its store.
 pub fn files(start: usize, prefix: &str) -> Completion {
     if is_url(prefix) {
@@ -370,7 +374,7 @@ pub fn files(start: usize, prefix: &str) -> Completion {
             let own = entry.file_name().into_string().ok()?;
             let is_folder = entry.path().is_dir();
             let is_shown = !own.starts_with('.') || name.starts_with('.');
-            let fits = is_shown && own.starts_with(name) && (is_folder || holds_data(&own));
+            let fits = is_shown && can_be_typed(&own) && own.starts_with(name) && (is_folder || holds_data(&own));
             fits.then(|| match is_folder {
                 true => Candidate::new(format!("{own}/"), "folder"),
                 false => Candidate::new(own, "file"),

@@ -19,9 +19,9 @@ use datafusion::datasource::listing::{
 use datafusion::execution::SessionState;
 use datafusion::prelude::SessionContext;
 
-use super::json_arrays::{ArrayTable, holds_an_array, of_arrays};
+use super::listed::{Listed, holds_an_array};
 use super::unreadable::with_files;
-use crate::catalog::{self, SourceError, SourceOptions};
+use crate::catalog::{self, Source, SourceError, SourceOptions};
 use crate::error::Error;
 use crate::location::Location;
 use crate::validate::rows_as_they_seem;
@@ -63,16 +63,20 @@ impl UrlTableFactory for Files {
             {
                 let partitions = options.table_partition_cols.clone();
                 let options = SourceOptions { partitions, ..SourceOptions::default() };
-                return Ok(Arc::new(csv(&state, &place, name, &options).await?) as Arc<dyn TableProvider>);
+                let opened = csv_source(&state, &place, name, &options).await?;
+                let rows = rows_as_they_seem(opened.provider, &opened.suggested_types)?;
+                return Ok(Arc::new(ViewTable::new(rows, None)) as Arc<dyn TableProvider>);
             }
             let has_arrays = holds_an_array(&state, &place, name).await;
-            let config = if has_arrays { of_arrays(config) } else { config };
+            let config = with_whole_inference(config, has_arrays);
             let config = config.infer_schema(&state).await?;
             if config.file_schema.as_ref().is_some_and(|schema| schema.fields().is_empty()) {
                 return plan_err!("`{name}` has no columns");
             }
-            let table = ListingTable::try_new(config)?;
-            Ok(if has_arrays { Arc::new(ArrayTable(table)) as Arc<dyn TableProvider> } else { Arc::new(table) })
+            let table = Arc::new(Listed::new(ListingTable::try_new(config)?, name, !has_arrays));
+            // Whole numbers of few bits get many, as in the tables of a project.
+            let rows = rows_as_they_seem(table, &[])?;
+            Ok(Arc::new(ViewTable::new(rows, None)) as Arc<dyn TableProvider>)
         };
         opened.await.map(Some).map_err(|error| with_files(explained(name, error), &[name.to_owned()]))
     }
@@ -81,6 +85,19 @@ impl UrlTableFactory for Files {
 /// A table has a plain name.
 fn looks_like_a_file(name: &str) -> bool {
     name.contains(['/', '.', '*', '\\'])
+}
+
+/// What only a late line of JSON has is no less there, so all of them say what the columns are.
+fn with_whole_inference(mut config: ListingTableConfig, has_arrays: bool) -> ListingTableConfig {
+    if let Some(options) = &mut config.options
+        && let Some(json) = options.format.downcast_ref::<JsonFormat>()
+    {
+        let mut json_options = json.options().clone();
+        json_options.schema_infer_max_rec = Some(usize::MAX);
+        json_options.newline_delimited &= !has_arrays;
+        options.format = Arc::new(JsonFormat::default().with_options(json_options));
+    }
+    config
 }
 
 /// Where a name leads, from the folder that one is in.
@@ -107,18 +124,30 @@ pub(super) fn place_of(name: &str) -> Result<(Location, ListingTableUrl)> {
 
 /// CSV files, read as those of a project's tables are: all with the same columns, and what looks like a number and is a code, such
 /// as 007, stays a text.
-pub(super) async fn csv(
+pub(super) async fn csv_source(
     state: &SessionState,
     place: &Location,
     name: &str,
     options: &SourceOptions,
-) -> Result<ViewTable> {
+) -> Result<Source> {
     let context = SessionContext::new_with_state(state.clone());
     // What is there is meant, also where its name looks like a pattern.
     let is_there = place.as_path().is_some_and(Path::exists);
     let source = if is_there { name.replace(['*', '?', '[', ']'], "_") } else { name.to_owned() };
-    let opened = catalog::open(&context, place, &source, options).await;
-    let opened = opened.map_err(|error| {
+    let mut opened = catalog::open(&context, place, &source, options).await;
+    if options.csv.delimiter.is_none() && opened.as_ref().map_or(true, |source| source.suggested_types.len() < 2) {
+        // Not everybody divides by commas. What gives several columns everywhere is meant.
+        for delimiter in [b';', b'\t', b'|'] {
+            let mut options = options.clone();
+            options.csv.delimiter = Some(delimiter);
+            let divided = catalog::open(&context, place, &source, &options).await;
+            if let Some(divided) = divided.ok().filter(|divided| divided.suggested_types.len() > 1) {
+                opened = Ok(divided);
+                break;
+            }
+        }
+    }
+    opened.map_err(|error| {
         let error = match error {
             SourceError::Absent(_) => Error::config(format!("there is no file at `{name}`")),
             SourceError::Unreadable { message, hint } => match hint {
@@ -128,8 +157,7 @@ pub(super) async fn csv(
             SourceError::Storage(error) => error,
         };
         DataFusionError::External(Box::new(error))
-    })?;
-    Ok(ViewTable::new(rows_as_they_seem(&opened)?, None))
+    })
 }
 
 /// The ending of a file that says that it holds an object to a line, and that DataFusion does not know.

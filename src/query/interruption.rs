@@ -83,7 +83,7 @@ fn without_gate_lines(text: &str) -> String {
     let mut plain = String::new();
     for line in text.lines() {
         let rest = line.trim_start_matches(' ');
-        if rest.starts_with(GATE) {
+        if rest.strip_prefix(GATE).is_some_and(|rest| rest.is_empty() || rest.starts_with(',')) {
             continue;
         }
         let level = (line.len() - rest.len()) / LEVEL;

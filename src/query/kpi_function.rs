@@ -43,6 +43,10 @@ impl fmt::Debug for KpiRelations {
 
 impl RelationPlanner for KpiRelations {
     fn plan_relation(&self, relation: TableFactor, _: &mut dyn RelationPlannerContext) -> Result<RelationPlanning> {
+        if let TableFactor::Table { name, sample: Some(_), .. } = &relation {
+            let hint = "`WHERE random() < 0.1` takes about a tenth of the rows";
+            return Err(refused("a sample of a table cannot be taken".into(), Some(hint.into()), place(name.span())));
+        }
         let TableFactor::Table { name, args: Some(arguments), alias, .. } = &relation else {
             return Ok(RelationPlanning::Original(Box::new(relation)));
         };

@@ -183,6 +183,11 @@ pub(super) fn failure(error: DataFusionError, written: &Written, known: &Known) 
 
 /// A statement that was right and failed all the same, without the names of the parts of DataFusion that it passed through.
 fn while_running(error: DataFusionError) -> Error {
+    if error.strip_backtrace().contains("Error encountered while finalizing writes") {
+        // DataFusion does not say more.
+        return Error::storage("what the statement writes could not be written")
+            .with_hint("see that there is room, and that the place and its credentials are right");
+    }
     let known = query_error(error);
     if known.kind() != ErrorKind::Execution {
         return known;
@@ -358,6 +363,20 @@ fn told(error: &DataFusionError, known: &Known) -> Told {
             message: format!("`.{ending}` says no format that files are written in"),
             word: None,
             hint: Some("end the name with .parquet, .csv, .json or .arrow, or add `STORED AS CSV`".to_owned()),
+        };
+    }
+    if text.contains("backed by a single file") {
+        return Told {
+            message: "a table of one file takes no new rows".to_owned(),
+            word: None,
+            hint: Some("make it one of a folder, as in `LOCATION 'exports/'`".to_owned()),
+        };
+    }
+    if text.contains("require unique expression names") {
+        return Told {
+            message: "two columns have the same name".to_owned(),
+            word: None,
+            hint: Some("give one of them another name, as in `SELECT a, CAST(a AS DATE) AS day`".to_owned()),
         };
     }
     if let Some(place) = between(text, "No files found at ", ". ") {

@@ -10,14 +10,15 @@ mod definitions;
 mod external;
 mod files;
 mod interruption;
-mod json_arrays;
 mod kpi_function;
 mod kpi_table;
+mod listed;
 mod meter;
 mod mistakes;
 mod names;
 mod objects;
 mod parameters;
+mod refused;
 mod results;
 mod script;
 mod types;
@@ -38,13 +39,14 @@ use datafusion::execution::SessionStateBuilder;
 use datafusion::logical_expr::{DdlStatement, Documentation, LogicalPlan};
 use datafusion::physical_plan::execute_stream;
 use datafusion::prelude::{SessionConfig, SessionContext};
+use datafusion::sql::parser::Statement;
 use futures::StreamExt;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use self::copy::beside;
-use self::external::{CSV, CsvTables};
+use self::copy::{beside, store_as_named};
+use self::external::{ExternalTables, FORMATS};
 use self::files::Files;
 use self::interruption::{Interruption, PutGates, interruptible, without_gates};
 use self::kpi_function::KpiRelations;
@@ -55,6 +57,7 @@ use self::mistakes::{Known, failure, or_failure};
 pub use self::objects::Objects;
 use self::parameters::with_parameters;
 pub use self::parameters::{Parameter, Parameters, TYPES, read_parameter};
+use self::refused::{refuse, refuse_words, writes};
 use self::results::Results;
 pub use self::script::{End, Piece, Script, read_script};
 pub use self::types::sql_type;
@@ -105,9 +108,11 @@ impl Running {
     /// What comes next; nothing once all is there, or it has failed.
     pub async fn next(&mut self) -> Option<std::result::Result<Step, Failure>> {
         let step = self.steps.recv().await;
-        if step.is_none() && !std::mem::replace(&mut self.is_over, true) {
-            // Steps also end where the task breaks off, and then they are not all.
-            if let Err(error) = (&mut self.task).await {
+        if step.is_none() && !self.is_over {
+            // Steps also end where the task breaks off, and then they are not all. Who stops waiting here can wait again.
+            let ended = (&mut self.task).await;
+            self.is_over = true;
+            if let Err(error) = ended {
                 let broken = Error::internal("the statement broke off, so its rows are not all there");
                 return Some(Err(broken.with_source(error).into()));
             }
@@ -169,12 +174,16 @@ impl QuerySession {
             config.options_mut().explain.format = ExplainFormat::Tree;
             config
         });
+        let mut factories = state.table_factories().clone();
+        for format in FORMATS {
+            factories.insert(format.to_owned(), Arc::new(ExternalTables));
+        }
         let rules = state.physical_optimizers().iter().cloned().chain([Arc::new(PutGates) as _]).collect();
         let state = SessionStateBuilder::new_from_existing(state)
             .with_config(config)
             .with_catalog_list(catalogs)
             .with_physical_optimizer_rules(rules)
-            .with_table_factory(CSV.to_owned(), Arc::new(CsvTables::default()))
+            .with_table_factories(factories)
             .build();
         let context = SessionContext::new_with_state(state);
         let weak = context.state_weak_ref();
@@ -322,24 +331,46 @@ impl QuerySession {
         let state = self.context.state();
         self.results.forget();
         let failed = |error| self.failure(error, written);
-        let statement = state.sql_to_statement(&written.sql(), &Dialect::Generic).map_err(failed)?;
+        let mut statement = state.sql_to_statement(&written.sql(), &Dialect::Generic).map_err(failed)?;
+        refuse_words(&statement, written)?;
+        if let Statement::CopyTo(copy) = &mut statement {
+            store_as_named(copy);
+        }
+        if written.text.to_ascii_lowercase().contains("information_schema") {
+            // Results are among the tables, as far as the store can be asked.
+            let _ = self.results.look().await;
+        }
         let plan = state.statement_to_plan(statement).await.map_err(failed)?;
         let plan = or_failure(with_parameters(plan, &self.parameters()), written)?;
-        refuse_changes(&plan, self, written)?;
-        let (plan, replacement) = beside(plan)?;
-        let is_explained = matches!(plan, LogicalPlan::Explain(_));
-        let is_analyzed = matches!(plan, LogicalPlan::Analyze(_));
+        refuse(&plan, self, written)?;
+        let stores = self.context.runtime_env().object_store_registry.clone();
+        let (plan, replacement) = beside(plan, &stores).await?;
+        // What is explained is shown as it is, without gates.
+        let is_gated = match &plan {
+            LogicalPlan::Explain(_) => false,
+            LogicalPlan::Analyze(analyze) => analyze.format == ExplainFormat::Indent,
+            _ => true,
+        };
+        let is_analyzed = is_gated && matches!(plan, LogicalPlan::Analyze(_));
+        let writes = writes(&plan);
+        let named = match &plan {
+            LogicalPlan::Ddl(DdlStatement::CreateExternalTable(create)) => create.locations.clone(),
+            _ => Vec::new(),
+        };
         let planned = async {
             // Some statements are done by then.
             let frame = self.context.execute_logical_plan(plan).await?;
             frame.create_physical_plan().await
         };
-        // What is explained is shown as it is.
-        let planned = if is_explained { planned.await } else { interruptible(interruption, planned).await };
-        let physical = planned.map_err(failed)?;
+        let planned = if is_gated { interruptible(interruption, planned).await } else { planned.await };
+        let physical = planned.map_err(|error| failed(with_files(error, &named)))?;
         let _ = meter.set(Meter::of(&physical));
-        let files = files_of(&physical);
-        let failed = |error| self.failure(with_files(error, &files), written);
+        // A writer's complaints are not about the files that are read.
+        let plan = physical.clone();
+        let failed = |error| {
+            let files = if writes { Vec::new() } else { files_of(&plan) };
+            self.failure(with_files(error, &files), written)
+        };
         if sender.send(Ok(Step::Columns(physical.schema()))).await.is_err() {
             return Ok(());
         }
@@ -373,31 +404,4 @@ impl QuerySession {
             other => other,
         }
     }
-}
-
-/// A session reads the project's tables, and neither writes nor drops them.
-fn refuse_changes(plan: &LogicalPlan, session: &QuerySession, written: &Written) -> std::result::Result<(), Failure> {
-    let (name, what) = match plan {
-        LogicalPlan::Ddl(DdlStatement::DropTable(drop)) => (&drop.name, "dropped"),
-        LogicalPlan::Ddl(DdlStatement::DropView(drop)) => (&drop.name, "dropped"),
-        LogicalPlan::Ddl(DdlStatement::CreateMemoryTable(create)) => (&create.name, "replaced"),
-        LogicalPlan::Ddl(DdlStatement::CreateView(create)) => (&create.name, "replaced"),
-        LogicalPlan::Ddl(DdlStatement::CreateExternalTable(create)) => (&create.name, "replaced"),
-        LogicalPlan::Dml(dml) => (&dml.table_name, "changed"),
-        _ => return Ok(()),
-    };
-    if matches!(name.schema(), Some(RESULTS | DEFINITIONS)) {
-        let message = format!("`{name}` is what the project says and cannot be {what} by a statement");
-        return Err(written.mistake(message, Some(name.table()), None));
-    }
-    if !session.is_project_table(name) {
-        return Ok(());
-    }
-    let table = name.table();
-    let message = format!("`{table}` is a table of the project and cannot be {what} by a statement");
-    let hint = match what {
-        "replaced" => "choose another name; tables of a session stand beside those of the project".to_owned(),
-        _ => format!("`CREATE TABLE my_{table} AS SELECT * FROM {table}` makes one that can"),
-    };
-    Err(written.mistake(message, Some(table), Some(hint)))
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use datafusion::object_store::path::Path as Key;
 use futures::TryFutureExt;
 
-use super::complete::{Candidate, holds_data};
+use super::complete::{Candidate, can_be_typed, holds_data};
 use crate::error::Result;
 use crate::location::{Location, Stores, explain_store_error, store_of};
 
@@ -27,6 +27,10 @@ impl Objects {
         let Location::Remote(remote) = Location::parse(folder, &Location::from(PathBuf::new()))? else {
             return Ok(Vec::new());
         };
+        if remote.is_web() {
+            // A web server has files and no lists.
+            return Ok(Vec::new());
+        }
         let store = store_of(&self.stores, &remote)?;
         let key = remote.object_key()?;
         let listed = store
@@ -37,7 +41,8 @@ impl Objects {
         let folders = listed.common_prefixes.iter().map(|key| Candidate::new(format!("{}/", last(key)), "folder"));
         let files = listed.objects.iter().map(|object| Candidate::new(last(&object.location), "file"));
         let files = files.filter(|file| holds_data(&file.text));
-        let mut fitting: Vec<Candidate> = folders.chain(files).filter(|one| one.text.starts_with(begun)).collect();
+        let mut fitting: Vec<Candidate> =
+            folders.chain(files).filter(|one| one.text.starts_with(begun) && can_be_typed(&one.text)).collect();
         fitting.sort();
         Ok(fitting)
     }

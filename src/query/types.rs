@@ -1,4 +1,4 @@
-//! Types in the words of SQL, as `CAST` takes them.
+//! Types in the words of SQL, as `CAST` takes nearly all of them; those without a word in SQL are told in Arrow's.
 
 use datafusion::arrow::datatypes::DataType;
 
@@ -35,7 +35,7 @@ pub fn sql_type(data_type: &DataType) -> String {
         | DataType::FixedSizeList(item, _) => return format!("{}[]", sql_type(item.data_type())),
         DataType::Struct(fields) => {
             let fields = fields.iter().map(|field| format!("{} {}", field.name(), sql_type(field.data_type())));
-            return format!("STRUCT({})", fields.collect::<Vec<_>>().join(", "));
+            return format!("STRUCT<{}>", fields.collect::<Vec<_>>().join(", "));
         }
         other => return other.to_string(),
     };
@@ -44,6 +44,8 @@ pub fn sql_type(data_type: &DataType) -> String {
 
 #[cfg(test)]
 mod tests {
+    use datafusion::arrow::datatypes::{Field, TimeUnit};
+
     use super::*;
 
     #[tokio::test]
@@ -54,7 +56,13 @@ mod tests {
             DataType::Boolean,
             DataType::Int16,
             DataType::Int64,
+            DataType::UInt8,
+            DataType::UInt32,
             DataType::UInt64,
+            DataType::Binary,
+            DataType::Time64(TimeUnit::Nanosecond),
+            DataType::Timestamp(TimeUnit::Nanosecond, None),
+            DataType::Struct(vec![Field::new("a", DataType::Int32, true)].into()),
             DataType::Float32,
             DataType::Float64,
             DataType::Date32,

@@ -3,8 +3,10 @@
 //! A value that does not fit its type is found when it is read; here only expressions are made.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
+use datafusion::catalog::TableProvider;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, ScalarValue, TableReference};
 use datafusion::datasource::provider_as_source;
@@ -47,18 +49,22 @@ pub(super) fn typed_texts(spec: &TableSpec, source: &Source) -> Vec<TypedText> {
     typed.collect()
 }
 
-/// The rows of files that no definition describes, with the types that their texts look like. A text that does not fit fails
+/// The rows of CSV files that no definition describes, whose columns are texts, with the types that they look like. A text that does not fit fails
 /// when it is read, also a code such as `007` where the values before it looked like numbers.
 ///
 /// # Errors
 /// As DataFusion refuses a name.
-pub fn rows_as_they_seem(source: &Source) -> datafusion::common::Result<LogicalPlan> {
-    let raw = LogicalPlanBuilder::scan("files", provider_as_source(source.provider.clone()), None)?;
+pub fn rows_as_they_seem(
+    files: Arc<dyn TableProvider>,
+    types: &[(String, DataType)],
+) -> datafusion::common::Result<LogicalPlan> {
+    let raw = LogicalPlanBuilder::scan("files", provider_as_source(files), None)?;
     let plain = ColumnSpec::default();
     let columns: Vec<Expr> = (raw.schema().iter())
         .map(|(qualifier, field)| {
-            let suggested = source.suggested_types.iter().find(|(name, _)| name == field.name());
-            let wanted = suggested.map(|(_, data_type)| data_type.clone());
+            // Partitions have a type already.
+            let suggested = types.iter().find(|(name, _)| name == field.name() && is_text(field.data_type()));
+            let wanted = suggested.map(|(_, data_type)| data_type.clone()).filter(|data_type| !data_type.is_null());
             let value = Expr::Column(Column::new(qualifier.cloned(), field.name()));
             let value = without_codes(value, wanted.as_ref());
             let read_as = ReadAs { column: &plain, null_values: &[], suggested: None, time_zone: "UTC" };

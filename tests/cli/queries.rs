@@ -285,6 +285,17 @@ fn nothing_is_lost_or_passed_over_in_silence() {
     project.kpi(&["sql", "-c", "SELECT value, sum_amount FROM 'revenue.csv'"], 0);
     project.kpi(&["sql", "-c", "SELECT nothing; SELECT 1 AS a", "-o", "second.csv", "--continue-on-error"], 2);
     assert!(project.path("second.csv").exists());
+    project.kpi(&["sql", "-c", "SELECT 1 AS a; SELECT 2 AS b", "-o", "both.csv"], 2);
+    assert!(!project.path("both.csv").exists());
+    project.kpi(&["sql", "-c", "SELECT 1 AS a; SELECT 2 AS b", "--format", "json"], 2);
+    // What only a late line has.
+    project.write("late.jsonl", "{\"a\":1}\n".repeat(1_500) + "{\"a\":2.5,\"b\":\"late\"}\n");
+    project.kpi(&["sql", "-c", "SELECT max(a) AS a, max(b) AS b FROM 'late.jsonl'"], 0);
+    let sql = "CREATE EXTERNAL TABLE t STORED AS JSON LOCATION 'late.jsonl'; SELECT max(a) AS a, max(b) AS b FROM t";
+    project.kpi(&["sql", "-c", sql], 0);
+    // Whole numbers of few bits.
+    let sql = "COPY (SELECT CAST(2000000000 AS INT) AS p) TO 'small.parquet'; SELECT p * 3 AS p FROM 'small.parquet'";
+    project.kpi(&["sql", "-c", sql], 0);
     let output = project.command(&["sql", "-c", "SELECT 1; SELECT 2", "--format", "parquet"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     project.kpi(&["sql", "-c", "SELECT CAST(chr(27) || '[31mX' AS INT)"], 1);
@@ -320,6 +331,8 @@ fn csv_files_are_read_as_those_of_tables() {
     let late: String = (1..=50_000).map(|number| format!("{number}\n")).collect();
     project.write("late.csv", format!("code\n{late}007\n"));
     project.write("ragged.csv", "a,b\n1,2\n3\n");
+    project.write("grows/1.csv", "n\n1\n");
+    project.write("other.dat", "n,m\n1,2\n");
     project.write("semicolons.csv", "code;n\n007;1,5\n");
     project.write("plain/x=1/1.csv", "a\n10\n");
     project.write("plain/x=2/1.csv", "a\n20\n");
@@ -335,6 +348,22 @@ fn csv_files_are_read_as_those_of_tables() {
         ("CREATE EXTERNAL TABLE t (code INT) STORED AS CSV LOCATION 'codes/'; SELECT code FROM t ORDER BY code", 0),
         ("CREATE EXTERNAL TABLE t STORED AS CSV LOCATION 'semicolons.csv' OPTIONS ('format.delimiter' ';'); FROM t", 0),
         ("CREATE EXTERNAL TABLE t STORED AS CSV LOCATION 'none.csv'", 2),
+        (
+            "CREATE EXTERNAL TABLE t STORED AS CSV LOCATION 'plain/'; SELECT x, sum(a) AS a FROM t GROUP BY x ORDER BY x",
+            0,
+        ),
+        ("CREATE EXTERNAL TABLE t STORED AS CSV LOCATION 'codes/' OPTIONS ('format.comment' '#'); FROM t", 1),
+        ("CREATE EXTERNAL TABLE t (b INT, a INT) STORED AS CSV LOCATION 'mixed/1.csv'; FROM t", 2),
+        ("CREATE EXTERNAL TABLE t (x INT, y INT) STORED AS CSV LOCATION 'mixed/1.csv'; FROM t", 0),
+        (
+            "SET datafusion.catalog.has_header = false; CREATE EXTERNAL TABLE t STORED AS CSV LOCATION 'codes/1.csv'; FROM t",
+            0,
+        ),
+        ("CREATE EXTERNAL TABLE t STORED AS CSV LOCATION 'other.dat'; FROM t", 0),
+        ("CREATE EXTERNAL TABLE t STORED AS CSV LOCATION 'mixed/1.csv'; INSERT INTO t VALUES (1, 2)", 2),
+        ("CREATE EXTERNAL TABLE t STORED AS CSV LOCATION 'grows/'; INSERT INTO t VALUES (2); FROM t ORDER BY n", 0),
+        // Not everybody divides by commas.
+        ("FROM 'semicolons.csv'", 0),
         ("CREATE EXTERNAL TABLE t STORED AS CSV LOCATION 'codes/'; DROP TABLE t; FROM t", 2),
     ] {
         project.kpi(&["sql", "-c", sql], code);
@@ -358,9 +387,20 @@ fn a_copy_is_whole_or_not_at_all() {
     for name in ["one.csv.gz", "one.json.zst"] {
         let kind = if name.contains("csv") { "CSV" } else { "JSON" };
         project.kpi(&["sql", "-c", &format!("COPY (SELECT 1 AS a) TO '{name}' STORED AS {kind}; FROM '{name}'")], 0);
-        assert_ne!(std::fs::read(project.path(name)).unwrap()[0], b'a');
+        let marks: [&[u8]; 2] = [&[0x1f, 0x8b], &[0x28, 0xb5, 0x2f, 0xfd]];
+        let bytes = std::fs::read(project.path(name)).unwrap();
+        assert!(marks.iter().any(|mark| bytes.starts_with(mark)), "{name}");
     }
-    project.kpi(&["sql", "-c", "COPY (SELECT 1 AS a) TO 'one.csv.gz'"], 2);
+    project.kpi(&["sql", "-c", "COPY (SELECT 2 AS a) TO 'ONE.CSV.GZ'; FROM 'ONE.CSV.GZ'"], 0);
+    // A folder that has files would have those of both.
+    let parts = "COPY (SELECT value AS a, value % 2 AS x FROM generate_series(1, 4)) TO 'parts/' STORED AS PARQUET \
+                 PARTITIONED BY (x)";
+    project.kpi(&["sql", "-c", parts], 0);
+    project.kpi(&["sql", "-c", parts], 2);
+    project.kpi(&["sql", "-c", "SELECT count(*) AS n FROM 'parts'"], 0);
+    project.kpi(&["sql", "-c", "COPY (SELECT 1 AS a) TO '/dev/full' STORED AS CSV"], 2);
+    project.kpi(&["sql", "-c", "COPY (SELECT [1] AS a) TO 'lists.csv'"], 1);
+    project.kpi(&["sql", "-c", "EXPLAIN ANALYZE COPY (SELECT 1 AS a) TO 'old.csv'"], 2);
     project.expect("sql_copy");
 }
 
@@ -402,6 +442,7 @@ fn damaged_files_are_named() {
     project.write("none.parquet", "PAR1 nothing PAR1");
     let output = project.command(&["sql", "-c", "FROM 'none.parquet'"]).output().unwrap();
     assert!(matches!(output.status.code(), Some(1 | 101)) && output.stdout.is_empty());
+    project.write("some.parquet", "PAR1 this is none");
     project.write("lines/one.jsonl", "{\"a\":1}\n".repeat(2_000));
     project.write("lines/two.jsonl", "{\"a\":1}\n".repeat(2_000) + "{\"a\":");
     for sql in [
@@ -409,6 +450,7 @@ fn damaged_files_are_named() {
         "FROM 'cut.parquet'",
         "SELECT sum(a) AS a FROM 'lines/*.jsonl'",
         "CREATE EXTERNAL TABLE t STORED AS JSON LOCATION 'lines/two.jsonl'; SELECT sum(a) FROM t",
+        "CREATE EXTERNAL TABLE t STORED AS PARQUET LOCATION 'some.parquet'",
     ] {
         project.kpi(&["sql", "-c", sql], 1);
     }
@@ -432,6 +474,18 @@ fn commands_of_other_shells_are_known() {
 fn odd_statements_have_their_answers() {
     let mut project = Project::published_shop();
     project.kpi(&["sql", "-c", "-- a comment\nSELECT NULL AS nothing, 1 AS one", "--format", "json"], 0);
+    for sql in [
+        "SELECT FROM orders",
+        "SELECT count(*) FROM orders TABLESAMPLE BERNOULLI (1)",
+        "SELECT * FROM orders FOR UPDATE",
+        "SELECT 1 AS a, 2 AS a",
+    ] {
+        project.kpi(&["sql", "-c", sql], 2);
+    }
+    let sql = "CREATE TABLE t AS VALUES (1), (2); INSERT INTO t VALUES (3); SELECT count(*) AS n FROM t";
+    project.kpi(&["sql", "-c", sql, "--format", "csv"], 0);
+    let sql = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'results' ORDER BY 1";
+    project.kpi(&["sql", "-c", sql], 0);
     project.kpi(&["sql", "-c", "PREPARE next AS SELECT $1 + 1 AS next; EXECUTE next(41)"], 0);
     project
         .kpi(&["sql", "-c", "SELECT a.*, b.* FROM orders a JOIN orders b USING (order_id)", "-o", "twice.parquet"], 2);

@@ -9,6 +9,7 @@ mod commands;
 mod printer;
 mod repl;
 mod scorecard;
+mod signals;
 mod table;
 #[cfg_attr(not(feature = "otlp"), path = "telemetry/without.rs")]
 mod telemetry;

@@ -28,6 +28,7 @@ use super::{
 use crate::args::RunArguments;
 use crate::printer::Printer;
 use crate::scorecard::scorecard_table;
+use crate::signals::signal;
 use crate::telemetry::Telemetry;
 
 pub async fn run(options: &EngineOptions, arguments: &RunArguments, printer: &Printer) -> Result<u8> {
@@ -262,25 +263,6 @@ async fn stop_on_signals(printer: Printer, stopping: Stopping) {
     let code = signal().await;
     clear_spilled();
     std::process::exit(code.into());
-}
-
-/// The exit code of the signal that came.
-async fn signal() -> u8 {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            return tokio::select! {
-                _ = tokio::signal::ctrl_c() => 130,
-                _ = terminate.recv() => 143,
-            };
-        }
-    }
-    // Without a handler the system's own way of ending the program stays.
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending::<()>().await;
-    }
-    130
 }
 
 fn tell(printer: &Printer, report: &RunReport, model: &Model, is_dry_run: bool) {

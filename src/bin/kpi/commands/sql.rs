@@ -1,13 +1,11 @@
 //! `kpi sql`: statements of one's own, or the query behind a KPI, to read or to take elsewhere.
 
-use std::io::Read;
-
 use kpi::engine::{Engine, EngineOptions};
-use kpi::error::{Error, Result};
+use kpi::error::Result;
 
 use crate::args::SqlArguments;
 use crate::printer::Printer;
-use crate::repl::{Mode, Shell, no_format, runtime, text_of};
+use crate::repl::{Mode, Shell, no_format, runtime, text_of, text_of_input};
 
 pub async fn sql(options: &EngineOptions, arguments: &SqlArguments, printer: &Printer) -> Result<u8> {
     match &arguments.kpi {
@@ -42,8 +40,13 @@ async fn run(options: &EngineOptions, arguments: &SqlArguments, printer: &Printe
                     break;
                 }
             }
-            match shell.has_output() {
-                Err(error) if code == 0 => Err(error),
+            match code {
+                0 => shell.put_output().map(|()| code),
+                // What came of the others is there all the same.
+                _ if arguments.continue_on_error => {
+                    let _ = shell.put_output();
+                    Ok(code)
+                }
                 _ => Ok(code),
             }
         }
@@ -59,12 +62,7 @@ fn texts(arguments: &SqlArguments) -> Result<Vec<(String, String)>> {
         arguments.command.iter().map(|text| ("the statement".to_owned(), text.clone())).collect();
     for file in &arguments.file {
         let (name, text) = match file.to_str() {
-            Some("-") => {
-                let mut text = String::new();
-                let failed = |error| Error::config("standard input is no text").with_source(error);
-                std::io::stdin().read_to_string(&mut text).map_err(failed)?;
-                ("standard input".to_owned(), text)
-            }
+            Some("-") => ("standard input".to_owned(), text_of_input()?),
             _ => (file.display().to_string(), text_of(file)?),
         };
         texts.push((name, text));

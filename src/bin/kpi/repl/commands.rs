@@ -283,7 +283,7 @@ const HABITS: [(&[&str], &str); 8] = [
         &["x", "maximum_column_width", "width"],
         "`\\mode vertical` shows one column to a line, `\\last` shows texts whole",
     ),
-    (&["dt", "l", "dn", "dv", "databases", "schema", "show"], "`\\d` lists the tables, `\\d TABLE` the columns of one"),
+    (&["dt", "dn", "dv", "databases", "schema", "show"], "`\\d` lists the tables, `\\d TABLE` the columns of one"),
     (&["df", "manual"], "`\\f` lists the functions, `\\f FUNCTION` says what one takes"),
     (
         &["o", "out", "output", "once", "copy", "w", "write"],
@@ -291,8 +291,8 @@ const HABITS: [(&[&str], &str); 8] = [
     ),
     (&["pset", "format"], "`\\mode` says how results are written"),
     (&["timer"], "`\\timing on` says how long each statement took"),
-    (&["s", "history", "g"], "Ctrl-R searches what was typed before, and the arrow keys go through it"),
-    (&["c", "connect", "open", "conninfo"], "start `kpi repl --project FOLDER` for another project"),
+    (&["history", "g"], "Ctrl-R searches what was typed before, and the arrow keys go through it"),
+    (&["connect", "open", "conninfo"], "start `kpi repl --project FOLDER` for another project"),
 ];
 
 /// The command that a word means: by its name, its alias, or the beginning of one name only.
@@ -496,7 +496,10 @@ fn save(shell: &mut Shell, rest: &str) -> Result<()> {
         shell.printer.note(format_args!("the statement is in `{}`", path.display()));
         return Ok(());
     }
-    let mode = Mode::of_file(&path).ok_or_else(|| no_format(&path))?;
+    let mode = Mode::of_file(&path).ok_or_else(|| {
+        no_format(&path)
+            .with_hint("it may be .csv, .json, .jsonl, .md, .parquet, .arrow, .txt, or .sql for the statement")
+    })?;
     let Last { schema, rows: batches, is_cut } = shell.last.clone().ok_or_else(nothing_yet)?;
     if is_cut {
         return Err(Error::config("the last result was cut, so a file of it would lack rows").with_hint(format!(
@@ -664,4 +667,19 @@ fn help(shell: &mut Shell, rest: &str) -> Result<()> {
     }
     command.examples.iter().for_each(|example| text.push_str(&format!("  {example}\n")));
     shell.screen().put(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_habit_is_answered() {
+        for (words, hint) in HABITS {
+            for word in words {
+                let error = find(word).err().unwrap_or_else(|| panic!("`\\{word}` does something else"));
+                assert_eq!(error.hint(), Some(hint), "{word}");
+            }
+        }
+    }
 }

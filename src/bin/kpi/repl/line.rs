@@ -188,7 +188,10 @@ fn completed(vocabulary: &Vocabulary, line: &str, at: usize) -> Completion {
     let command = &before[range.start..];
     let name_end = command.find(char::is_whitespace);
     let Some(name_end) = name_end else {
-        let all = COMMANDS.iter().map(|known| Candidate::new(format!("\\{}", known.name), known.about)).collect();
+        let all = COMMANDS
+            .iter()
+            .map(|known| Candidate::new(format!("{}{}", &command[..1], known.name), known.about))
+            .collect();
         return matching(range.start, command, all);
     };
     let Ok(known) = find(command[1..name_end].trim()) else { return Completion::default() };
@@ -217,7 +220,8 @@ fn completed(vocabulary: &Vocabulary, line: &str, at: usize) -> Completion {
             let names = COMMANDS.iter().map(|command| Candidate::new(command.name, command.about)).collect();
             matching(start, word, names)
         }
-        Takes::File => files(rest_start, rest),
+        // Commands read and write files of this machine.
+        Takes::File => Completion { url: None, ..files(rest_start, rest) },
         Takes::Mode => matching(start, word, plain(Mode::texts().map(Mode::name).collect())),
         Takes::OnOff => matching(start, word, plain(vec!["on", "off"])),
         Takes::Sql => complete(vocabulary, line, at),
@@ -311,7 +315,7 @@ impl Highlighter for Assistant {
 
 /// The line with colors for what its words are.
 fn colored(line: &str) -> String {
-    let is_command = line.trim_start().starts_with('\\');
+    let is_command = line.trim_start().starts_with(['\\', '.']);
     let mut text = String::with_capacity(line.len() * 2);
     let mut at = 0;
     for word in words(line) {

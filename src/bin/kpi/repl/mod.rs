@@ -20,14 +20,14 @@ mod shell;
 mod shown;
 mod vocabulary;
 
-use std::io::{IsTerminal, Read};
+use std::io::IsTerminal;
 
 use kpi::error::{Error, Result};
 use tokio::runtime::Runtime;
 
 use self::line::{Line, Typed, is_farewell};
 pub use self::output::{Mode, no_format};
-pub use self::shell::{Shell, text_of};
+pub use self::shell::{Shell, text_of, text_of_input};
 use crate::printer::Printer;
 
 /// The threads that statements run on, apart from those that listen to whoever waits.
@@ -48,10 +48,7 @@ pub fn runtime() -> Result<Runtime> {
 /// `Storage` where the terminal cannot be used.
 pub async fn session(mut shell: Shell, printer: &Printer, with_beginning: bool) -> Result<u8> {
     if !shell.is_interactive {
-        let mut text = String::new();
-        std::io::stdin()
-            .read_to_string(&mut text)
-            .map_err(|error| Error::config("standard input is no text").with_source(error))?;
+        let text = text_of_input()?;
         return Ok(shell.run_text("standard input", &text, false).await);
     }
     // From here on Ctrl-C ends a statement and never the session.

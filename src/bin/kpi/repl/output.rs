@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::compute::concat_batches;
-use datafusion::arrow::datatypes::{DataType, SchemaRef};
+use datafusion::arrow::datatypes::SchemaRef;
 use kpi::error::{Error, Result};
 use kpi::location::{Replacement, cannot_write};
 use kpi::materialize::{arrow_ipc, csv, json, markdown, parquet};
@@ -91,7 +91,7 @@ pub struct Encoder {
     mode: Mode,
     schema: SchemaRef,
     rows: usize,
-    has_dictionaries: bool,
+
     /// Of CSV.
     has_header: bool,
     /// What waits until more is known.
@@ -107,10 +107,6 @@ impl Encoder {
             mode,
             schema: schema.clone(),
             rows: 0,
-            has_dictionaries: schema
-                .flattened_fields()
-                .iter()
-                .any(|field| matches!(field.data_type(), DataType::Dictionary(..))),
             has_header: false,
             waiting: Vec::new(),
             layout: None,
@@ -158,9 +154,8 @@ impl Encoder {
                     _ => Ok(Vec::new()),
                 }
             }
-            Mode::Arrow if !self.has_dictionaries => self.arrow()?.add(&batch),
-            // Such a file has one dictionary for all its batches.
-            Mode::Arrow | Mode::Markdown => {
+            Mode::Arrow => self.arrow()?.add(&batch),
+            Mode::Markdown => {
                 self.waiting.push(batch);
                 Ok(Vec::new())
             }
@@ -176,16 +171,8 @@ impl Encoder {
             Mode::Json => Ok(if self.rows == 0 { b"[]\n".to_vec() } else { b"\n]\n".to_vec() }),
             Mode::Markdown => markdown::encode(&self.schema, &self.waiting),
             Mode::Arrow => {
-                let mut bytes = match self.has_dictionaries {
-                    true => {
-                        let whole = self.waiting()?;
-                        self.arrow()?.add(&whole)?
-                    }
-                    false => Vec::new(),
-                };
                 self.arrow()?;
-                bytes.extend(self.arrow.take().map_or(Ok(Vec::new()), arrow_ipc::Encoder::finish)?);
-                Ok(bytes)
+                self.arrow.take().map_or(Ok(Vec::new()), arrow_ipc::Encoder::finish)
             }
             Mode::Parquet => {
                 let mut bytes = self.group()?;

@@ -31,8 +31,8 @@ impl Pager {
             let _ = input.write_all(text.as_bytes());
         }
         match child.wait() {
-            // What a shell says of a program that is not there.
-            Ok(status) => status.code() != Some(127),
+            // One that fails, or is not there, has shown nothing that anybody could rely on.
+            Ok(status) => status.success(),
             Err(_) => false,
         }
     }

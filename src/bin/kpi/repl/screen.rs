@@ -21,7 +21,9 @@ pub struct Screen {
     pub has_pager: bool,
 }
 
-/// Lines of the window that something else takes: the head of a table, what is said below it, and the next prompt.
+/// Lines of a table that are its head.
+const HEAD: usize = 2;
+/// Lines of the window that something else takes: what is said below a table, and the next prompt.
 const LINES_BESIDE: usize = 3;
 const CUT: &str = "long texts are cut; `\\last` shows them whole";
 
@@ -65,7 +67,7 @@ impl Screen {
         let (width, height) = self.printer.window();
         let Last { schema, rows: batches, .. } = last;
         let (count, is_bold) = (last.count(), self.printer.colors_data());
-        let fits = count + 2 + LINES_BESIDE <= height;
+        let fits = HEAD + count + LINES_BESIDE <= height;
         if all || !fits {
             let whole = || Layout::whole(schema, batches).text(batches, is_bold);
             if let Some(pager) = self.pager()
@@ -83,7 +85,8 @@ impl Screen {
             return self.printer.data(layout.text(batches, is_bold));
         }
         // The beginning and the end, with a sign for what lies between.
-        let room = height.saturating_sub(2 * LINES_BESIDE).max(4);
+        let between = 1;
+        let room = height.saturating_sub(HEAD + between + LINES_BESIDE).max(4);
         let (front, back) = (room.div_ceil(2).min(count), room / 2);
         let back = back.min(count - front);
         let unfit = |error| Error::internal("rows could not be put together").with_source(error);

@@ -10,10 +10,13 @@ use std::time::{Duration, Instant};
 
 use datafusion::arrow::array::{AsArray, RecordBatch};
 use datafusion::arrow::datatypes::{SchemaRef, UInt64Type};
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use kpi::diagnostic::{FileId, Sources};
 use kpi::engine::{Engine, EngineOptions};
 use kpi::error::{Error, ErrorKind, Result};
 use kpi::query::{End, Failure, Piece, QuerySession, Running, Script, Step, Written, read_parameter, read_script};
+use kpi::session::clear_spilled;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
@@ -25,6 +28,7 @@ use super::shown::{Last, Shown, Target, is_count, is_plan, refuse_repeated_names
 use super::vocabulary::{self, Shared};
 use crate::commands::count;
 use crate::printer::Printer;
+use crate::signals::{TERMINATED, interrupt, signal};
 
 /// How results are shown.
 #[derive(Debug, Clone)]
@@ -63,6 +67,8 @@ pub struct Shell {
     /// The file that holds the result of a script.
     output: Option<PathBuf>,
     has_written: bool,
+    /// What `-o` wrote, until it is put in its place.
+    file: Option<FileSink>,
     pub names: Shared,
     /// What the next line begins with.
     pub draft: Option<String>,
@@ -90,6 +96,7 @@ impl Shell {
             statement: None,
             output: None,
             has_written: false,
+            file: None,
             names,
             draft: None,
             is_over: false,
@@ -204,11 +211,14 @@ impl Shell {
         }
     }
 
-    /// Whether something was written, if that was asked.
+    /// Puts the file of `-o` in its place, once all is done.
     ///
     /// # Errors
-    /// `Config` where the file of `-o` got no rows, since none gave any.
-    pub fn has_output(&self) -> Result<()> {
+    /// `Config` where it got no rows, since none gave any; `Storage` where it cannot be put there.
+    pub fn put_output(&mut self) -> Result<()> {
+        if let Some(file) = self.file.take() {
+            return file.finish();
+        }
         match &self.output {
             Some(path) if !self.has_written => {
                 Err(Error::config(format!("no statement gave rows, so there is no `{}`", path.display())))
@@ -245,15 +255,17 @@ impl Shell {
         let word = first_word(&written.text);
         let mut running = session.run(written);
         let mut progress = Watch::new(self.printer);
-        let mut interrupted = pin!(tokio::signal::ctrl_c());
+        let mut stopped = pin!(self.stop());
         let mut shown: Option<Shown> = None;
         let mut first = None;
         let is_cut = loop {
             let step = tokio::select! {
                 biased;
-                _ = &mut interrupted => {
+                code = &mut stopped => {
                     progress.clear();
-                    return Err(self.give_up(running, &session).await);
+                    let failure = self.give_up(running, &session).await;
+                    end_if_terminated(code);
+                    return Err(failure);
                 }
                 step = running.next() => step,
                 () = progress.tick() => {
@@ -300,6 +312,11 @@ impl Shell {
         Ok(())
     }
 
+    /// Waits for what ends a statement. A session at a terminal leaves SIGTERM to the system, between statements as well.
+    fn stop(&self) -> BoxFuture<'static, u8> {
+        if self.is_interactive { interrupt().boxed() } else { signal().boxed() }
+    }
+
     /// Ends a statement. What cannot be ended at once goes on by itself until its step is done.
     async fn give_up(&self, running: Running, session: &Arc<QuerySession>) -> Failure {
         let ended = async {
@@ -323,13 +340,14 @@ impl Shell {
         mut progress: Watch,
     ) -> Result<std::result::Result<T, tokio::task::JoinError>> {
         let mut work = pin!(work);
-        let mut interrupted = pin!(tokio::signal::ctrl_c());
+        let mut stopped = pin!(self.stop());
         loop {
             tokio::select! {
                 biased;
-                _ = &mut interrupted => {
+                code = &mut stopped => {
                     progress.clear();
                     work.abort();
+                    end_if_terminated(code);
                     return Err(Error::new(ErrorKind::Interrupted, "interrupted"));
                 }
                 done = &mut work => {
@@ -366,6 +384,7 @@ impl Shell {
             Some(_) if !gives_rows => Target::Nothing,
             Some(path) => {
                 if self.has_written {
+                    self.file = None;
                     return Err(Error::config("the file of `-o` holds one result, and there is a second one")
                         .with_hint("write one statement that gives rows, or `COPY (...) TO 'file'` for each"));
                 }
@@ -374,12 +393,16 @@ impl Shell {
             None if !gives_rows => Target::Nothing,
             None if is_for_people => Target::Screen,
             None => {
-                if !mode.is_text() && self.has_written {
+                // Two arrays, one behind the other, are no JSON.
+                let holds_one = !mode.is_text() || mode == Mode::Json && !self.is_interactive;
+                if holds_one && self.has_written {
                     return Err(Error::config(format!(
                         "one {} holds one result, and there is a second one",
                         mode.name()
                     ))
-                    .with_hint("write one statement that gives rows, or `COPY (...) TO 'file'` for each"));
+                    .with_hint(
+                        "write one statement that gives rows, or choose `jsonl`, or `COPY (...) TO 'file'` for each",
+                    ));
                 }
                 if !mode.is_text() && self.printer.is_terminal() {
                     return Err(Error::config(format!("{} is nothing to look at on a terminal", mode.name()))
@@ -404,10 +427,15 @@ impl Shell {
     fn show(&mut self, shown: Shown, is_stopped: bool, word: &str, session: &QuerySession) -> Result<()> {
         let Shown { schema, target, kept, count, keeps } = shown;
         let is_screen = matches!(target, Target::Screen);
-        self.has_written |= target.finish(&self.printer)?;
+        self.finish(target)?;
         if is_count(word, &schema) {
             let written = kept.first().map_or(0, |batch| batch.column(0).as_primitive::<UInt64Type>().value(0));
-            self.printer.note(format_args!("{} written", rows(written as usize)));
+            let done = match word {
+                "update" => "changed",
+                "delete" => "deleted",
+                _ => "written",
+            };
+            self.printer.note(format_args!("{} {done}", rows(written as usize)));
             return Ok(());
         }
         if schema.fields().is_empty() {
@@ -455,7 +483,14 @@ impl Shell {
     pub fn give(&mut self, schema: &SchemaRef, rows: RecordBatch) -> Result<()> {
         let mut shown = self.shown(schema.clone(), "kpi")?;
         shown.add(rows, &self.printer)?;
-        self.has_written |= shown.target.finish(&self.printer)?;
+        self.finish(shown.target)?;
+        Ok(())
+    }
+
+    /// Writes what is not written yet. A file waits for the end of the script, in which nothing may fail and no second result come.
+    fn finish(&mut self, target: Target) -> Result<()> {
+        self.has_written |= !matches!(target, Target::Nothing | Target::Screen);
+        self.file = target.finish(&self.printer)?.or(self.file.take());
         Ok(())
     }
 
@@ -497,6 +532,14 @@ impl Shell {
             Some(failure) if outcome.is_ok() && !self.is_over => Err(failure),
             _ => outcome,
         }
+    }
+}
+
+/// Whoever terminates a script wants no further statement; what the last one had begun to write is gone by now.
+fn end_if_terminated(code: u8) {
+    if code == TERMINATED {
+        clear_spilled();
+        std::process::exit(code.into());
     }
 }
 
@@ -555,8 +598,22 @@ async fn open(options: &EngineOptions) -> Result<Engine> {
 pub fn text_of(path: &Path) -> Result<String> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| Error::config(format!("`{}` cannot be read", path.display())).with_source(error))?;
-    // Some editors begin a file with a sign that says how its letters are written.
-    Ok(text.trim_start_matches('\u{feff}').to_owned())
+    Ok(without_mark(&text))
+}
+
+/// What comes from standard input.
+///
+/// # Errors
+/// `Config` where that cannot be read, or is no text.
+pub fn text_of_input() -> Result<String> {
+    let text = std::io::read_to_string(std::io::stdin())
+        .map_err(|error| Error::config("standard input cannot be read").with_source(error))?;
+    Ok(without_mark(&text))
+}
+
+/// Some editors begin a text with a sign that says how its letters are written.
+fn without_mark(text: &str) -> String {
+    text.trim_start_matches('\u{feff}').to_owned()
 }
 
 fn first_word(text: &str) -> String {

@@ -46,20 +46,19 @@ pub enum Target {
 }
 
 impl Target {
-    /// Writes what is not written yet. Whether it wrote at all.
+    /// Writes what is not written yet. A file is given back, to be put in its place.
     ///
     /// # Errors
     /// As rows cannot be written.
-    pub fn finish(self, printer: &Printer) -> Result<bool> {
+    pub fn finish(self, printer: &Printer) -> Result<Option<FileSink>> {
         match self {
-            Target::Nothing | Target::Screen => return Ok(false),
-            Target::Output(encoder) => printer.data(encoder.finish()?)?,
+            Target::Nothing | Target::Screen => Ok(None),
+            Target::Output(encoder) => printer.data(encoder.finish()?).map(|()| None),
             Target::File(mut sink, encoder) => {
                 sink.write(&encoder.finish()?)?;
-                sink.finish()?;
+                Ok(Some(sink))
             }
         }
-        Ok(true)
     }
 }
 
@@ -95,7 +94,9 @@ impl Shown {
 /// Whether what a statement gives is only how many rows it wrote somewhere.
 pub fn is_count(word: &str, schema: &SchemaRef) -> bool {
     let [count] = schema.fields().as_ref() else { return false };
-    matches!(word, "copy" | "insert") && count.name() == "count" && count.data_type() == &DataType::UInt64
+    matches!(word, "copy" | "insert" | "update" | "delete")
+        && count.name() == "count"
+        && count.data_type() == &DataType::UInt64
 }
 
 /// Whether it is what EXPLAIN gives, which is drawn in lines of its own.

@@ -85,7 +85,7 @@ fn names_of(kpi: &Kpi) -> KpiNames {
 }
 
 /// Functions with what they take, as their documentation has it.
-pub fn functions(session: &QuerySession) -> BTreeMap<String, String> {
+fn functions(session: &QuerySession) -> BTreeMap<String, String> {
     let takes = |known: Option<Documentation>| known.map(|known| known.syntax_example).unwrap_or_default();
     session.functions().into_iter().map(|(name, known)| (name, takes(known))).collect()
 }
