@@ -8,7 +8,6 @@ use std::sync::Arc;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Schema, SchemaRef};
-
 use datafusion::arrow::ipc::writer::FileWriter;
 
 use super::{as_one_batch, cannot_encode};

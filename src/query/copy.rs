@@ -10,6 +10,7 @@ use datafusion::logical_expr::dml::CopyTo;
 use datafusion::sql::parser::CopyToStatement;
 use futures::StreamExt;
 
+use super::files::as_path;
 use crate::error::{Error, Result};
 use crate::location::{Location, Replacement, Stores, cannot_write, is_url, store_of};
 
@@ -20,6 +21,7 @@ use crate::location::{Location, Replacement, Stores, cannot_write, is_url, store
 /// runs.
 pub(super) async fn beside(plan: LogicalPlan, stores: &Stores) -> Result<(LogicalPlan, Option<Replacement>)> {
     let LogicalPlan::Copy(mut copy) = plan else { return Ok((plan, None)) };
+    copy.output_url = as_path(&copy.output_url);
     compress_as_named(&mut copy);
     let path = Path::new(&copy.output_url);
     let is_folder = copy.output_url.ends_with(['/', '\\']) || path.is_dir() || !copy.partition_by.is_empty();

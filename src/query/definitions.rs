@@ -16,7 +16,6 @@ use datafusion::datasource::MemTable;
 use datafusion::logical_expr::TableType;
 
 use crate::compile::breakdown;
-
 use crate::engine::Engine;
 use crate::model::{Goal, Kpi, Origin};
 use crate::report::shape_word;

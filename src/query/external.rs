@@ -3,6 +3,7 @@
 //! A code of CSV such as 007 stays a text, as in CSV in quotes. What a table reads is looked up anew by each statement: files that
 //! are gone, or that have other columns by now, are refused and never read as if nothing had happened.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -19,9 +20,10 @@ use datafusion::logical_expr::dml::InsertOp;
 use datafusion::logical_expr::{CreateExternalTable, Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 
-use super::files::{csv_source, place_of};
+use super::files::{as_path, csv_source, place_of};
 use super::listed::Listed;
 use crate::catalog::{CsvOptions, SourceOptions, is_csv};
+use crate::diagnostic::nearest;
 use crate::error::Error;
 use crate::validate::rows_as_they_seem;
 
@@ -40,6 +42,7 @@ impl TableProviderFactory for ExternalTables {
             // What only a late line has is no less there.
             create.options.insert("format.schema_infer_max_rec".to_owned(), i64::MAX.to_string());
         }
+        create.locations.iter_mut().for_each(|location| *location = as_path(location));
         let tables = opened(state, &create).await?;
         Ok(Arc::new(External { create, schema: tables.rows.schema(), tables }))
     }
@@ -62,6 +65,7 @@ async fn opened(state: &dyn Session, create: &CreateExternalTable) -> Result<Tab
     };
     let name = create.locations.join("`, `");
     if listing.options().format.downcast_ref::<CsvFormat>().is_none() {
+        refuse_unknown(state, listing, create).await?;
         return Ok(Tables { rows: Arc::new(Listed::new(listing.clone(), &name, true)), files: made });
     }
     if !create.schema.fields().is_empty() {
@@ -104,6 +108,29 @@ async fn types_of(
             Ok(types.collect())
         }
     }
+}
+
+/// A column that no file has would be NULL in every row.
+async fn refuse_unknown(state: &SessionState, listing: &ListingTable, create: &CreateExternalTable) -> Result<()> {
+    let partitions = &listing.options().table_partition_cols;
+    let declared = create.schema.fields().iter().map(|field| field.name());
+    let declared: Vec<&String> =
+        declared.filter(|name| !partitions.iter().any(|(partition, _)| partition == *name)).collect();
+    if declared.is_empty() {
+        return Ok(());
+    }
+    let mut known = BTreeSet::new();
+    for place in listing.table_paths() {
+        let schema = listing.options().infer_schema(state, place).await?;
+        known.extend(schema.fields().iter().map(|field| field.name().clone()));
+    }
+    let Some(unknown) = declared.into_iter().find(|name| !known.contains(*name)) else { return Ok(()) };
+    let error = Error::config(format!("the files have no column `{unknown}`"));
+    let error = match nearest(unknown, known.iter().map(String::as_str)) {
+        Some(near) => error.with_hint(format!("did you mean `{near}`?")),
+        None => error.with_hint("leave the columns out, and they are those of the files"),
+    };
+    Err(DataFusionError::External(Box::new(error)))
 }
 
 /// Columns of CSV are found by their place. One that the header has at another place is not what somebody meant.

@@ -21,7 +21,7 @@ use datafusion::prelude::SessionContext;
 
 use super::listed::{Listed, holds_an_array};
 use super::unreadable::with_files;
-use crate::catalog::{self, Source, SourceError, SourceOptions};
+use crate::catalog::{self, Source, SourceError, SourceOptions, is_csv};
 use crate::error::Error;
 use crate::location::Location;
 use crate::validate::rows_as_they_seem;
@@ -43,6 +43,8 @@ impl fmt::Debug for Files {
 #[async_trait]
 impl UrlTableFactory for Files {
     async fn try_new(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        let name = as_path(name);
+        let name = name.as_str();
         if !looks_like_a_file(name) && !Path::new(name).is_dir() {
             return Ok(None);
         }
@@ -51,6 +53,10 @@ impl UrlTableFactory for Files {
         };
         let (place, url) = place_of(name)?;
         let opened = async {
+            if is_csv(name) && !name.to_ascii_lowercase().ends_with(".csv") {
+                // Such as `.tsv`, which DataFusion does not know.
+                return seen(csv_source(&state, &place, name, &SourceOptions::default()).await?);
+            }
             let config = ListingTableConfig::new(url.clone());
             let config = match ending_of_lines(name) {
                 Some(ending) => config.with_listing_options(
@@ -63,9 +69,7 @@ impl UrlTableFactory for Files {
             {
                 let partitions = options.table_partition_cols.clone();
                 let options = SourceOptions { partitions, ..SourceOptions::default() };
-                let opened = csv_source(&state, &place, name, &options).await?;
-                let rows = rows_as_they_seem(opened.provider, &opened.suggested_types)?;
-                return Ok(Arc::new(ViewTable::new(rows, None)) as Arc<dyn TableProvider>);
+                return seen(csv_source(&state, &place, name, &options).await?);
             }
             let has_arrays = holds_an_array(&state, &place, name).await;
             let config = with_whole_inference(config, has_arrays);
@@ -80,6 +84,22 @@ impl UrlTableFactory for Files {
         };
         opened.await.map(Some).map_err(|error| with_files(explained(name, error), &[name.to_owned()]))
     }
+}
+
+fn seen(source: Source) -> Result<Arc<dyn TableProvider>> {
+    let rows = rows_as_they_seem(source.provider, &source.suggested_types)?;
+    Ok(Arc::new(ViewTable::new(rows, None)))
+}
+
+/// A name as a path, where it begins with `~/` for the folder at home or with `file://`.
+pub(super) fn as_path(name: &str) -> String {
+    let home = || std::env::var_os("HOME").map(PathBuf::from);
+    let path = match (name.strip_prefix("~/"), name.strip_prefix("file://")) {
+        (Some(rest), _) => home().map(|home| home.join(rest)),
+        (_, Some(_)) => Url::parse(name).ok().and_then(|url| url.to_file_path().ok()),
+        _ => None,
+    };
+    path.map_or_else(|| name.to_owned(), |path| path.display().to_string())
 }
 
 /// A table has a plain name.
@@ -173,7 +193,15 @@ fn explained(name: &str, error: DataFusionError) -> DataFusionError {
         || text.contains("No files exist")
         || text.contains("No files for table")
     {
-        return DataFusionError::Plan(format!("there is no file at `{name}`"));
+        let error = Error::config(format!("there is no file at `{name}`"));
+        let error = match name.split_once('*') {
+            Some((front, rest)) if rest.contains('/') && !name.contains("**") => {
+                let last = name.rsplit('/').next().unwrap_or_default();
+                error.with_hint(format!("`*` reaches into one folder only, `{front}**/{last}` into all below"))
+            }
+            _ => error,
+        };
+        return DataFusionError::External(Box::new(error));
     }
     if text.contains("No file_format found")
         || text.contains("Unable to find factory")
@@ -185,4 +213,16 @@ fn explained(name: &str, error: DataFusionError) -> DataFusionError {
         ));
     }
     error
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_may_be_urls_of_this_machine() {
+        assert_eq!(as_path("file:///tmp/a%20b.csv"), "/tmp/a b.csv");
+        assert_eq!(as_path("s3://lake/a.csv"), "s3://lake/a.csv");
+        assert!(!as_path("~/a.csv").starts_with('~'));
+    }
 }

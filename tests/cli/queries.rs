@@ -332,6 +332,7 @@ fn csv_files_are_read_as_those_of_tables() {
     project.write("late.csv", format!("code\n{late}007\n"));
     project.write("ragged.csv", "a,b\n1,2\n3\n");
     project.write("grows/1.csv", "n\n1\n");
+    project.write("tabs.tsv", "a\tb\n1\t2\n");
     project.write("other.dat", "n,m\n1,2\n");
     project.write("semicolons.csv", "code;n\n007;1,5\n");
     project.write("plain/x=1/1.csv", "a\n10\n");
@@ -364,6 +365,8 @@ fn csv_files_are_read_as_those_of_tables() {
         ("CREATE EXTERNAL TABLE t STORED AS CSV LOCATION 'grows/'; INSERT INTO t VALUES (2); FROM t ORDER BY n", 0),
         // Not everybody divides by commas.
         ("FROM 'semicolons.csv'", 0),
+        ("FROM 'tabs.tsv'", 0),
+        ("FROM 'many/*/*.parquet'", 2),
         ("CREATE EXTERNAL TABLE t STORED AS CSV LOCATION 'codes/'; DROP TABLE t; FROM t", 2),
     ] {
         project.kpi(&["sql", "-c", sql], code);
@@ -484,6 +487,10 @@ fn odd_statements_have_their_answers() {
     }
     let sql = "CREATE TABLE t AS VALUES (1), (2); INSERT INTO t VALUES (3); SELECT count(*) AS n FROM t";
     project.kpi(&["sql", "-c", sql, "--format", "csv"], 0);
+    let sql = "COPY (SELECT 1 AS amount) TO 'amounts.parquet'; \
+               CREATE EXTERNAL TABLE t (amuont INT) STORED AS PARQUET LOCATION 'amounts.parquet'";
+    project.kpi(&["sql", "-c", sql], 2);
+    project.kpi(&["sql", "-c", "SELECT $a AS a", "--param", "a=1", "--param", "a=2"], 2);
     let sql = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'results' ORDER BY 1";
     project.kpi(&["sql", "-c", sql], 0);
     project.kpi(&["sql", "-c", "PREPARE next AS SELECT $1 + 1 AS next; EXECUTE next(41)"], 0);

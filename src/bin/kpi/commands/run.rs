@@ -20,7 +20,6 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use super::diff::{VALUES_AT_MOST, difference_json, differences};
-
 use super::metrics::write_metrics;
 use super::{
     SCHEMA_VERSION, count, error_json, lines_on_data, print_json, skipped_json, tell_skipped, warn_unpublished,

@@ -6,7 +6,6 @@ use std::path::Path;
 
 use comfy_table::Cell;
 use datafusion::arrow::array::{Array, ArrayRef, AsArray};
-
 use datafusion::arrow::datatypes::{DataType, Date32Type, Float64Type, Int64Type};
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use kpi::engine::{Answer, Engine, EngineOptions};

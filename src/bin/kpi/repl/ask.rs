@@ -2,7 +2,6 @@
 
 use chrono::NaiveDate;
 use datafusion::arrow::array::{Array, AsArray, RecordBatch};
-
 use datafusion::arrow::datatypes::{DataType, Date32Type};
 use kpi::engine::{Answer, Question};
 use kpi::error::{Error, Result};

@@ -112,10 +112,15 @@ impl Shell {
     /// Gives parameters their values, as `--param` has them.
     ///
     /// # Errors
-    /// `Config` where one is not written as it should be.
+    /// `Config` where one is not written as it should be, or given twice.
     pub fn set_parameters(&mut self, parameters: &[String]) -> Result<()> {
+        let mut names = Vec::new();
         for parameter in parameters {
-            read_parameter(parameter)?;
+            let (name, _) = read_parameter(parameter)?;
+            if names.contains(&name) {
+                return Err(Error::config(format!("the parameter `{name}` is given twice")));
+            }
+            names.push(name);
         }
         self.parameters.extend(parameters.iter().cloned());
         Ok(())
